@@ -1,0 +1,215 @@
+//! What a running binary has at hand: configuration, connection, progress, output.
+
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::Serialize;
+use stockfoil_core::{
+    config::{Config, ConfigError, Environment},
+    db::Db,
+    progress::Progress,
+    report::{Metric, Outcome, Report},
+};
+
+use crate::{
+    Common, Format, Page, Print, RunError, page,
+    progress::{self, Talk},
+};
+
+/// What a running binary has at hand.
+#[derive(Debug)]
+pub struct Context {
+    name: &'static str,
+    common: Common,
+    config: Config,
+    talk: Talk,
+    db: OnceLock<Arc<Db>>,
+}
+
+impl Context {
+    pub(crate) fn new(name: &'static str, common: Common) -> Result<Self, ConfigError> {
+        let config = Config::load(common.config.as_deref(), Environment::read()?)?;
+        let talk = Talk::new(common.quiet);
+        Ok(Self { name, common, config, talk, db: OnceLock::new() })
+    }
+
+    /// The checked configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where an operation reports its progress.
+    pub fn progress(&self) -> &dyn Progress {
+        &self.talk
+    }
+
+    /// Connects, once, and says on standard error where.
+    ///
+    /// # Errors
+    /// When no database is configured, it can't be reached, or its server is too old.
+    pub async fn connect(&self) -> Result<Arc<Db>, RunError> {
+        if let Some(db) = self.db.get() {
+            return Ok(Arc::clone(db));
+        }
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
+        // Unique, so that an interrupted run finds exactly its own sessions.
+        let application = format!("{} {}-{started:08x}", self.name, std::process::id());
+        let db = Arc::new(Db::connect(&self.config, &application).await?);
+        self.say(format!("{}: {}", self.name, db.facts()));
+        Ok(Arc::clone(self.db.get_or_init(|| db)))
+    }
+
+    /// Writes the report in the format asked for, and passes on its outcome.
+    ///
+    /// # Errors
+    /// When the output can't be written, or the report has no form in that format.
+    pub fn emit<R: Print>(&self, report: &R) -> Result<Outcome, RunError> {
+        self.talk.finish();
+        let text = match self.common.format {
+            Format::Human => {
+                let mut page = Page::default();
+                report.print(&mut page);
+                page.into_text()
+            }
+            Format::Json => json(report)?,
+            Format::Prometheus => {
+                let metrics = report.metrics();
+                if metrics.is_empty() {
+                    return Err(RunError::Usage(format!(
+                        "{} has no prometheus format; use --format human or json",
+                        self.name
+                    )));
+                }
+                prometheus(&metrics)
+            }
+        };
+        self.write(&text)?;
+        Ok(report.outcome())
+    }
+
+    /// Writes data: to the `--output` file, beside it and renamed, else to standard output.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, text: &str) -> Result<(), RunError> {
+        let (place, written) = match &self.common.output {
+            Some(path) => {
+                let plain = anstream::adapter::strip_str(text).to_string();
+                (path.display().to_string(), replace_file(path, plain.as_bytes()))
+            }
+            None => ("standard output".to_owned(), page::write_stdout(text)),
+        };
+        match written {
+            // The reader has what it wanted (`| head`).
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(source) => Err(RunError::Write { place, source }),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether `--format human` (the default) was asked for.
+    pub fn is_human(&self) -> bool {
+        self.common.format == Format::Human
+    }
+
+    /// Talk on standard error, unless `--quiet`.
+    pub fn say(&self, line: impl AsRef<str>) {
+        self.talk.note(line.as_ref());
+    }
+
+    /// Whether a person can be asked.
+    pub fn is_interactive(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks the person at the terminal; anything but `y` or `yes` is no.
+    ///
+    /// # Errors
+    /// [`RunError::Declined`] for a no, [`RunError::Usage`] where nobody can be asked.
+    pub fn confirm(&self, question: &str) -> Result<(), RunError> {
+        if !self.is_interactive() {
+            return Err(RunError::Usage(format!("{question}: nobody to ask; give --yes to go on")));
+        }
+        let _ = write!(anstream::stderr().lock(), "{question} [y/N] ");
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        match (read, answer.trim().to_lowercase().as_str()) {
+            (Ok(_), "y" | "yes") => Ok(()),
+            _ => Err(RunError::Declined),
+        }
+    }
+
+    pub(crate) fn finish_progress(&self) {
+        self.talk.finish();
+    }
+
+    pub(crate) async fn end_sessions(&self) {
+        if let Some(db) = self.db.get()
+            && let Err(error) = db.end_sessions().await
+        {
+            progress::say(&format!("{}: {error}", self.name));
+        }
+    }
+
+    pub(crate) fn interrupted_message(&self) -> String {
+        let position = self.talk.position();
+        let position = if position.is_empty() {
+            "before the work began".to_owned()
+        } else {
+            format!("during {position}")
+        };
+        format!(
+            "interrupted {position}; the statement under way was rolled back, run the same command again to go on"
+        )
+    }
+}
+
+fn json<R: Report>(report: &R) -> Result<String, RunError> {
+    #[derive(Serialize)]
+    struct Envelope<'a, R> {
+        schema: &'static str,
+        outcome: Outcome,
+        #[serde(flatten)]
+        report: &'a R,
+    }
+    let envelope = Envelope { schema: R::SCHEMA, outcome: report.outcome(), report };
+    serde_json::to_string_pretty(&envelope)
+        .map(|text| text + "\n")
+        .map_err(|error| RunError::Write { place: "JSON".into(), source: error.into() })
+}
+
+fn prometheus(metrics: &[Metric]) -> String {
+    let mut out = String::new();
+    let mut last = "";
+    for Metric { name, help, labels, value } in metrics {
+        if *name != last {
+            out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+            last = name;
+        }
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(label, text)| {
+                format!(
+                    "{label}=\"{}\"",
+                    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+                )
+            })
+            .collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        out.push_str(&format!("{name}{labels} {value}\n"));
+    }
+    out
+}
+
+fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! Flags: argh, and what argh does not do (`--key=value`, `--version`, `-h`, near misses, status 2).
+
+use std::{path::PathBuf, process::ExitCode, str::FromStr};
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
+use stockfoil_core::config::nearest;
+
+use crate::{USAGE, page};
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A table for a person.
+    Human,
+    /// One JSON object with a `schema` field.
+    Json,
+    /// The Prometheus text format.
+    Prometheus,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "human" | "table" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            "prometheus" => Ok(Self::Prometheus),
+            _ => Err(format!("unknown format {text:?}; give human, json or prometheus")),
+        }
+    }
+}
+
+/// The flags that every command has.
+#[derive(Debug, Clone)]
+pub struct Common {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--format`.
+    pub format: Format,
+    /// `--output`.
+    pub output: Option<PathBuf>,
+    /// `--quiet`.
+    pub quiet: bool,
+    /// `--verbose`.
+    pub verbose: bool,
+}
+
+/// A binary's flags; implemented by [`args!`](crate::args).
+pub trait Command: FromArgs + ArgsInfo {
+    /// The command's name.
+    const NAME: &'static str;
+    /// Its version.
+    const VERSION: &'static str;
+
+    /// The common flags' values.
+    fn common(&self) -> Common;
+}
+
+/// Declares a binary's flags, with the common ones added.
+///
+/// The fields are argh's, each with a comma behind it; the struct derives `FromArgs` and `ArgsInfo`, so the binary's crate depends on argh.
+#[macro_export]
+macro_rules! args {
+    ($(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
+        $(#[$meta])*
+        #[derive(argh::FromArgs, argh::ArgsInfo)]
+        struct $name {
+            $($fields)*
+            /// configuration file (default: $STOCKFOIL_CONFIG, ./stockfoil.toml, /etc/stockfoil/stockfoil.toml)
+            #[argh(option, arg_name = "file")]
+            config: Option<std::path::PathBuf>,
+            /// human (default), json, or prometheus on scheduled commands
+            #[argh(option, default = "cli::Format::Human")]
+            format: cli::Format,
+            /// write the result to this file instead of standard output (beside it, then renamed)
+            #[argh(option, arg_name = "file")]
+            output: Option<std::path::PathBuf>,
+            /// say only errors
+            #[argh(switch, short = 'q')]
+            quiet: bool,
+            /// say more
+            #[argh(switch, short = 'v')]
+            verbose: bool,
+        }
+
+        impl cli::Command for $name {
+            const NAME: &'static str = env!("CARGO_PKG_NAME");
+            const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+            fn common(&self) -> cli::Common {
+                cli::Common {
+                    config: self.config.clone(),
+                    format: self.format,
+                    output: self.output.clone(),
+                    quiet: self.quiet,
+                    verbose: self.verbose,
+                }
+            }
+        }
+    };
+}
+
+/// The process ends before its work: help, version, or a usage error.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Text(String),
+    Usage(String),
+}
+
+impl Exit {
+    pub(crate) fn print(self, name: &str) -> ExitCode {
+        match self {
+            Exit::Text(text) => {
+                // A reader that went away (`--help | head -1`) is no failure.
+                let _ = page::write_stdout(&text);
+                ExitCode::SUCCESS
+            }
+            Exit::Usage(message) => {
+                crate::progress::say(&format!("{name}: error: {message}"));
+                ExitCode::from(USAGE)
+            }
+        }
+    }
+}
+
+/// Parses the process's arguments.
+pub(crate) fn parse<A: Command>() -> Result<A, Exit> {
+    let mut words = Vec::new();
+    for word in std::env::args_os().skip(1) {
+        match word.into_string() {
+            Ok(word) => words.push(word),
+            Err(word) => {
+                return Err(Exit::Usage(format!("argument {word:?} is not UTF-8; spell it in UTF-8")));
+            }
+        }
+    }
+    parse_words(&words)
+}
+
+fn parse_words<A: Command>(words: &[String]) -> Result<A, Exit> {
+    let words = normalize(words, &A::get_args_info(), A::NAME, A::VERSION)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    A::from_args(&[A::NAME], &words).map_err(|exit| match exit.status {
+        Ok(()) => Exit::Text(exit.output),
+        Err(()) => Exit::Usage(one_line(&exit.output, A::NAME)),
+    })
+}
+
+/// Splits `--key=value`, answers `--version`, turns `-h` into `--help`, and refuses what no flag is called.
+fn normalize(
+    words: &[String],
+    info: &CommandInfoWithArgs,
+    name: &str,
+    version: &str,
+) -> Result<Vec<String>, Exit> {
+    let mut out = Vec::with_capacity(words.len());
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word == "--" || !word.starts_with('-') || word == "-" {
+            if info.positionals.is_empty() {
+                return Err(Exit::Usage(format!("unexpected argument {word:?}; see {name} --help")));
+            }
+            out.push(word.clone());
+            continue;
+        }
+        let (flag, value) = match word.split_once('=') {
+            Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
+            _ => (word.as_str(), None),
+        };
+        match flag {
+            "-h" | "--help" => return Ok(vec!["--help".into()]),
+            "-V" | "--version" => return Err(Exit::Text(format!("{name} {version}\n"))),
+            _ => {}
+        }
+        let known = info.flags.iter().find(|known| known.long == flag || is_short(known, flag));
+        let Some(known) = known else {
+            let near = nearest(flag, info.flags.iter().map(|known| known.long));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            return Err(Exit::Usage(format!("unknown flag {flag}{near} See {name} --help")));
+        };
+        out.push(flag.to_owned());
+        match (&known.kind, value) {
+            (FlagInfoKind::Switch, Some(_)) => {
+                return Err(Exit::Usage(format!(
+                    "{flag} takes no value; leave out what stands behind the ="
+                )));
+            }
+            (FlagInfoKind::Switch, None) => {}
+            (FlagInfoKind::Option { .. }, Some(value)) => out.push(value.to_owned()),
+            (FlagInfoKind::Option { .. }, None) => match words.next() {
+                Some(value) => out.push(value.clone()),
+                None => return Err(Exit::Usage(format!("{flag} needs a value; see {name} --help"))),
+            },
+        }
+    }
+    Ok(out)
+}
+
+fn is_short(known: &FlagInfo<'_>, flag: &str) -> bool {
+    known.short.is_some_and(|short| flag.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4])))
+}
+
+/// argh spreads an error over several lines; a log wants one.
+fn one_line(text: &str, name: &str) -> String {
+    let words: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let text = words.join(" ");
+    let text =
+        text.strip_suffix(&format!("Run {name} --help for more information.")).unwrap_or(&text).trim_end();
+    let mut letters = text.chars();
+    let lower = letters.next().map_or_else(String::new, |first| first.to_lowercase().collect());
+    format!("{lower}{}; see {name} --help", letters.as_str().trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate as cli;
+
+    crate::args! {
+        /// Test flags.
+        struct Args {
+            /// a name
+            #[argh(option, short = 'n')]
+            name: String,
+            /// a tolerance
+            #[argh(option)]
+            tolerance: Option<String>,
+            /// only look
+            #[argh(switch)]
+            dry_run: bool,
+        }
+    }
+
+    fn parse(words: &[&str]) -> Result<Args, Exit> {
+        parse_words(&words.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    fn usage(words: &[&str]) -> String {
+        match parse(words) {
+            Err(Exit::Usage(message)) => message,
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("parsed"),
+        }
+    }
+
+    #[test]
+    fn values_stand_behind_a_space_or_an_equals_sign() {
+        let args = parse(&["--name=a=b c", "--tolerance", "-1", "--dry-run"]).ok().unwrap();
+        assert_eq!(
+            (args.name.as_str(), args.tolerance.as_deref(), args.dry_run),
+            ("a=b c", Some("-1"), true)
+        );
+        assert_eq!(parse(&["-n", "--x"]).ok().unwrap().name, "--x");
+    }
+
+    #[test]
+    fn a_near_miss_is_named() {
+        assert!(usage(&["--name", "x", "--tolerence", "1"]).contains("did you mean --tolerance?"));
+        assert!(usage(&["--dry-run=yes"]).contains("takes no value"));
+        assert!(usage(&["--name"]).contains("needs a value"));
+        assert!(usage(&["x"]).contains("unexpected argument"));
+        assert!(usage(&[]).contains("--name"), "{}", usage(&[]));
+        assert!(usage(&["--name", "x", "--format", "xml"]).contains("human, json or prometheus"));
+    }
+
+    #[test]
+    fn help_and_version_are_texts() {
+        for words in [["-h"], ["--help"], ["--version"], ["-V"]] {
+            assert!(matches!(parse(&words), Err(Exit::Text(_))), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What the binaries share: common flags, logging, progress, printers, exit status, signals.
+//!
+//! A binary declares its flags with [`args!`], and hands its work to [`main`]:
+//!
+//! ```no_run
+//! cli::args! {
+//!     /// Say whether the server answers.
+//!     struct Args {}
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     cli::main(async |_args: Args, cx| {
+//!         cx.connect().await?;
+//!         Ok(cli::Outcome::Clean)
+//!     })
+//! }
+//! ```
+//!
+//! Data goes to stdout, talk to stderr. The exit status is 0 (all well), 1 (something to look at), 2 (usage or
+//! configuration), 3 (could not do the work), 4 (another run holds the lock), or 130 (interrupted).
+
+mod context;
+mod flags;
+mod page;
+mod print;
+mod progress;
+
+use std::{error::Error as _, fmt::Write as _, process::ExitCode};
+
+pub use context::Context;
+pub use flags::{Command, Common, Format};
+pub use page::{Mark, Page};
+pub use print::Print;
+pub use stockfoil_core::report::Outcome;
+
+use stockfoil_core::{Error, Failure};
+
+/// Status for a usage or configuration error.
+const USAGE: u8 = 2;
+/// Status for an interrupted run, as shells count SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Why a binary ends without an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The work itself failed.
+    #[error(transparent)]
+    Core(#[from] Error),
+    /// The flags contradict each other or lack something.
+    #[error("{0}")]
+    Usage(String),
+    /// The result could not be written.
+    #[error("the result can't be written to {place}: {source}; check the disk and the path")]
+    Write {
+        /// Where it was to go.
+        place: String,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The person at the terminal said no.
+    #[error("not confirmed; nothing was changed")]
+    Declined,
+}
+
+macro_rules! from_core {
+    ($($type:path),* $(,)?) => {
+        $(impl From<$type> for RunError {
+            fn from(error: $type) -> Self {
+                Self::Core(error.into())
+            }
+        })*
+    };
+}
+from_core!(
+    stockfoil_core::config::ConfigError,
+    stockfoil_core::db::DbError,
+    stockfoil_core::model::ModelError,
+    stockfoil_core::sql::NameError,
+);
+
+impl RunError {
+    fn status(&self) -> u8 {
+        match self {
+            RunError::Usage(_) | RunError::Declined => USAGE,
+            RunError::Write { .. } => 3,
+            RunError::Core(error) => match error.failure() {
+                Failure::Usage => USAGE,
+                Failure::Work => 3,
+                Failure::Locked => 4,
+            },
+        }
+    }
+}
+
+/// Runs a binary: parses its flags, sets up logging, calls `run`, and turns what comes back into an exit status.
+///
+/// SIGINT and SIGTERM end the run: its statements are cancelled, open transactions roll back, and the status is 130.
+pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, RunError>) -> ExitCode {
+    let args: A = match flags::parse() {
+        Ok(args) => args,
+        Err(exit) => return exit.print(A::NAME),
+    };
+    let common = args.common();
+    init_logging(&common);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(A::NAME, &format!("can't start: {error}"), 3),
+    };
+    let status = runtime.block_on(async {
+        let cx = match Context::new(A::NAME, common) {
+            Ok(cx) => cx,
+            Err(error) => return report_error(A::NAME, &error.into()),
+        };
+        let result = tokio::select! {
+            result = run(args, &cx) => Some(result),
+            () = interrupted() => None,
+        };
+        cx.finish_progress();
+        match result {
+            Some(Ok(Outcome::Clean)) => ExitCode::SUCCESS,
+            Some(Ok(Outcome::Findings)) => ExitCode::from(1),
+            Some(Err(error)) => report_error(A::NAME, &error),
+            None => {
+                cx.end_sessions().await;
+                fail(A::NAME, &cx.interrupted_message(), INTERRUPTED)
+            }
+        }
+    });
+    // Blocking reads of an interrupted run must not hold the process.
+    runtime.shutdown_background();
+    status
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        }
+        // Without handlers the default action of the signals ends the process all the same.
+        _ => std::future::pending().await,
+    }
+}
+
+fn init_logging(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => "error",
+        (_, true) => "info",
+        _ => "warn",
+    };
+    // A second initialisation can only come from a test harness; the first one then stands.
+    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
+        .format_target(false)
+        .try_init();
+}
+
+fn report_error(name: &str, error: &RunError) -> ExitCode {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            // Writing to a String can't fail.
+            let _ = write!(message, ": {text}");
+        }
+        cause = error.source();
+    }
+    fail(name, &message, error.status())
+}
+
+fn fail(name: &str, message: &str, status: u8) -> ExitCode {
+    progress::say(&format!("{name}: error: {message}"));
+    ExitCode::from(status)
+}

@@ -1,0 +1,11 @@
+//! The human form of each report.
+
+use stockfoil_core::report::Report;
+
+use crate::Page;
+
+/// A report that a person can read.
+pub trait Print: Report {
+    /// Writes the report to `page`.
+    fn print(&self, page: &mut Page);
+}

@@ -1,0 +1,416 @@
+//! Flags' defaults, environment and `stockfoil.toml` become one checked [`Config`]. The only reader of the
+//! environment.
+//!
+//! Order: flags (applied by the binaries), environment, `.env` in the working folder, `stockfoil.toml`, defaults.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use crate::ledger::Quantity;
+
+/// Why a configuration does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No database was named.
+    #[error(
+        "no database is configured; set DATABASE_URL (postgres://user@host/database) or PGHOST, PGUSER and PGDATABASE"
+    )]
+    NoDatabase,
+    /// The URL does not parse; its text is withheld, since it may hold a password.
+    #[error("DATABASE_URL is not a PostgreSQL URL ({0}); write postgres://user:password@host:5432/database")]
+    Url(String),
+    /// A file that was named can't be read.
+    #[error("configuration file {path} can't be read: {reason}; check the path and its permissions")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// A file's text does not hold.
+    #[error("configuration file {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, what was found and what is expected instead.
+        reason: String,
+    },
+    /// A value from the environment or a flag does not hold.
+    #[error("{name}: {reason}")]
+    Value {
+        /// The variable, key or flag.
+        name: String,
+        /// What is wrong with it and what would be right.
+        reason: String,
+    },
+}
+
+/// A text that never shows itself: URLs with passwords, keys, webhooks.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes `text` as a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that must send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Everything that a command may be told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Organizations and their tables.
+    pub tenancy: Tenancy,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Reconciliation.
+    pub reconcile: Reconcile,
+    environment: Environment,
+}
+
+/// `[tenancy]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tenancy {
+    /// The id of the organization that existing rows are given to (`DEFAULT_ORG_ID`).
+    pub default_org_id: String,
+    /// Its name.
+    pub default_org_name: String,
+    /// Subdomains that no organization may take, beside the built-in ones.
+    pub reserved_subdomains: Vec<String>,
+}
+
+impl Default for Tenancy {
+    fn default() -> Self {
+        Self {
+            default_org_id: "default".into(),
+            default_org_name: "Default Organization".into(),
+            reserved_subdomains: Vec::new(),
+        }
+    }
+}
+
+/// `[ledger]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ledger {
+    /// Whether `migrate-balance` builds the covering index over the balance key.
+    pub key_index: bool,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { key_index: true }
+    }
+}
+
+/// `[reconcile]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reconcile {
+    /// A difference whose absolute value is below this is small. In the item's canonical unit.
+    pub tolerance: Quantity,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { tolerance: Quantity::hundredth() }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    database: DatabaseFile,
+    tenancy: Tenancy,
+    ledger: Ledger,
+    reconcile: Reconcile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DatabaseFile {
+    url: Option<Secret>,
+}
+
+/// The variables that a process was given, with those of `.env` below them.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, Secret>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// Reads the process's environment and `.env` in the working folder.
+    ///
+    /// # Errors
+    /// When there is a `.env` that can't be read or parsed.
+    pub fn read() -> Result<Self, ConfigError> {
+        let mut variables = BTreeMap::new();
+        let dotenv = Path::new(".env");
+        if dotenv.exists() {
+            let entries = dotenvy::from_path_iter(dotenv).map_err(|error| ConfigError::Unreadable {
+                path: dotenv.into(),
+                reason: error.to_string(),
+            })?;
+            for entry in entries {
+                // The library's message repeats the line, which may hold a password.
+                let (name, value) = entry.map_err(|_| ConfigError::File {
+                    path: dotenv.into(),
+                    reason: "a line does not parse; write NAME=value, with quotes around spaces".into(),
+                })?;
+                variables.insert(name, Secret(value));
+            }
+        }
+        #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
+        let real = std::env::vars_os();
+        for (name, value) in real {
+            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+                variables.insert(name, Secret(value));
+            }
+        }
+        Ok(Self(variables))
+    }
+
+    /// An environment of exactly these variables.
+    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value))).collect())
+    }
+
+    /// The value of `name`, unless it is unset or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(Secret::expose).filter(|value| !value.is_empty())
+    }
+}
+
+impl Config {
+    /// Reads and checks the configuration.
+    ///
+    /// `file` is the `--config` flag; without it `STOCKFOIL_CONFIG`, `./stockfoil.toml` and
+    /// `/etc/stockfoil/stockfoil.toml` are looked for in this order, and none of them need be there.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing that does not hold.
+    pub fn load(file: Option<&Path>, environment: Environment) -> Result<Self, ConfigError> {
+        let named =
+            file.map(Path::to_path_buf).or_else(|| environment.get("STOCKFOIL_CONFIG").map(PathBuf::from));
+        let path = named.or_else(|| {
+            ["stockfoil.toml", "/etc/stockfoil/stockfoil.toml"]
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|path| path.exists())
+        });
+        let file = match path {
+            Some(path) => parse_file(&path)?,
+            None => File::default(),
+        };
+        let mut config =
+            Self { tenancy: file.tenancy, ledger: file.ledger, reconcile: file.reconcile, environment };
+        if let Some(id) = config.environment.get("DEFAULT_ORG_ID") {
+            config.tenancy.default_org_id = id.to_owned();
+        }
+        if config.environment.get("DATABASE_URL").is_none()
+            && let Some(url) = file.database.url
+        {
+            config.environment.0.insert("DATABASE_URL".into(), url);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// How to connect.
+    ///
+    /// # Errors
+    /// When no database is named or the URL does not parse; never with the URL's text.
+    pub fn connect_options(&self) -> Result<PgConnectOptions, ConfigError> {
+        let environment = &self.environment;
+        let Some(url) = environment.get("DATABASE_URL") else {
+            return self.connect_options_from_variables();
+        };
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(ConfigError::Url("it does not start with postgres://".into()));
+        }
+        url.parse().map_err(|error| {
+            let reason = match error {
+                sqlx::Error::Configuration(reason) if !reason.to_string().contains(url) => reason.to_string(),
+                _ => "it does not parse".into(),
+            };
+            ConfigError::Url(reason)
+        })
+    }
+
+    fn connect_options_from_variables(&self) -> Result<PgConnectOptions, ConfigError> {
+        let get = |name| self.environment.get(name);
+        if get("PGHOST").is_none() && get("PGDATABASE").is_none() && get("PGHOSTADDR").is_none() {
+            return Err(ConfigError::NoDatabase);
+        }
+        let mut options = PgConnectOptions::new();
+        if let Some(host) = get("PGHOSTADDR").or(get("PGHOST")) {
+            options = options.host(host);
+        }
+        if let Some(port) = get("PGPORT") {
+            options = options
+                .port(port.parse().map_err(|_| value("PGPORT", "not a port number; give 1 to 65535"))?);
+        }
+        if let Some(user) = get("PGUSER") {
+            options = options.username(user);
+        }
+        if let Some(password) = get("PGPASSWORD") {
+            options = options.password(password);
+        }
+        if let Some(database) = get("PGDATABASE") {
+            options = options.database(database);
+        }
+        if let Some(mode) = get("PGSSLMODE") {
+            let mode: PgSslMode = mode.parse().map_err(|_| {
+                value(
+                    "PGSSLMODE",
+                    "not a mode; give disable, allow, prefer, require, verify-ca or verify-full",
+                )
+            })?;
+            options = options.ssl_mode(mode);
+        }
+        if let Some(certificate) = get("PGSSLROOTCERT") {
+            options = options.ssl_root_cert(certificate);
+        }
+        Ok(options)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        crate::tenancy::OrgId::new(&self.tenancy.default_org_id)
+            .map_err(|error| value("DEFAULT_ORG_ID", &error.to_string()))?;
+        if self.tenancy.default_org_name.trim().is_empty() {
+            return Err(value("tenancy.default_org_name", "is empty; give the default organization a name"));
+        }
+        check_tolerance("reconcile.tolerance", &self.reconcile.tolerance)
+    }
+}
+
+/// Checks a tolerance that came from `name` (a key or a flag): a finite number, zero or more.
+///
+/// # Errors
+/// [`ConfigError::Value`] when it is negative or not a number.
+pub fn check_tolerance(name: &str, tolerance: &Quantity) -> Result<(), ConfigError> {
+    if tolerance.is_finite() && !tolerance.is_negative() {
+        Ok(())
+    } else {
+        Err(value(
+            name,
+            &format!("{tolerance} is not a tolerance; give a number of zero or more, such as 0.01"),
+        ))
+    }
+}
+
+/// The name among `known` that a person most likely meant by `given`, if any is near.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+fn value(name: &str, reason: &str) -> ConfigError {
+    ConfigError::Value { name: name.to_owned(), reason: reason.to_owned() }
+}
+
+fn parse_file(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable { path: path.into(), reason: error.to_string() })?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let mut reason = error.message().to_owned();
+        if let Some(near) = nearest_field(&reason) {
+            reason = format!("{reason}; did you mean `{near}`?");
+        }
+        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+        ConfigError::File { path: path.into(), reason: format!("{place}{reason}") }
+    })
+}
+
+/// Reads serde's "unknown field `x`, expected one of `a`, `b`" for the field that is nearest to `x`.
+fn nearest_field(message: &str) -> Option<&str> {
+    let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let given = names.next()?;
+    nearest(given, names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: Environment) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stockfoil.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), environment)
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
+        let error = load("[tenancy]\ndefault_org = 'x'\n", Environment::default()).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(error.contains("did you mean `default_org_id`?"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let environment = Environment::of([("DEFAULT_ORG_ID", "acme")]);
+        let config = load("[tenancy]\ndefault_org_id = 'file'\n", environment).unwrap();
+        assert_eq!(config.tenancy.default_org_id, "acme");
+    }
+
+    #[test]
+    fn a_malformed_url_is_never_repeated() {
+        for url in [
+            "postgres://user:s3cret@host:port/db",
+            "mysql://user:s3cret@host/db",
+            "s3cret",
+            "postgres://s3cret:s3cret@[/x",
+        ] {
+            let config = load("", Environment::of([("DATABASE_URL", url)])).unwrap();
+            let error = config.connect_options().unwrap_err();
+            assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn no_database_is_said() {
+        let config = load("", Environment::default()).unwrap();
+        assert!(matches!(config.connect_options(), Err(ConfigError::NoDatabase)));
+    }
+
+    #[test]
+    fn a_negative_tolerance_is_refused() {
+        let error = load("[reconcile]\ntolerance = '-1'\n", Environment::default()).unwrap_err();
+        assert!(error.to_string().contains("zero or more"), "{error}");
+    }
+}

@@ -1,0 +1,321 @@
+//! The database: connecting, what the server is, sessions for online work, and the run lock.
+
+use std::time::Duration;
+
+use sqlx::{
+    Connection, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{Failure, Task, config::Config, progress::Progress};
+
+/// The oldest server that is supported, as `server_version_num` counts.
+pub const SERVER_VERSION_MIN: i32 = 150_000;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a waiting run looks whether the run lock is free. A blocking wait would hold a snapshot that
+/// CREATE INDEX CONCURRENTLY waits for.
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// Why the database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection came about.
+    #[error("can't connect to database {database:?} at {place} as {user:?}: {reason}; {remedy}")]
+    Connect {
+        /// The database.
+        database: String,
+        /// Host and port, or the socket's folder.
+        place: String,
+        /// The role.
+        user: String,
+        /// What the server or the operating system says.
+        reason: String,
+        /// What to do next.
+        remedy: &'static str,
+    },
+    /// The server is older than what is supported.
+    #[error("the server runs PostgreSQL {0}; Stockfoil needs 15 or newer, so upgrade it first")]
+    TooOld(String),
+    /// The server is a standby, or the session is read-only, and the command would write.
+    #[error("the server at {0} is read-only (a standby?); connect to the primary")]
+    ReadOnly(String),
+    /// Another run holds the lock.
+    #[error("another run holds the lock: {holder}; wait for it to end, or end it")]
+    Locked {
+        /// The holder: its pid, role, application name and start.
+        holder: String,
+    },
+    /// A statement failed.
+    #[error("{context}: {source}")]
+    Statement {
+        /// What was being done.
+        context: String,
+        /// What the server says.
+        source: sqlx::Error,
+    },
+    /// A statement failed.
+    #[error("the database refused: {0}")]
+    Query(#[source] sqlx::Error),
+}
+
+impl DbError {
+    /// Which exit status this error asks for.
+    pub fn failure(&self) -> Failure {
+        match self {
+            DbError::Locked { .. } => Failure::Locked,
+            _ => Failure::Work,
+        }
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        DbError::Query(error)
+    }
+}
+
+/// Says what was being done when a statement failed.
+pub trait Context<T> {
+    /// Puts `context` (a phrase such as "add column org_id to users") before the server's words.
+    ///
+    /// # Errors
+    /// The same error, with its context.
+    fn context(self, context: impl Into<String>) -> Result<T, DbError>;
+}
+
+impl<T> Context<T> for Result<T, sqlx::Error> {
+    fn context(self, context: impl Into<String>) -> Result<T, DbError> {
+        self.map_err(|source| DbError::Statement { context: context.into(), source })
+    }
+}
+
+/// The SQLSTATE of a database error, if it is one.
+pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+}
+
+/// What is known of the server and of this role in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `server_version_num`.
+    pub version_num: i32,
+    /// `server_version`, as a person reads it.
+    pub version: String,
+    /// The database.
+    pub database: String,
+    /// The role.
+    pub role: String,
+    /// Host and port, or the socket's folder.
+    pub place: String,
+    /// Whether this session can't write: a standby, or a read-only default.
+    pub read_only: bool,
+}
+
+impl std::fmt::Display for ServerFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { database, place, role, version, .. } = self;
+        write!(f, "database {database:?} at {place} as {role:?}, PostgreSQL {version}")
+    }
+}
+
+/// A database that a command works on.
+#[derive(Debug)]
+pub struct Db {
+    options: PgConnectOptions,
+    pool: PgPool,
+    facts: ServerFacts,
+}
+
+impl Db {
+    /// Connects and looks at the server. `application` is what the sessions call themselves.
+    pub fn connect<'a>(config: &'a Config, application: &'a str) -> Task<'a, Db> {
+        Box::pin(async move {
+            let options = config.connect_options()?.application_name(application).options([
+                // A killed client must not leave its statement running or in a lock queue.
+                ("client_connection_check_interval", "500ms"),
+                ("statement_timeout", "0"),
+                ("idle_in_transaction_session_timeout", "0"),
+                ("lock_timeout", "0"),
+                ("TimeZone", "UTC"),
+                ("DateStyle", "ISO"),
+            ]);
+            let mut connection = open(&options).await?;
+            let facts = facts(&mut connection, &options).await?;
+            connection.close().await?;
+            if facts.version_num < SERVER_VERSION_MIN {
+                return Err(DbError::TooOld(facts.version).into());
+            }
+            let pool = PgPoolOptions::new()
+                .max_connections(8)
+                .acquire_timeout(CONNECT_TIMEOUT)
+                .connect_lazy_with(options.clone());
+            Ok(Db { options, pool, facts })
+        })
+    }
+
+    /// The server, as found when connecting.
+    pub fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    /// Connections for short statements.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// One connection from the pool.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// A session of its own, for work that keeps state in it (locks, settings, temporary tables). Dropping it
+    /// ends it.
+    ///
+    /// # Errors
+    /// When no connection can be made.
+    pub async fn session(&self) -> Result<PgConnection, DbError> {
+        open(&self.options).await
+    }
+
+    /// Refuses a standby and a read-only session.
+    ///
+    /// # Errors
+    /// [`DbError::ReadOnly`].
+    pub fn require_writable(&self) -> Result<(), DbError> {
+        if self.facts.read_only { Err(DbError::ReadOnly(self.facts.place.clone())) } else { Ok(()) }
+    }
+
+    /// Takes the run lock that keeps two migrations or two repairs of one database apart. Waits up to `wait`.
+    ///
+    /// # Errors
+    /// [`DbError::Locked`] with the holder when the lock is still taken after `wait`.
+    pub async fn run_lock(&self, wait: Duration, progress: &dyn Progress) -> Result<RunLock, DbError> {
+        let mut session = self.session().await?;
+        let mut waited = Duration::ZERO;
+        loop {
+            let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+                .bind(RUN_LOCK_KEY)
+                .fetch_one(&mut session)
+                .await
+                .context("take the run lock")?;
+            if taken {
+                return Ok(RunLock { _session: session });
+            }
+            let holder = lock_holder(&mut session).await?;
+            if waited >= wait {
+                return Err(DbError::Locked { holder });
+            }
+            if waited.is_zero() {
+                progress.note(&format!("waiting for the run lock: {holder}"));
+            }
+            tokio::time::sleep(LOCK_POLL).await;
+            waited += LOCK_POLL;
+        }
+    }
+
+    /// Ends every other session of this process, so that nothing goes on behind an interrupted command, and
+    /// waits until they are gone.
+    ///
+    /// # Errors
+    /// When the server can't be reached any more.
+    pub async fn end_sessions(&self) -> Result<(), DbError> {
+        let mut session = self.session().await?;
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+             WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid() AND usename = current_user",
+        )
+        .execute(&mut session)
+        .await
+        .context("end the interrupted sessions")?;
+        Ok(())
+    }
+}
+
+/// The run lock; given back when dropped, or when the process dies.
+#[derive(Debug)]
+pub struct RunLock {
+    _session: PgConnection,
+}
+
+/// "stockfoi" in ASCII: one key a database, the same in every version.
+const RUN_LOCK_KEY: i64 = 0x7374_6f63_6b66_6f69;
+
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
+    let failed = |reason: String, remedy| DbError::Connect {
+        database: options.get_database().unwrap_or(options.get_username()).to_owned(),
+        place: place(options),
+        user: options.get_username().to_owned(),
+        reason,
+        remedy,
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => {
+            let remedy = match sqlstate(&error).as_deref() {
+                Some("28P01" | "28000") => {
+                    "check the role's password (DATABASE_URL, PGPASSWORD or .pgpass) and pg_hba.conf"
+                }
+                Some("3D000") => "create the database, or correct its name in DATABASE_URL",
+                Some("53300") => "wait for a free connection slot, or raise max_connections",
+                Some("57P03") => "the server is starting or stopping; try again",
+                _ => "check host and port, and that the server runs",
+            };
+            Err(failed(server_words(&error), remedy))
+        }
+        Err(_) => Err(failed(
+            format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+            "check host, port and firewall",
+        )),
+    }
+}
+
+/// The server's own sentence where there is one, else the library's.
+fn server_words(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None if options.get_host().starts_with('/') => options.get_host().to_owned(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+async fn facts(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<ServerFacts, DbError> {
+    let (version_num, version, database, role, read_only) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), current_database()::text,
+                current_user::text, pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool",
+    )
+    .fetch_one(connection)
+    .await
+    .context("ask the server for its version")?;
+    Ok(ServerFacts { version_num, version, database, role, place: place(options), read_only })
+}
+
+async fn lock_holder(connection: &mut PgConnection) -> Result<String, DbError> {
+    let holder: Option<String> = sqlx::query_scalar(
+        "SELECT format('pid %s, role %s, application %s, connected since %s', a.pid, a.usename, a.application_name,
+                       to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))
+         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND (l.classid::int8 << 32 | l.objid::int8) = $1
+         LIMIT 1",
+    )
+    .bind(RUN_LOCK_KEY)
+    .fetch_optional(connection)
+    .await
+    .context("ask who holds the run lock")?;
+    Ok(holder.unwrap_or_else(|| "a run that is just ending".into()))
+}

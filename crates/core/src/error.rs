@@ -1,0 +1,46 @@
+use crate::{config::ConfigError, db::DbError, model::ModelError, sql::NameError};
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration or a flag's value does not hold.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database refused or could not be reached.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The database does not hold the tables that the model names.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A name can't be an SQL identifier.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// The class of an [`Error`], which decides the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Usage or configuration: the caller must say something else (status 2).
+    Usage,
+    /// The work could not be done: unreachable, not permitted, I/O (status 3).
+    Work,
+    /// Another run holds the lock (status 4).
+    Locked,
+}
+
+impl Error {
+    /// Which class this error is of.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Error::Config(_) | Error::Name(_) => Failure::Usage,
+            Error::Db(error) => error.failure(),
+            Error::Model(_) => Failure::Work,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Error::Db(DbError::from(error))
+    }
+}

@@ -1,0 +1,32 @@
+//! The parts of Stockfoil that decide and compute; the binaries only parse flags, call in here, and print.
+//!
+//! - [`config`]: flags' defaults, environment and `stockfoil.toml` become one checked [`Config`](config::Config).
+//! - [`db`]: connecting, what the server is, sessions for online work, the run lock.
+//! - [`sql`]: the only place that claims dynamic SQL safe.
+//! - [`ledger`]: exact quantities and what a difference means.
+//! - [`model`]: the tenant-scoped tables and the ledger that every statement is rendered over.
+//! - [`tenancy`]: organizations and their people.
+//! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
+//!
+//! # Invariants
+//! - Nothing here prints, exits, or reads the environment (only [`config`] does the last).
+//! - Quantities are exact decimals; no floating point touches them, here or in SQL.
+//! - Every command can be killed at any moment and run again.
+
+pub mod config;
+pub mod db;
+mod error;
+pub mod ledger;
+pub mod model;
+pub mod progress;
+pub mod report;
+pub mod sql;
+pub mod tenancy;
+
+pub use error::{Error, Failure};
+
+/// What an operation's entry point returns.
+///
+/// Boxed at the boundary, so that the state machine is compiled once, here, and not again in each binary
+/// that polls it.
+pub type Task<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;

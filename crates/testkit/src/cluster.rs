@@ -1,0 +1,95 @@
+use std::{
+    collections::HashMap,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+};
+
+use crate::workspace;
+
+/// A running private cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Ends when its standard input closes, which takes the cluster with it.
+    keeper: Child,
+    variables: HashMap<String, String>,
+}
+
+impl Cluster {
+    /// The cluster that all tests of this process share.
+    pub fn shared() -> &'static Cluster {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Cluster::start(&[]))
+    }
+
+    /// A cluster of a test's own, for what would disturb others (crashes, standbys, server settings);
+    /// `options` are those of `scripts/with-postgres`.
+    pub fn start(options: &[&str]) -> Cluster {
+        let mut keeper = Command::new(workspace().join("scripts/with-postgres"))
+            .args(options)
+            .args(["sh", "-c", "env; echo; cat >/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start scripts/with-postgres");
+        let mut variables = HashMap::new();
+        for line in BufReader::new(keeper.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if line.is_empty() && variables.contains_key("DATABASE_URL") {
+                break;
+            }
+            if let Some((name, value)) = line.split_once('=') {
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        assert!(variables.contains_key("PGHOST"), "scripts/with-postgres gave no cluster");
+        Cluster { keeper, variables }
+    }
+
+    /// The folder of the cluster's socket.
+    pub fn host(&self) -> &str {
+        &self.variables["PGHOST"]
+    }
+
+    /// The port, which names the socket.
+    pub fn port(&self) -> u16 {
+        self.variables["PGPORT"].parse().unwrap()
+    }
+
+    /// The superuser.
+    pub fn superuser(&self) -> &str {
+        &self.variables["PGUSER"]
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.variables["STOCKFOIL_CLUSTER_DIR"].clone().into()
+    }
+
+    /// A program of this cluster's PostgreSQL, such as `pg_dump`, told how to connect.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(PathBuf::from(&self.variables["STOCKFOIL_PG_BIN"]).join(name));
+        for name in ["PGHOST", "PGPORT", "PGUSER"] {
+            command.env(name, &self.variables[name]);
+        }
+        command
+    }
+
+    /// A URL of `database` for the superuser.
+    pub fn url(&self, database: &str) -> String {
+        self.url_as(self.superuser(), database)
+    }
+
+    /// A URL of `database` for `role`, without a password.
+    pub fn url_as(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@localhost/{database}?host={}&port={}", self.host(), self.port())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}

@@ -1,0 +1,27 @@
+//! A private PostgreSQL cluster, a database per test, and the real binaries to run against it.
+//!
+//! The cluster belongs to the test process: it starts with the first test that asks for it, and is removed when
+//! the process ends, however it ends. A test that fails leaves a dump of its database and says how to load it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "this crate is only ever linked into tests, where a panic is the report"
+)]
+
+mod binary;
+mod cluster;
+mod database;
+
+pub use binary::{Binary, Run, binary_path};
+pub use cluster::Cluster;
+pub use database::TestDb;
+
+use std::path::{Path, PathBuf};
+
+/// The workspace's top folder.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+}

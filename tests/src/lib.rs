@@ -1,0 +1,1 @@
+//! Nothing but the end-to-end tests in `tests/`.
