@@ -1,5 +1,7 @@
 //! Organizations: their ids, names, keys and people.
 
+pub mod schema;
+
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
