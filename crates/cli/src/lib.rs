@@ -72,6 +72,7 @@ macro_rules! from_core {
     };
 }
 from_core!(
+    stockfoil_core::alert::AlertError,
     stockfoil_core::config::ConfigError,
     stockfoil_core::db::DbError,
     stockfoil_core::model::ModelError,
@@ -152,6 +153,8 @@ fn init_logging(common: &Common) {
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
         .format_target(false)
         .try_init();
+    // At trace, libraries write what they send, secret URLs included.
+    log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
 }
 
 fn report_error(name: &str, error: &RunError) -> ExitCode {

@@ -7,9 +7,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::ledger::Quantity;
@@ -89,6 +90,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// Reconciliation.
     pub reconcile: Reconcile,
+    /// Who is told.
+    pub alerts: Alerts,
     environment: Environment,
 }
 
@@ -142,6 +145,23 @@ impl Default for Reconcile {
     }
 }
 
+/// `[alerts]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// A Slack-compatible incoming webhook (`SLACK_WEBHOOK_URL`).
+    pub slack_webhook_url: Option<Secret>,
+    /// How long one attempt to reach a channel may take.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { slack_webhook_url: None, timeout: Duration::from_secs(5) }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
@@ -149,6 +169,7 @@ struct File {
     tenancy: Tenancy,
     ledger: Ledger,
     reconcile: Reconcile,
+    alerts: Alerts,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -231,8 +252,16 @@ impl Config {
             Some(path) => parse_file(&path)?,
             None => File::default(),
         };
-        let mut config =
-            Self { tenancy: file.tenancy, ledger: file.ledger, reconcile: file.reconcile, environment };
+        let mut config = Self {
+            tenancy: file.tenancy,
+            ledger: file.ledger,
+            reconcile: file.reconcile,
+            alerts: file.alerts,
+            environment,
+        };
+        if let Some(url) = config.environment.get("SLACK_WEBHOOK_URL") {
+            config.alerts.slack_webhook_url = Some(Secret::new(url));
+        }
         if let Some(id) = config.environment.get("DEFAULT_ORG_ID") {
             config.tenancy.default_org_id = id.to_owned();
         }
@@ -309,7 +338,23 @@ impl Config {
         if self.tenancy.default_org_name.trim().is_empty() {
             return Err(value("tenancy.default_org_name", "is empty; give the default organization a name"));
         }
-        check_tolerance("reconcile.tolerance", &self.reconcile.tolerance)
+        check_tolerance("reconcile.tolerance", &self.reconcile.tolerance)?;
+        self.alerts.check()
+    }
+}
+
+impl Alerts {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.timeout.is_zero() {
+            return Err(value("alerts.timeout", "is zero; give a duration such as 5s"));
+        }
+        match &self.slack_webhook_url {
+            Some(url) if !is_web_url(url.expose()) => Err(value(
+                "SLACK_WEBHOOK_URL",
+                "not a web address (its text is withheld); write https://host/path as the chat service shows it",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -336,6 +381,21 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// Whether `text` is an absolute http or https URL with a host.
+fn is_web_url(text: &str) -> bool {
+    text.parse::<ureq::http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+/// Reads "25h" or "24h30m".
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|_| {
+        serde::de::Error::custom(format!("{text:?} is not a duration; write it like 25h, 24h30m or 90s"))
+    })
 }
 
 fn value(name: &str, reason: &str) -> ConfigError {
@@ -406,6 +466,24 @@ mod tests {
     fn no_database_is_said() {
         let config = load("", Environment::default()).unwrap();
         assert!(matches!(config.connect_options(), Err(ConfigError::NoDatabase)));
+    }
+
+    #[test]
+    fn a_webhook_that_is_no_web_address_is_refused_and_never_repeated() {
+        for url in ["hooks.example.com/s3cret", "ftp://host/s3cret", "https:///s3cret", "https://a b/s3cret"]
+        {
+            let error = load("", Environment::of([("SLACK_WEBHOOK_URL", url)])).unwrap_err();
+            assert!(error.to_string().contains("SLACK_WEBHOOK_URL: not a web address"), "{error}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_duration_has_units() {
+        let config = load("[alerts]\ntimeout = '1m30s'\n", Environment::default()).unwrap();
+        assert_eq!(config.alerts.timeout, Duration::from_secs(90));
+        let error = load("[alerts]\ntimeout = '90'\n", Environment::default()).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("\"90\" is not a duration"), "{error}");
     }
 
     #[test]

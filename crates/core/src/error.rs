@@ -1,8 +1,11 @@
-use crate::{config::ConfigError, db::DbError, model::ModelError, sql::NameError};
+use crate::{alert::AlertError, config::ConfigError, db::DbError, model::ModelError, sql::NameError};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A critical alert reached nobody.
+    #[error(transparent)]
+    Alert(#[from] AlertError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -34,7 +37,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Name(_) => Failure::Usage,
             Error::Db(error) => error.failure(),
-            Error::Model(_) => Failure::Work,
+            Error::Alert(_) | Error::Model(_) => Failure::Work,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! - [`ledger`]: exact quantities and what a difference means.
 //! - [`model`]: the tenant-scoped tables and the ledger that every statement is rendered over.
 //! - [`tenancy`]: organizations and their people.
+//! - [`alert`]: telling people, through every channel that is configured.
 //! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
 //!
 //! # Invariants
@@ -13,6 +14,7 @@
 //! - Quantities are exact decimals; no floating point touches them, here or in SQL.
 //! - Every command can be killed at any moment and run again.
 
+pub mod alert;
 pub mod config;
 pub mod db;
 mod error;
