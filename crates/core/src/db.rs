@@ -140,6 +140,8 @@ impl Db {
                 ("statement_timeout", "0"),
                 ("idle_in_transaction_session_timeout", "0"),
                 ("lock_timeout", "0"),
+                // The session that holds the run lock has nothing else to do.
+                ("idle_session_timeout", "0"),
                 ("TimeZone", "UTC"),
                 ("DateStyle", "ISO"),
             ]);

@@ -1,24 +1,23 @@
+use crate::{alert::AlertError, config::ConfigError, db::DbError, model::ModelError, sql::NameError};
+
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A critical alert reached nobody.
     #[error(transparent)]
-    Alert(#[from] crate::alert::AlertError),
+    Alert(#[from] AlertError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] ConfigError),
     /// The database refused or could not be reached.
     #[error(transparent)]
-    Db(#[from] crate::db::DbError),
+    Db(#[from] DbError),
     /// The database does not hold the tables that the model names.
     #[error(transparent)]
-    Model(#[from] crate::model::ModelError),
-    /// A migration can't be done.
-    #[error(transparent)]
-    Migration(#[from] crate::migration::MigrationError),
+    Model(#[from] ModelError),
     /// A name can't be an SQL identifier.
     #[error(transparent)]
-    Name(#[from] crate::sql::NameError),
+    Name(#[from] NameError),
 }
 
 /// The class of an [`Error`], which decides the exit status.
@@ -38,15 +37,13 @@ impl Error {
         match self {
             Error::Config(_) | Error::Name(_) => Failure::Usage,
             Error::Db(error) => error.failure(),
-            Error::Migration(error) => error.failure(),
-            Error::Alert(_) => Failure::Work,
-            Error::Model(_) => Failure::Work,
+            Error::Alert(_) | Error::Model(_) => Failure::Work,
         }
     }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Error::Db(error.into())
+        Error::Db(DbError::from(error))
     }
 }

@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test a panic is the report")]
 
+mod balances;
 mod make;
 mod testkit_itself;
 mod with_postgres;

@@ -1,8 +1,5 @@
 //! The human form of each report.
 
-mod migration;
-mod versions;
-
 use stockfoil_core::report::Report;
 
 use crate::Page;

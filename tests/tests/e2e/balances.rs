@@ -1,0 +1,4 @@
+//! Balances: the triggers, backfill-balances and reconcile-balances.
+
+mod fixture;
+mod triggers;
