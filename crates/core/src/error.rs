@@ -1,23 +1,24 @@
-use crate::{alert::AlertError, config::ConfigError, db::DbError, model::ModelError, sql::NameError};
-
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A critical alert reached nobody.
     #[error(transparent)]
-    Alert(#[from] AlertError),
+    Alert(#[from] crate::alert::AlertError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] crate::config::ConfigError),
     /// The database refused or could not be reached.
     #[error(transparent)]
-    Db(#[from] DbError),
+    Db(#[from] crate::db::DbError),
     /// The database does not hold the tables that the model names.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(#[from] crate::model::ModelError),
+    /// A migration can't be done.
+    #[error(transparent)]
+    Migration(#[from] crate::migration::MigrationError),
     /// A name can't be an SQL identifier.
     #[error(transparent)]
-    Name(#[from] NameError),
+    Name(#[from] crate::sql::NameError),
 }
 
 /// The class of an [`Error`], which decides the exit status.
@@ -37,13 +38,15 @@ impl Error {
         match self {
             Error::Config(_) | Error::Name(_) => Failure::Usage,
             Error::Db(error) => error.failure(),
-            Error::Alert(_) | Error::Model(_) => Failure::Work,
+            Error::Migration(error) => error.failure(),
+            Error::Alert(_) => Failure::Work,
+            Error::Model(_) => Failure::Work,
         }
     }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Error::Db(DbError::from(error))
+        Error::Db(error.into())
     }
 }

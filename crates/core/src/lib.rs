@@ -2,9 +2,11 @@
 //!
 //! - [`balance`]: the balances, the triggers that keep them, and the repair of what differs.
 //! - [`config`]: flags' defaults, environment and `stockfoil.toml` become one checked [`Config`](config::Config).
+//! - [`catalog`]: what PostgreSQL's catalog says of tables and keys.
 //! - [`db`]: connecting, what the server is, sessions for online work, the run lock.
 //! - [`sql`]: the only place that claims dynamic SQL safe.
 //! - [`ledger`]: exact quantities and what a difference means.
+//! - [`migration`]: versioned files and online steps.
 //! - [`model`]: the tenant-scoped tables and the ledger that every statement is rendered over.
 //! - [`tenancy`]: organizations and their people.
 //! - [`alert`]: telling people, through every channel that is configured.
@@ -17,10 +19,12 @@
 
 pub mod alert;
 pub mod balance;
+pub mod catalog;
 pub mod config;
 pub mod db;
 mod error;
 pub mod ledger;
+pub mod migration;
 pub mod model;
 pub mod progress;
 pub mod report;

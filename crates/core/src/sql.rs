@@ -194,7 +194,7 @@ mod sealed {
 }
 
 /// What may stand in a template's place: only types whose `Display` is safe inside SQL. Sealed.
-pub trait Fragment: fmt::Display + sealed::Sealed {}
+pub trait Fragment: fmt::Display + Send + Sync + sealed::Sealed {}
 
 macro_rules! fragments {
     ($($type:ty),*) => { $(impl sealed::Sealed for $type {} impl Fragment for $type {})* };

@@ -1,5 +1,8 @@
 //! The human form of each report.
 
+mod migration;
+mod versions;
+
 use stockfoil_core::report::Report;
 
 use crate::Page;

@@ -1,0 +1,131 @@
+//! What PostgreSQL's catalog says of tables and keys, read into plain values.
+
+use sqlx::PgConnection;
+
+use crate::{
+    db::{Context as _, DbError},
+    sql::{Definition, Ident, NameError, QualifiedName},
+};
+
+/// A column that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its type, as `format_type` prints it.
+    pub type_name: String,
+    /// Whether it is NOT NULL.
+    pub not_null: bool,
+    /// Its default, as PostgreSQL prints it.
+    pub default: Option<String>,
+}
+
+/// A unique key that is not the primary key: an index, with its constraint where it has one.
+#[derive(Debug, Clone)]
+pub struct UniqueKey {
+    /// The table.
+    pub table: QualifiedName,
+    /// The index's name, which is the constraint's too.
+    pub name: Ident,
+    /// The key's columns; `None` stands for an expression.
+    pub columns: Vec<Option<String>>,
+    /// What stands behind the opening parenthesis of its definition: columns, INCLUDE, NULLS NOT DISTINCT,
+    /// storage parameters, predicate.
+    pub tail: Definition,
+    /// Its constraint's timing, where it is a constraint.
+    pub constraint: Option<Timing>,
+    /// Whether it is valid, ready and live, so that it really holds.
+    pub valid: bool,
+    /// Foreign keys that refer to it, as `table.constraint`.
+    pub referenced_by: Vec<String>,
+    /// Whether it is the table's replica identity.
+    pub replica_identity: bool,
+}
+
+/// When a constraint is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// DEFERRABLE.
+    pub deferrable: bool,
+    /// INITIALLY DEFERRED.
+    pub deferred: bool,
+}
+
+/// The column `name` of `table`, if it is there.
+///
+/// # Errors
+/// Database errors.
+pub async fn column(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+    name: &Ident,
+) -> Result<Option<Column>, DbError> {
+    let row: Option<(String, bool, Option<String>)> = sqlx::query_as(
+        "SELECT format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)
+         FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+         WHERE a.attrelid = to_regclass($1) AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped",
+    )
+    .bind(table.to_string())
+    .bind(name.as_str())
+    .fetch_optional(connection)
+    .await
+    .context(format!("read column {} of {}", name.as_str(), table.plain()))?;
+    Ok(row.map(|(type_name, not_null, default)| Column { type_name, not_null, default }))
+}
+
+/// The unique keys of `table` but for its primary key, by name.
+///
+/// # Errors
+/// Database errors.
+pub async fn unique_keys(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+) -> Result<Vec<UniqueKey>, crate::Error> {
+    let rows: Vec<UniqueKeyRow> = sqlx::query_as(include_str!("catalog/unique_keys.sql"))
+        .bind(table.to_string())
+        .fetch_all(connection)
+        .await
+        .context(format!("read the unique keys of {}", table.plain()))?;
+    let key = |row: UniqueKeyRow| -> Result<UniqueKey, NameError> {
+        Ok(UniqueKey {
+            table: table.clone(),
+            name: Ident::new(row.name)?,
+            columns: row.columns,
+            tail: Definition::from_catalog(row.tail),
+            constraint: row
+                .is_constraint
+                .then_some(Timing { deferrable: row.is_deferrable, deferred: row.is_deferred }),
+            valid: row.is_valid,
+            referenced_by: row.referenced_by,
+            replica_identity: row.is_replica_identity,
+        })
+    };
+    Ok(rows.into_iter().map(key).collect::<Result<_, _>>()?)
+}
+
+#[derive(sqlx::FromRow)]
+struct UniqueKeyRow {
+    name: String,
+    columns: Vec<Option<String>>,
+    tail: String,
+    is_constraint: bool,
+    is_deferrable: bool,
+    is_deferred: bool,
+    is_valid: bool,
+    referenced_by: Vec<String>,
+    is_replica_identity: bool,
+}
+
+/// How many rows the planner believes `table` to have; `None` before its first ANALYZE.
+///
+/// # Errors
+/// Database errors.
+pub async fn row_estimate(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+) -> Result<Option<i64>, DbError> {
+    sqlx::query_scalar("SELECT nullif(reltuples, -1)::bigint FROM pg_class WHERE oid = to_regclass($1)")
+        .bind(table.to_string())
+        .fetch_optional(connection)
+        .await
+        .map(Option::flatten)
+        .context(format!("read the size of {}", table.plain()))
+}
