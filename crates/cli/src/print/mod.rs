@@ -1,6 +1,8 @@
 //! The human form of each report.
 
 mod migration;
+mod sequence;
+mod validation;
 mod versions;
 
 use stockfoil_core::report::Report;
