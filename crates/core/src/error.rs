@@ -4,6 +4,9 @@ pub enum Error {
     /// A critical alert reached nobody.
     #[error(transparent)]
     Alert(#[from] crate::alert::AlertError),
+    /// No client came about.
+    #[error(transparent)]
+    Generate(#[from] crate::client::GenerateError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
@@ -37,6 +40,7 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Error::Config(_) | Error::Name(_) => Failure::Usage,
+            Error::Generate(error) => error.failure(),
             Error::Db(error) => error.failure(),
             Error::Migration(error) => error.failure(),
             Error::Alert(_) => Failure::Work,

@@ -10,7 +10,7 @@
 //! - [`model`]: the tenant-scoped tables and the ledger that every statement is rendered over.
 //! - [`tenancy`]: organizations and their people.
 //! - [`alert`]: telling people, through every channel that is configured.
-//! - [`validate`]: every claim of the migrations, checked.
+//! - [`client`]: a typed client, generated from the schema.
 //! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
 //!
 //! # Invariants
@@ -21,6 +21,7 @@
 pub mod alert;
 pub mod balance;
 pub mod catalog;
+pub mod client;
 pub mod config;
 pub mod db;
 mod error;
@@ -31,7 +32,6 @@ pub mod progress;
 pub mod report;
 pub mod sql;
 pub mod tenancy;
-pub mod validate;
 
 pub use error::{Error, Failure};
 

@@ -254,7 +254,7 @@ pub fn render(template: &'static str, fragments: &[(&str, &dyn Fragment)]) -> St
 }
 
 /// 32-bit FNV-1a: enough to keep shortened names apart, and stable across versions.
-fn fnv1a(bytes: &[u8]) -> u32 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 

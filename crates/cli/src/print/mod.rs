@@ -1,8 +1,7 @@
 //! The human form of each report.
 
+mod generate;
 mod migration;
-mod sequence;
-mod validation;
 mod versions;
 
 use stockfoil_core::report::Report;

@@ -1,0 +1,29 @@
+use stockfoil_core::client::{Generated, State};
+
+use crate::{Mark, Page, Print};
+
+impl Print for Generated {
+    fn print(&self, page: &mut Page) {
+        if let Some(source) = &self.source {
+            page.line(source.trim_end_matches('\n'));
+        }
+        let Some(path) = &self.path else { return };
+        let path = path.display();
+        let (tables, enums) = (self.tables, self.enums);
+        let remedy = format!("run db-generate --lang {} --out {path}", self.language);
+        match self.state {
+            State::Returned => {}
+            State::Written => {
+                page.marked(Mark::Good, format_args!("{path}: written; {tables} tables, {enums} enums"));
+            }
+            State::Current => {
+                page.marked(Mark::Good, format_args!("{path}: current; {tables} tables, {enums} enums"));
+            }
+            State::Stale => {
+                let line = self.first_difference.unwrap_or(1);
+                page.marked(Mark::Bad, format_args!("{path}: stale from line {line}; {remedy}"));
+            }
+            State::Missing => page.marked(Mark::Bad, format_args!("{path}: missing; {remedy}")),
+        }
+    }
+}
