@@ -20,6 +20,9 @@ use crate::{
     progress::{self, Talk},
 };
 
+/// The folder that new migrations go into.
+pub const MIGRATIONS: &str = "migrations";
+
 /// What a running binary has at hand.
 #[derive(Debug)]
 pub struct Context {
@@ -40,6 +43,12 @@ impl Context {
     /// The checked configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The folder with migrations beside the embedded ones: the one asked for, else `./migrations` if it is there.
+    pub fn migrations_folder<'a>(&self, asked: Option<&'a Path>) -> Option<&'a Path> {
+        let default = Path::new(MIGRATIONS);
+        asked.or(default.is_dir().then_some(default))
     }
 
     /// Where an operation reports its progress.

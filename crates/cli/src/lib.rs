@@ -27,7 +27,7 @@ mod progress;
 
 use std::{error::Error as _, fmt::Write as _, process::ExitCode};
 
-pub use context::Context;
+pub use context::{Context, MIGRATIONS};
 pub use flags::{Command, Common, Format};
 pub use page::{Mark, Page};
 pub use print::Print;

@@ -10,6 +10,7 @@
 //! - [`model`]: the tenant-scoped tables and the ledger that every statement is rendered over.
 //! - [`tenancy`]: organizations and their people.
 //! - [`alert`]: telling people, through every channel that is configured.
+//! - [`validate`]: every claim of the migrations, checked.
 //! - [`client`]: a typed client, generated from the schema.
 //! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
 //!
@@ -32,6 +33,7 @@ pub mod progress;
 pub mod report;
 pub mod sql;
 pub mod tenancy;
+pub mod validate;
 
 pub use error::{Error, Failure};
 

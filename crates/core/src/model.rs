@@ -35,6 +35,8 @@ pub struct Model {
     pub schema: Ident,
     /// The tenant-scoped tables, referenced ones before those that refer to them.
     pub tenant_tables: Vec<QualifiedName>,
+    /// What the application keeps unique, and must stay unique within an organization.
+    pub natural_keys: Vec<NaturalKey>,
     /// The column that says whose a row is.
     pub org_column: Ident,
     /// The table of organizations.
@@ -45,6 +47,15 @@ pub struct Model {
     pub ledger: Ledger,
     /// The table of balances.
     pub balances: QualifiedName,
+}
+
+/// Columns that tell one row of a table from another, beside its primary key.
+#[derive(Debug, Clone)]
+pub struct NaturalKey {
+    /// The table.
+    pub table: QualifiedName,
+    /// The columns, in the order of their key.
+    pub columns: Vec<Ident>,
 }
 
 /// The ledger's columns.
@@ -70,7 +81,18 @@ impl Default for Model {
     fn default() -> Self {
         let schema = Ident::fixed("public");
         let table = |name| QualifiedName::new(schema.clone(), Ident::fixed(name));
+        let natural_key = |name, columns: &[&'static str]| NaturalKey {
+            table: table(name),
+            columns: columns.iter().copied().map(Ident::fixed).collect(),
+        };
         Self {
+            natural_keys: vec![
+                natural_key("users", &["email"]),
+                natural_key("items", &["item_number"]),
+                natural_key("locations", &["site", "name"]),
+                natural_key("count_sheets", &["count_number"]),
+                natural_key("feature_flags", &["key"]),
+            ],
             tenant_tables: [
                 "users",
                 "items",

@@ -30,11 +30,10 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let default = Path::new("migrations");
-        let folder = args.folder.as_deref().or(default.is_dir().then_some(default));
+        let folder = cx.migrations_folder(args.folder.as_deref());
         let mode = match (args.status, args.dry_run, args.baseline, &args.name) {
             (false, false, None, Some(name)) => {
-                let files = versioned::create(folder.unwrap_or(default), name)?;
+                let files = versioned::create(folder.unwrap_or(Path::new(cli::MIGRATIONS)), name)?;
                 cx.write(&files.map(|file| format!("{}\n", file.display())).concat())?;
                 return Ok(cli::Outcome::Clean);
             }

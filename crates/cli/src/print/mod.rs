@@ -2,6 +2,8 @@
 
 mod generate;
 mod migration;
+mod sequence;
+mod validation;
 mod versions;
 
 use stockfoil_core::report::Report;

@@ -1,6 +1,8 @@
 //! Taking a live single-tenant database to many tenants: versioned SQL files, and online steps that the catalog
 //! knows to be done or not.
 
+pub mod all;
+pub mod balance;
 pub mod org;
 pub mod runner;
 pub mod step;
@@ -111,6 +113,20 @@ pub enum MigrationError {
     NotDone {
         /// The step.
         step: String,
+    },
+    /// The ledger does not say whose an entry is.
+    #[error("{table} has no organizations yet; run migrate-org first")]
+    NoOrganizations {
+        /// The ledger.
+        table: String,
+    },
+    /// Another table has the balances' name.
+    #[error("there is a table {table} already, and it is another one ({how}); rename it, then run again")]
+    OtherBalances {
+        /// The table.
+        table: String,
+        /// What it lacks.
+        how: String,
     },
     /// The connection goes through a pooler in transaction mode.
     #[error("the connection goes through a pooler in transaction mode; connect to the server itself")]

@@ -17,7 +17,7 @@ use crate::{
     Error, Task, catalog,
     catalog::UniqueKey,
     config::Config,
-    db::{Context as _, Db},
+    db::Db,
     model::Model,
     progress::Progress,
     sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, render},
@@ -38,8 +38,7 @@ pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, Mi
         let steps = steps(&mut session, model, config).await?;
         let (steps, done_before) = runner::pending(&mut session, steps).await?;
         let steps = runner::describe(&mut session, &steps).await?;
-        let rows_estimate = rows(&mut session, model).await?;
-        Ok(MigrationReport { command: "migrate-org", dry_run: true, done_before, steps, rows_estimate })
+        Ok(MigrationReport { command: "migrate-org", dry_run: true, done_before, steps })
     })
 }
 
@@ -60,8 +59,7 @@ pub fn run<'a>(
         let mut session = db.session().await?;
         let steps = steps(&mut session, model, config).await?;
         let (steps, done_before) = runner::run(db, &steps, progress).await?;
-        let rows_estimate = rows(&mut session, model).await?;
-        Ok(MigrationReport { command: "migrate-org", dry_run: false, done_before, steps, rows_estimate })
+        Ok(MigrationReport { command: "migrate-org", dry_run: false, done_before, steps })
     })
 }
 
@@ -384,17 +382,4 @@ fn default_goal(model: &Model, default: &OrgId) -> Goal {
 
 fn column_goal(table: &QualifiedName, org: &Ident, kind: &str) -> Goal {
     Goal::new(include_str!("goals/column.sql"), [table.to_string(), org.as_str().into(), kind.into()])
-}
-
-async fn rows(session: &mut PgConnection, model: &Model) -> Result<i64, Error> {
-    let tables: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
-    let rows: i64 = sqlx::query_scalar(
-        "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
-         WHERE oid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t)",
-    )
-    .bind(tables)
-    .fetch_one(session)
-    .await
-    .context("estimate the tenant tables' rows")?;
-    Ok(rows)
 }

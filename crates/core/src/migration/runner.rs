@@ -37,8 +37,6 @@ pub struct MigrationReport {
     pub done_before: usize,
     /// Steps done by this run, or pending in a dry run.
     pub steps: Vec<StepReport>,
-    /// Rows that stand in the tenant tables now, by the planner's estimate.
-    pub rows_estimate: i64,
 }
 
 impl Report for MigrationReport {

@@ -4,8 +4,10 @@ use serde::Serialize;
 use sqlx::{PgConnection, postgres::PgArguments};
 
 use crate::{
+    balance,
     db::{Context as _, DbError},
-    sql::{QualifiedName, Statement, render},
+    model::Model,
+    sql::{Ident, QualifiedName, Statement, render},
 };
 
 /// PostgreSQL's table locks that a step takes, strongest last.
@@ -56,23 +58,46 @@ pub enum Run {
     Batches,
 }
 
-/// A question to the catalog whose answer is whether something holds.
+/// What holds when a step is done.
 #[derive(Debug, Clone)]
-pub struct Goal {
-    query: Statement,
-    binds: Vec<String>,
-    table: Option<QualifiedName>,
+pub enum Goal {
+    /// A question to the catalog whose answer is whether it holds.
+    Query {
+        /// Answers one boolean.
+        query: Statement,
+        /// Its parameters, all texts.
+        binds: Vec<String>,
+        /// A table that it reads; the goal is not met while that is not there.
+        table: Option<QualifiedName>,
+    },
+    /// Parts of the balances are there with their definitions.
+    Intact {
+        /// The model that the parts are of.
+        model: Box<Model>,
+        /// The parts.
+        parts: Vec<(balance::Kind, Ident)>,
+    },
 }
 
 impl Goal {
     /// `query` answers one boolean; its parameters are texts.
     pub fn new<const N: usize>(query: &'static str, binds: [String; N]) -> Self {
-        Self { query: render(query, &[]), binds: binds.into(), table: None }
+        Self::Query { query: render(query, &[]), binds: binds.into(), table: None }
     }
 
     /// As [`new`](Self::new), asked of `table` itself; not met while there is no such table.
     pub fn of_table<const N: usize>(table: &QualifiedName, query: &'static str, binds: [String; N]) -> Self {
-        Self { query: render(query, &[("table", table)]), binds: binds.into(), table: Some(table.clone()) }
+        Self::Query {
+            query: render(query, &[("table", table)]),
+            binds: binds.into(),
+            table: Some(table.clone()),
+        }
+    }
+
+    /// Each of `parts` is there with its definition.
+    pub fn intact<'a>(model: &Model, parts: impl IntoIterator<Item = &'a balance::Object>) -> Self {
+        let parts = parts.into_iter().map(|part| (part.kind, part.name.clone())).collect();
+        Self::Intact { model: Box::new(model.clone()), parts }
     }
 
     /// Asks.
@@ -80,22 +105,19 @@ impl Goal {
     /// # Errors
     /// Database errors.
     pub async fn is_met(&self, connection: &mut PgConnection) -> Result<bool, DbError> {
-        const ASK: &str = "ask the catalog whether a step is done";
-        if let Some(table) = &self.table {
-            let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-                .bind(table.to_string())
-                .fetch_one(&mut *connection)
-                .await
-                .context(ASK)?;
-            if !there {
-                return Ok(false);
+        match self {
+            Goal::Query { query, binds, table } => ask(connection, query, binds, table.as_ref()).await,
+            Goal::Intact { model, parts } => {
+                let objects = balance::objects(model);
+                let states = balance::inspect(connection, model, &objects).await?;
+                Ok(states
+                    .iter()
+                    .filter(|(object, _)| {
+                        parts.iter().any(|(kind, name)| *kind == object.kind && *name == object.name)
+                    })
+                    .all(|(_, state)| *state == balance::State::Intact))
             }
         }
-        let mut query = sqlx::query_scalar::<_, bool>(self.query.sql());
-        for bind in &self.binds {
-            query = query.bind(bind);
-        }
-        query.fetch_one(connection).await.context(ASK)
     }
 }
 
@@ -186,4 +208,25 @@ pub struct StepReport {
     pub sql: Vec<String>,
     /// How long it took, in milliseconds; none in a plan.
     pub duration_ms: Option<u64>,
+}
+
+async fn ask(
+    connection: &mut PgConnection,
+    query: &Statement,
+    binds: &[String],
+    table: Option<&QualifiedName>,
+) -> Result<bool, DbError> {
+    const ASK: &str = "ask the catalog whether a step is done";
+    if let Some(table) = table {
+        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(table.to_string())
+            .fetch_one(&mut *connection)
+            .await
+            .context(ASK)?;
+        if !there {
+            return Ok(false);
+        }
+    }
+    let query = binds.iter().fold(sqlx::query_scalar(query.sql()), |query, bind| query.bind(bind));
+    query.fetch_one(connection).await.context(ASK)
 }

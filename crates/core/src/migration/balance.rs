@@ -1,0 +1,126 @@
+//! `migrate-balance`: the table of balances, and the triggers on the ledger that keep it.
+//!
+//! The triggers come before the backfill: creating them waits for every writer that began before, so from then on
+//! each change is counted once, and the backfill adds what was there already.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::{
+    MigrationError, org,
+    runner::{self, MigrationReport},
+    step::{Goal, Lock, Run, Step},
+};
+use crate::{
+    Error, Task,
+    balance::{self, Kind, Object, State},
+    catalog,
+    config::Config,
+    db::Db,
+    model::Model,
+    progress::Progress,
+    sql::{QualifiedName, Statement},
+};
+
+/// What the plan would do, without doing it.
+///
+/// # Errors
+/// As [`run`].
+pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, MigrationReport> {
+    Box::pin(async move {
+        model.check(db).await?;
+        let mut session = db.session().await?;
+        let steps = steps(&mut session, model, config).await?;
+        let (steps, done_before) = runner::pending(&mut session, steps).await?;
+        let steps = runner::describe(&mut session, &steps).await?;
+        Ok(MigrationReport { command: "migrate-balance", dry_run: true, done_before, steps })
+    })
+}
+
+/// Does what the catalog does not show to be done.
+///
+/// # Errors
+/// [`MigrationError`] when the organizations are not there yet or another table has the balances' name; database
+/// errors.
+pub fn run<'a>(
+    db: &'a Db,
+    model: &'a Model,
+    config: &'a Config,
+    progress: &'a dyn Progress,
+) -> Task<'a, MigrationReport> {
+    Box::pin(async move {
+        db.require_writable()?;
+        model.check(db).await?;
+        let _lock = db.run_lock(Duration::ZERO, progress).await?;
+        let mut session = db.session().await?;
+        require_organizations(&mut session, model).await?;
+        let steps = steps(&mut session, model, config).await?;
+        let (steps, done_before) = runner::run(db, &steps, progress).await?;
+        Ok(MigrationReport { command: "migrate-balance", dry_run: false, done_before, steps })
+    })
+}
+
+/// Refuses a database whose ledger does not say yet whose an entry is.
+async fn require_organizations(session: &mut PgConnection, model: &Model) -> Result<(), Error> {
+    match catalog::column(session, &model.ledger.table, &model.org_column).await? {
+        Some(column) if column.not_null => Ok(()),
+        _ => Err(MigrationError::NoOrganizations { table: model.ledger.table.plain() }.into()),
+    }
+}
+
+async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Result<Vec<Step>, Error> {
+    let objects = balance::objects(model);
+    let states = balance::inspect(session, model, &objects).await?;
+    if let Some((table, State::Altered(how))) = states.iter().find(|(object, _)| object.kind == Kind::Table) {
+        return Err(
+            MigrationError::OtherBalances { table: table.name.as_str().into(), how: how.clone() }.into()
+        );
+    }
+    let ledger = &model.ledger.table;
+    let create = |title: String, lock, tables, parts: &[&Object]| {
+        let statements: Vec<Statement> = parts.iter().flat_map(|part| part.create.iter().cloned()).collect();
+        Step::short(title, lock, tables, statements, Goal::intact(model, parts.iter().copied()))
+    };
+    let functions: Vec<&Object> = objects.functions.iter().collect();
+    let triggers: Vec<&Object> = objects.triggers.iter().collect();
+    let mut steps = vec![
+        org::records_step(),
+        create(
+            format!("create table {}", model.balances.plain()),
+            Lock::ShareRowExclusive,
+            vec![model.organizations.clone()],
+            &[&objects.table],
+        ),
+        create("create the balances' functions".into(), Lock::None, vec![], &functions),
+        // All at once, so that no write falls between two of them.
+        create(
+            format!("create the balances' triggers on {}", ledger.plain()),
+            Lock::ShareRowExclusive,
+            vec![ledger.clone()],
+            &triggers,
+        ),
+    ];
+    if config.ledger.key_index {
+        let index = &objects.key_index;
+        let mut step = create(
+            format!("build index {} on {}", index.name.as_str(), ledger.plain()),
+            Lock::ShareUpdateExclusive,
+            vec![ledger.clone()],
+            &[index],
+        );
+        step.run = Run::Concurrent;
+        step.scans = true;
+        step.leftover = Some(QualifiedName::new(ledger.schema.clone(), index.name.clone()));
+        steps.push(step);
+    }
+    let mut statistics = create(
+        format!("create statistics {} on {}", objects.statistics.name.as_str(), ledger.plain()),
+        Lock::ShareUpdateExclusive,
+        vec![ledger.clone()],
+        &[&objects.statistics],
+    );
+    statistics.statements.push(objects.analyze.clone());
+    steps.push(statistics);
+    Ok(steps)
+}

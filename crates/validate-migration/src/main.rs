@@ -1,0 +1,27 @@
+//! Checks every claim of the migrations against the database.
+
+use std::path::PathBuf;
+
+use stockfoil_core::{
+    model::Model,
+    validate::{self, Scope},
+};
+
+cli::args! {
+    /// Check every claim of the migrations against the database, and show the evidence. Changes nothing; status 1 when a claim does not hold.
+    struct Args {
+        /// folder with more migrations (default: ./migrations, where it is there)
+        #[argh(option, arg_name = "folder")]
+        folder: Option<PathBuf>,
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main(async |args: Args, cx| {
+        let db = cx.connect().await?;
+        let folder = cx.migrations_folder(args.folder.as_deref());
+        let report =
+            validate::run(&db, &Model::default(), cx.config(), folder, Scope::All, cx.progress()).await?;
+        cx.emit(&report)
+    })
+}
