@@ -130,6 +130,13 @@ impl Context {
         self.talk.note(line.as_ref());
     }
 
+    /// Warnings on standard error, unless `--quiet`.
+    pub fn warn<'a>(&self, warnings: impl IntoIterator<Item = &'a String>) {
+        for warning in warnings {
+            self.say(format!("{}: warning: {warning}", self.name));
+        }
+    }
+
     /// Whether a person can be asked.
     pub fn is_interactive(&self) -> bool {
         std::io::stdin().is_terminal() && std::io::stderr().is_terminal()

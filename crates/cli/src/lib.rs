@@ -24,6 +24,7 @@ mod flags;
 mod page;
 mod print;
 mod progress;
+mod secret;
 
 use std::{error::Error as _, fmt::Write as _, process::ExitCode};
 
@@ -31,6 +32,7 @@ pub use context::{Context, MIGRATIONS};
 pub use flags::{Command, Common, Format};
 pub use page::{Mark, Page};
 pub use print::Print;
+pub use secret::secret_value;
 pub use stockfoil_core::report::Outcome;
 
 use stockfoil_core::{Error, Failure};
@@ -77,6 +79,7 @@ from_core!(
     stockfoil_core::db::DbError,
     stockfoil_core::model::ModelError,
     stockfoil_core::sql::NameError,
+    stockfoil_core::tenancy::TenancyError,
 );
 
 impl RunError {

@@ -27,6 +27,12 @@ pub struct UniqueKey {
     pub name: Ident,
     /// The key's columns; `None` stands for an expression.
     pub columns: Vec<Option<String>>,
+    /// The key's columns and expressions, each as SQL over a row of the table.
+    pub parts: Vec<Definition>,
+    /// Whether two NULLs are equal to it.
+    pub nulls_not_distinct: bool,
+    /// Which rows it is about, where it is partial: SQL over a row of the table.
+    pub predicate: Option<Definition>,
     /// What stands behind the opening parenthesis of its definition: columns, INCLUDE, NULLS NOT DISTINCT,
     /// storage parameters, predicate.
     pub tail: Definition,
@@ -38,6 +44,13 @@ pub struct UniqueKey {
     pub referenced_by: Vec<String>,
     /// Whether it is the table's replica identity.
     pub replica_identity: bool,
+}
+
+impl UniqueKey {
+    /// Whether the column `name` is a part of the key.
+    pub fn has_column(&self, name: &Ident) -> bool {
+        self.columns.iter().flatten().any(|column| column == name.as_str())
+    }
 }
 
 /// When a constraint is checked.
@@ -89,6 +102,9 @@ pub async fn unique_keys(
             table: table.clone(),
             name: Ident::new(row.name)?,
             columns: row.columns,
+            parts: row.parts.into_iter().map(Definition::from_catalog).collect(),
+            nulls_not_distinct: row.nulls_not_distinct,
+            predicate: row.predicate.map(Definition::from_catalog),
             tail: Definition::from_catalog(row.tail),
             constraint: row
                 .is_constraint
@@ -105,6 +121,9 @@ pub async fn unique_keys(
 struct UniqueKeyRow {
     name: String,
     columns: Vec<Option<String>>,
+    parts: Vec<String>,
+    nulls_not_distinct: bool,
+    predicate: Option<String>,
     tail: String,
     is_constraint: bool,
     is_deferrable: bool,

@@ -22,6 +22,9 @@ pub enum Error {
     /// A name can't be an SQL identifier.
     #[error(transparent)]
     Name(#[from] crate::sql::NameError),
+    /// An organization or its people could not be changed or listed.
+    #[error(transparent)]
+    Tenancy(#[from] crate::tenancy::TenancyError),
 }
 
 /// The class of an [`Error`], which decides the exit status.
@@ -45,6 +48,7 @@ impl Error {
             Error::Migration(error) => error.failure(),
             Error::Alert(_) => Failure::Work,
             Error::Model(_) => Failure::Work,
+            Error::Tenancy(error) => error.failure(),
         }
     }
 }

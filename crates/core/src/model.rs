@@ -43,6 +43,10 @@ pub struct Model {
     pub organizations: QualifiedName,
     /// The table of API keys' hashes.
     pub api_keys: QualifiedName,
+    /// The people.
+    pub users: Users,
+    /// The table of items.
+    pub items: QualifiedName,
     /// The ledger.
     pub ledger: Ledger,
     /// The table of balances.
@@ -56,6 +60,17 @@ pub struct NaturalKey {
     pub table: QualifiedName,
     /// The columns, in the order of their key.
     pub columns: Vec<Ident>,
+}
+
+/// The table of people and its columns.
+#[derive(Debug, Clone)]
+pub struct Users {
+    /// The table.
+    pub table: QualifiedName,
+    /// A user's primary key.
+    pub id: Ident,
+    /// The address that a user is known by.
+    pub email: Ident,
 }
 
 /// The ledger's columns.
@@ -108,6 +123,8 @@ impl Default for Model {
             org_column: Ident::fixed("org_id"),
             organizations: table("organizations"),
             api_keys: table("organization_api_keys"),
+            users: Users { table: table("users"), id: Ident::fixed("id"), email: Ident::fixed("email") },
+            items: table("items"),
             ledger: Ledger {
                 table: table("inventory_ledger"),
                 id: Ident::fixed("id"),
@@ -125,7 +142,7 @@ impl Default for Model {
 
 impl Model {
     /// Fills the model's names into `template`: `{schema}`, `{org}`, `{organizations}`, `{api_keys}`,
-    /// `{balances}`, `{ledger}`, `{ledger.id}`, `{ledger.item}`, `{ledger.location}`, `{ledger.lot}`,
+    /// `{users}`, `{users.id}`, `{users.email}`, `{items}`, `{balances}`, `{ledger}`, `{ledger.id}`, `{ledger.item}`, `{ledger.location}`, `{ledger.lot}`,
     /// `{ledger.quantity}`, `{ledger.created_at}`.
     pub fn render(&self, template: &'static str) -> Statement {
         self.render_with(template, &[])
@@ -138,6 +155,10 @@ impl Model {
             ("org", &self.org_column),
             ("organizations", &self.organizations),
             ("api_keys", &self.api_keys),
+            ("users", &self.users.table),
+            ("users.id", &self.users.id),
+            ("users.email", &self.users.email),
+            ("items", &self.items),
             ("balances", &self.balances),
             ("ledger", &self.ledger.table),
             ("ledger.id", &self.ledger.id),

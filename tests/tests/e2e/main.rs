@@ -5,5 +5,6 @@
 mod balances;
 mod generate;
 mod make;
+mod tenancy;
 mod testkit_itself;
 mod with_postgres;

@@ -3,6 +3,7 @@
 mod generate;
 mod migration;
 mod sequence;
+mod tenancy;
 mod validation;
 mod versions;
 

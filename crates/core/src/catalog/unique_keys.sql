@@ -5,6 +5,10 @@ SELECT c.relname::text AS name,
              LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum <> 0
              WHERE k.position <= i.indnkeyatts
              ORDER BY k.position) AS columns,
+       ARRAY(SELECT pg_get_indexdef(i.indexrelid, position, false)
+             FROM generate_series(1, i.indnkeyatts) AS position ORDER BY position) AS parts,
+       i.indnullsnotdistinct AS nulls_not_distinct,
+       pg_get_expr(i.indpred, i.indrelid) AS predicate,
        -- The definition begins with names only, so their quoted length says where the columns begin.
        substr(pg_get_indexdef(i.indexrelid), 1 + length(format('CREATE UNIQUE INDEX %I ON %s%I.%I USING %I (',
            c.relname, CASE WHEN c.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname, am.amname))) AS tail,

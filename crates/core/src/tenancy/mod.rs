@@ -1,10 +1,154 @@
 //! Organizations: their ids, names, keys and people.
 
+pub mod api_key;
+pub mod email_pattern;
+pub mod organization;
 pub mod schema;
+pub mod subdomain;
+pub mod users;
 
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
+
+use crate::{
+    Error, Failure,
+    db::{Context as _, Db},
+    model::Model,
+    sql::QualifiedName,
+};
+
+/// Why an organization or its people could not be changed or listed.
+#[derive(Debug, thiserror::Error)]
+pub enum TenancyError {
+    /// The database has no organizations yet.
+    #[error("database {database:?} has no {missing}; run migrate-org first")]
+    NotMigrated {
+        /// The database.
+        database: String,
+        /// What is not there.
+        missing: String,
+    },
+    /// An organization's name does not hold.
+    #[error("{0:?} can't be an organization's name; give 1 to {NAME_LENGTH_MAX} characters on one line", NAME_LENGTH_MAX = organization::NAME_LENGTH_MAX)]
+    Name(String),
+    /// A subdomain does not hold.
+    #[error(transparent)]
+    Subdomain(#[from] subdomain::SubdomainError),
+    /// A key does not hold.
+    #[error(transparent)]
+    ApiKey(#[from] api_key::ApiKeyError),
+    /// An id or a key can't be made.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// A pattern does not hold.
+    #[error(transparent)]
+    EmailPattern(#[from] email_pattern::EmailPatternError),
+    /// Another organization has the subdomain.
+    #[error("the subdomain {0:?} is another organization's; choose another one (org-list shows them)")]
+    SubdomainTaken(String),
+    /// Another organization has the id.
+    #[error("an organization {:?} exists already; choose another id, or leave --id out to have one made", .0.as_str())]
+    IdTaken(OrgId),
+    /// Another organization has the key.
+    #[error("the API key is in use already; give another one, or leave --api-key out to have one made")]
+    ApiKeyTaken,
+    /// The database did not keep what it was given.
+    #[error("the database stored another {0} than it was given; look for triggers and rules on its table")]
+    NotAsWritten(&'static str),
+    /// Nobody, or more than one group, is selected.
+    #[error("say whom to move by exactly one of --user-id (repeatable), --email-pattern and --all")]
+    Selector,
+    /// There is no such organization.
+    #[error("there is no organization {:?}; org-list shows those that there are", .0.as_str())]
+    UnknownOrganization(OrgId),
+    /// There are no such users.
+    #[error("there is no user {}; nothing was changed, correct --user-id", listed(.0))]
+    UnknownUsers(Vec<String>),
+    /// Somebody else holds the users' rows.
+    #[error(
+        "another session holds users of this selection locked; nothing was changed, try again when it has ended"
+    )]
+    UsersLocked,
+    /// A trigger, rule or policy kept users from moving.
+    #[error(
+        "the database moved {moved} of {chosen} users; nothing was changed, look for triggers, rules and policies on table {table}"
+    )]
+    NotAllMoved {
+        /// How many it moved.
+        moved: u64,
+        /// How many it should have moved.
+        chosen: usize,
+        /// The users' table.
+        table: String,
+    },
+}
+
+impl TenancyError {
+    /// Which exit status this error asks for.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::NotMigrated { .. }
+            | Self::NotAsWritten(_)
+            | Self::UsersLocked
+            | Self::NotAllMoved { .. }
+            | Self::Random(_) => Failure::Work,
+            Self::Name(_)
+            | Self::Subdomain(_)
+            | Self::ApiKey(_)
+            | Self::EmailPattern(_)
+            | Self::SubdomainTaken(_)
+            | Self::IdTaken(_)
+            | Self::ApiKeyTaken
+            | Self::Selector
+            | Self::UnknownOrganization(_)
+            | Self::UnknownUsers(_) => Failure::Usage,
+        }
+    }
+}
+
+/// Neither ids nor keys can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the operating system gives no random bytes ({0}); make /dev/urandom or getrandom(2) available")]
+pub struct RandomError(String);
+
+/// Fills `bytes` from the operating system's random source.
+fn fill_random(bytes: &mut [u8]) -> Result<(), RandomError> {
+    getrandom::fill(bytes).map_err(|error| RandomError(error.to_string()))
+}
+
+/// The first of `names`, quoted, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Refuses a database without the tables of organizations, or with a table of `tenant_tables` that has no
+/// organization's column.
+async fn require(db: &Db, model: &Model, tenant_tables: &[&QualifiedName]) -> Result<(), Error> {
+    let (organizations, api_keys) = (&model.organizations, &model.api_keys);
+    let missing: Option<String> = sqlx::query_scalar(include_str!("required.sql"))
+        .bind(organizations.plain())
+        .bind(organizations.to_string())
+        .bind(api_keys.plain())
+        .bind(api_keys.to_string())
+        .bind(model.org_column.as_str())
+        .bind(tenant_tables.iter().map(|table| table.plain()).collect::<Vec<_>>())
+        .bind(tenant_tables.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .fetch_optional(db.pool())
+        .await
+        .context("look for the tables of organizations")?;
+    match missing {
+        Some(missing) => {
+            Err(TenancyError::NotMigrated { database: db.facts().database.clone(), missing }.into())
+        }
+        None => Ok(()),
+    }
+}
 
 /// An organization's id: 1 to 63 printable ASCII characters without spaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
@@ -30,6 +174,19 @@ impl OrgId {
         Ok(Self(id.to_owned()))
     }
 
+    /// Makes an id: `org-` and a ULID in lower case, so that ids sort by the time of their making.
+    ///
+    /// # Errors
+    /// [`RandomError`].
+    pub fn generate() -> Result<Self, RandomError> {
+        let mut random = [0; 16];
+        fill_random(&mut random)?;
+        // A clock before 1970 gives ids that sort first.
+        let now_ms = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
+        let ulid = ulid::Ulid::from_parts(now_ms, u128::from_be_bytes(random));
+        Ok(Self(format!("org-{}", ulid.to_string().to_ascii_lowercase())))
+    }
+
     /// The id's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -47,5 +204,20 @@ impl FromStr for OrgId {
 impl fmt::Display for OrgId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_ids_hold_and_sort_by_their_time() {
+        let first = OrgId::generate().unwrap();
+        assert_eq!((first.as_str().len(), OrgId::new(first.as_str())), (30, Ok(first.clone())));
+        let time = |id: &OrgId| id.as_str()[4..14].to_owned();
+        let second = OrgId::generate().unwrap();
+        assert!(time(&first) <= time(&second));
+        assert_ne!(first, second);
     }
 }

@@ -1,0 +1,4 @@
+-- Locks: the new row, and its organization's row against deletion.
+INSERT INTO {api_keys} (key_id, org_id, hash)
+VALUES ($1, $2, $3)
+RETURNING hash

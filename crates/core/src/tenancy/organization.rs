@@ -1,0 +1,240 @@
+//! Organizations: creating and listing them.
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+use sqlx::PgConnection;
+
+use super::{OrgId, TenancyError, api_key::ApiKey, require, subdomain::Subdomain};
+use crate::{
+    Error, Task, catalog,
+    config::{Secret, Tenancy},
+    db::{Context as _, Db, DbError, sqlstate},
+    model::Model,
+    report::{Outcome, Report},
+    sql::{Ident, QualifiedName},
+};
+
+/// The longest name, in characters.
+pub const NAME_LENGTH_MAX: usize = 200;
+
+/// What is asked for; [`check`](Self::check) makes it what can be created.
+#[derive(Debug)]
+pub struct Request {
+    /// The id; without one, one is made.
+    pub id: Option<OrgId>,
+    /// The name that people see.
+    pub name: String,
+    /// The subdomain, if it is to have one.
+    pub subdomain: Option<String>,
+    /// The API key; without one, one is made.
+    pub api_key: Option<Secret>,
+    /// Whether it can be used at once.
+    pub is_active: bool,
+}
+
+/// An organization that holds every rule and is not in the database yet.
+#[derive(Debug)]
+pub struct NewOrganization {
+    id: OrgId,
+    name: String,
+    subdomain: Option<Subdomain>,
+    api_key: ApiKey,
+    is_generated_key: bool,
+    is_active: bool,
+}
+
+impl Request {
+    /// Checks every part, and makes the id and the key where none is given.
+    ///
+    /// # Errors
+    /// [`TenancyError`] for the first part that does not hold.
+    pub fn check(self, config: &Tenancy) -> Result<NewOrganization, TenancyError> {
+        let name = self.name.trim();
+        if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || name.chars().any(char::is_control) {
+            return Err(TenancyError::Name(self.name));
+        }
+        let reserved = &config.reserved_subdomains;
+        let subdomain = self.subdomain.map(|label| Subdomain::new(&label, reserved)).transpose()?;
+        let (api_key, is_generated_key) = match &self.api_key {
+            Some(key) => (ApiKey::given(key)?, false),
+            None => (ApiKey::generate()?, true),
+        };
+        let id = self.id.map_or_else(OrgId::generate, Ok)?;
+        Ok(NewOrganization {
+            id,
+            name: name.to_owned(),
+            subdomain,
+            api_key,
+            is_generated_key,
+            is_active: self.is_active,
+        })
+    }
+}
+
+/// An organization that was created. The only value that shows a key, once.
+#[derive(Debug, Serialize)]
+pub struct OrgCreated {
+    /// Its id.
+    pub id: OrgId,
+    /// Its name.
+    pub name: String,
+    /// Its subdomain.
+    pub subdomain: Option<Subdomain>,
+    /// Whether it can be used.
+    pub is_active: bool,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// What names its API key.
+    pub api_key_id: String,
+    /// The API key, where it was made here: it can't be shown again.
+    #[serde(serialize_with = "in_the_clear")]
+    pub api_key: Option<ApiKey>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+impl Report for OrgCreated {
+    const SCHEMA: &'static str = "stockfoil.org-create/1";
+
+    fn outcome(&self) -> Outcome {
+        Outcome::Clean
+    }
+}
+
+/// Creates `new` with its API key, in one transaction.
+///
+/// # Errors
+/// [`TenancyError::NotMigrated`] before `migrate-org`; [`TenancyError::SubdomainTaken`], [`TenancyError::IdTaken`] and
+/// [`TenancyError::ApiKeyTaken`] when another organization was first.
+pub fn create<'a>(db: &'a Db, model: &'a Model, new: NewOrganization) -> Task<'a, OrgCreated> {
+    Box::pin(async move {
+        db.require_writable()?;
+        require(db, model, &[]).await?;
+        let hash = new.api_key.hash();
+        let mut tx = db.pool().begin().await?;
+        let created_at: DateTime<Utc> =
+            sqlx::query_scalar(model.render(include_str!("insert_organization.sql")).sql())
+                .bind(&new.id)
+                .bind(&new.name)
+                .bind(new.subdomain.as_ref().map(Subdomain::as_str))
+                .bind(new.is_active)
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(|error| taken(error, model, &new))?;
+        let stored: Vec<u8> = sqlx::query_scalar(model.render(include_str!("insert_api_key.sql")).sql())
+            .bind(new.api_key.id())
+            .bind(&new.id)
+            .bind(hash.as_bytes())
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(|error| taken(error, model, &new))?;
+        if !hash.matches(&stored) {
+            return Err(TenancyError::NotAsWritten("API key's hash").into());
+        }
+        let mut warnings: Vec<String> = new.api_key.weakness().into_iter().collect();
+        warnings.extend(old_keys_warning(&mut tx, model).await?);
+        tx.commit().await.context("create the organization")?;
+        Ok(OrgCreated {
+            id: new.id,
+            name: new.name,
+            subdomain: new.subdomain,
+            is_active: new.is_active,
+            created_at,
+            api_key_id: new.api_key.id(),
+            api_key: new.is_generated_key.then_some(new.api_key),
+            warnings,
+        })
+    })
+}
+
+/// An organization with what belongs to it.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub struct OrgSummary {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its subdomain.
+    pub subdomain: Option<String>,
+    /// Whether it can be used.
+    pub is_active: bool,
+    /// How many users it has.
+    pub users: i64,
+    /// How many items it has.
+    pub items: i64,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// The organizations, the oldest first.
+#[derive(Debug, Serialize)]
+pub struct OrgList {
+    /// Whether only active ones were asked for.
+    pub active_only: bool,
+    /// The organizations.
+    pub organizations: Vec<OrgSummary>,
+}
+
+impl Report for OrgList {
+    const SCHEMA: &'static str = "stockfoil.org-list/1";
+
+    fn outcome(&self) -> Outcome {
+        Outcome::Clean
+    }
+}
+
+/// Lists the organizations, with exact counts of one snapshot.
+///
+/// # Errors
+/// [`TenancyError::NotMigrated`] before `migrate-org`.
+pub fn list<'a>(db: &'a Db, model: &'a Model, active_only: bool) -> Task<'a, OrgList> {
+    Box::pin(async move {
+        require(db, model, &[&model.users.table, &model.items]).await?;
+        let organizations = sqlx::query_as(model.render(include_str!("list.sql")).sql())
+            .bind(active_only)
+            .fetch_all(db.pool())
+            .await
+            .context("list the organizations")?;
+        Ok(OrgList { active_only, organizations })
+    })
+}
+
+/// Says which unique key another organization was faster with. Matched by the beginning of the constraint's name:
+/// a distributed table's shards put a number behind it.
+fn taken(error: sqlx::Error, model: &Model, new: &NewOrganization) -> Error {
+    let broken = (sqlstate(&error).as_deref() == Some("23505")).then(|| {
+        error.as_database_error().and_then(|error| error.constraint()).unwrap_or_default().to_owned()
+    });
+    let is = |table: &QualifiedName, parts: &[&str]| {
+        let name = Ident::joined(&[&[table.name.as_str()], parts].concat());
+        broken.as_deref().is_some_and(|broken| broken.starts_with(name.as_str()))
+    };
+    match &new.subdomain {
+        Some(subdomain) if is(&model.organizations, &["subdomain"]) => {
+            TenancyError::SubdomainTaken(subdomain.to_string()).into()
+        }
+        _ if is(&model.organizations, &["pkey"]) => TenancyError::IdTaken(new.id.clone()).into(),
+        _ if is(&model.api_keys, &[]) => TenancyError::ApiKeyTaken.into(),
+        _ => DbError::Statement { context: "create the organization".into(), source: error }.into(),
+    }
+}
+
+/// While a key is unique across organizations, one organization's value keeps another from using it.
+async fn old_keys_warning(connection: &mut PgConnection, model: &Model) -> Result<Option<String>, Error> {
+    let mut old = Vec::new();
+    for table in &model.tenant_tables {
+        let keys = catalog::unique_keys(connection, table).await?;
+        let old_keys = keys.iter().filter(|key| !key.has_column(&model.org_column));
+        old.extend(old_keys.map(|key| format!("{} on {}", key.name.as_str(), table.plain())));
+    }
+    Ok((!old.is_empty()).then(|| {
+        format!(
+            "two organizations can't use the same values while these keys are unique across organizations: {}; run migrate-org to finish the migration",
+            old.join(", ")
+        )
+    }))
+}
+
+fn in_the_clear<S: Serializer>(key: &Option<ApiKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    key.as_ref().map(ApiKey::expose).serialize(serializer)
+}

@@ -1,0 +1,2 @@
+-- Locks: nothing.
+SELECT is_active FROM {organizations} WHERE id = $1

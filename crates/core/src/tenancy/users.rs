@@ -1,0 +1,343 @@
+//! Moving users to an organization.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::TryStreamExt as _;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::{OrgId, TenancyError, email_pattern::EmailPattern, require};
+use crate::{
+    Error, Task,
+    catalog::{self, UniqueKey},
+    config::Tenancy,
+    db::{Context as _, Db, DbError, sqlstate},
+    model::Model,
+    report::{Outcome, Report},
+    sql::{Fixed, Fragment, Ident, List, Statement, render},
+};
+
+/// How often an assignment that lost to another session is tried again.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Whom to move.
+#[derive(Debug, Clone)]
+pub enum Selector {
+    /// These users; each one must be there.
+    Ids(BTreeSet<String>),
+    /// Whose address the pattern takes, in whatever organization.
+    Email(EmailPattern),
+    /// Who is still in the default organization, or in none.
+    Unassigned {
+        /// The default organization.
+        default_org: String,
+    },
+}
+
+/// Users to move to an organization.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// Where to.
+    pub org: OrgId,
+    /// Whom.
+    pub selector: Selector,
+    /// How many users must move; with any other number, none does.
+    pub expect: Option<usize>,
+    /// Only say who would move.
+    pub dry_run: bool,
+}
+
+/// A user who moves.
+#[derive(Debug, Serialize)]
+pub struct Move {
+    /// The user.
+    pub user_id: String,
+    /// The user's address.
+    pub email: Option<String>,
+    /// The organization that the user leaves, if any.
+    pub from: Option<String>,
+}
+
+/// A user who can't move, because another one has the same key in the organization or moves there as well.
+#[derive(Debug, Serialize)]
+pub struct KeyConflict {
+    /// The user.
+    pub user_id: String,
+    /// The user's address.
+    pub email: Option<String>,
+    /// The unique constraint or index.
+    pub key: String,
+    /// Who has the same key; of several, the one whose id is first.
+    pub other_user_id: String,
+}
+
+/// Who moved, or would.
+#[derive(Debug, Serialize)]
+pub struct UsersAssigned {
+    /// Where to.
+    pub org_id: OrgId,
+    /// Whether this was a dry run.
+    pub dry_run: bool,
+    /// Whether users were moved; all of `users`, or none.
+    pub applied: bool,
+    /// Why nobody can move, if so.
+    pub stopped: Option<String>,
+    /// Who moves, by id.
+    pub users: Vec<Move>,
+    /// How many of the selected users are there already.
+    pub already_there: usize,
+    /// Who can't move, if anybody.
+    pub conflicts: Vec<KeyConflict>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+impl Report for UsersAssigned {
+    const SCHEMA: &'static str = "stockfoil.users-assign/1";
+
+    fn outcome(&self) -> Outcome {
+        if self.stopped.is_some() { Outcome::Findings } else { Outcome::Clean }
+    }
+}
+
+/// Moves the selected users, in one transaction, or says who would move.
+///
+/// Users that a unique key keeps out, or another number of them than expected, stop everything: the report then says
+/// so and nothing is changed.
+///
+/// # Errors
+/// [`TenancyError`] for an organization or user that is not there, rows that others hold, and databases before
+/// `migrate-org`.
+pub fn assign<'a>(db: &'a Db, model: &'a Model, assignment: &'a Assignment) -> Task<'a, UsersAssigned> {
+    Box::pin(async move {
+        if !assignment.dry_run {
+            db.require_writable()?;
+        }
+        require(db, model, &[&model.users.table]).await?;
+        let mut attempts = 1;
+        loop {
+            match attempt(db, model, assignment).await {
+                Err(error) => match broken_by_others(&error) {
+                    // Looked at again, a key that was taken meanwhile is a conflict with a name.
+                    Some("23505" | "40P01") if attempts < ATTEMPTS_MAX => attempts += 1,
+                    Some("55P03" | "40P01") => return Err(TenancyError::UsersLocked.into()),
+                    _ => return Err(error),
+                },
+                report => return report,
+            }
+        }
+    })
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct User {
+    id: String,
+    email: Option<String>,
+    org_id: Option<String>,
+}
+
+impl Selector {
+    /// The selector that flags ask for: `ids`, or `email_pattern`, or `all`, and only one of them.
+    ///
+    /// # Errors
+    /// [`TenancyError::Selector`] for none or several of them, and [`TenancyError::EmailPattern`].
+    pub fn of(
+        ids: Vec<String>,
+        email_pattern: Option<&str>,
+        all: bool,
+        config: &Tenancy,
+    ) -> Result<Self, TenancyError> {
+        match (ids.is_empty(), email_pattern, all) {
+            (false, None, false) => Ok(Self::Ids(ids.into_iter().collect())),
+            (true, Some(pattern), false) => Ok(Self::Email(pattern.parse()?)),
+            (true, None, true) => Ok(Self::Unassigned { default_org: config.default_org_id.clone() }),
+            _ => Err(TenancyError::Selector),
+        }
+    }
+
+    /// Whether `user` is meant: the one predicate, of dry runs and real ones.
+    fn takes(&self, user: &User) -> bool {
+        match self {
+            Self::Ids(ids) => ids.contains(&user.id),
+            Self::Email(pattern) => user.email.as_deref().is_some_and(|email| pattern.takes(email)),
+            Self::Unassigned { default_org } => user.org_id.as_deref().is_none_or(|org| org == default_org),
+        }
+    }
+
+    /// What the server can already leave out: ids, and an organization.
+    fn bounds(&self) -> (Option<Vec<&str>>, Option<&str>) {
+        match self {
+            Self::Ids(ids) => (Some(ids.iter().map(String::as_str).collect()), None),
+            Self::Email(_) => (None, None),
+            Self::Unassigned { default_org } => (None, Some(default_org)),
+        }
+    }
+}
+
+async fn attempt(db: &Db, model: &Model, assignment: &Assignment) -> Result<UsersAssigned, Error> {
+    let Assignment { org, selector, expect, dry_run } = assignment;
+    let begin = if *dry_run {
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    } else {
+        "BEGIN ISOLATION LEVEL READ COMMITTED"
+    };
+    let mut tx = db.pool().begin_with(begin).await?;
+    let is_active: Option<bool> =
+        sqlx::query_scalar(model.render(include_str!("select_organization.sql")).sql())
+            .bind(org)
+            .fetch_optional(&mut *tx)
+            .await
+            .context("look for the organization")?;
+    let Some(is_active) = is_active else {
+        return Err(TenancyError::UnknownOrganization(org.clone()).into());
+    };
+
+    let (ids, of_org) = selector.bounds();
+    let selected = select(&mut tx, model, selector, ids, of_org, Fixed("")).await?;
+    refuse_unknown(selector, &selected)?;
+    let (already, mut moves): (Vec<User>, Vec<User>) =
+        selected.into_iter().partition(|user| user.org_id.as_deref() == Some(org.as_str()));
+    if !dry_run {
+        // While rows are waited for, others wait for those that are held already.
+        sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *tx).await?;
+        let ids = moves.iter().map(|user| user.id.as_str()).collect();
+        moves = select(&mut tx, model, selector, Some(ids), None, Fixed("FOR UPDATE")).await?;
+        moves.retain(|user| user.org_id.as_deref() != Some(org.as_str()));
+    }
+
+    let conflicts = conflicts(&mut tx, model, org, &moves).await?;
+    let stopped = match expect {
+        Some(expect) if *expect != moves.len() => {
+            Some(format!("--expect says {expect}, but {} would move", moves.len()))
+        }
+        _ if !conflicts.is_empty() => {
+            Some(format!("{} of them can't move, because a key of theirs is taken", conflicts.len()))
+        }
+        _ => None,
+    };
+    let applied = !dry_run && stopped.is_none() && !moves.is_empty();
+    if applied {
+        let moved = sqlx::query(model.render(include_str!("move_users.sql")).sql())
+            .bind(org)
+            .bind(moves.iter().map(|user| user.id.as_str()).collect::<Vec<_>>())
+            .execute(&mut *tx)
+            .await
+            .context("move the users")?
+            .rows_affected();
+        if usize::try_from(moved) != Ok(moves.len()) {
+            let table = model.users.table.plain();
+            return Err(TenancyError::NotAllMoved { moved, chosen: moves.len(), table }.into());
+        }
+        tx.commit().await.context("move the users")?;
+    }
+    let warning = || format!("organization {org} is inactive: its users can't work until it is activated");
+    Ok(UsersAssigned {
+        org_id: org.clone(),
+        dry_run: *dry_run,
+        applied,
+        stopped,
+        users: moves
+            .into_iter()
+            .map(|User { id, email, org_id }| Move { user_id: id, email, from: org_id })
+            .collect(),
+        already_there: already.len(),
+        conflicts,
+        warnings: (!is_active).then(warning).into_iter().collect(),
+    })
+}
+
+/// The users that `selector` takes, by id; `ids` and `of_org` bound those that it is asked about.
+async fn select(
+    connection: &mut PgConnection,
+    model: &Model,
+    selector: &Selector,
+    ids: Option<Vec<&str>>,
+    of_org: Option<&str>,
+    lock: Fixed,
+) -> Result<Vec<User>, DbError> {
+    let statement = model.render_with(include_str!("select_users.sql"), &[("lock", &lock)]);
+    let mut users = sqlx::query_as::<_, User>(statement.sql()).bind(ids).bind(of_org).fetch(connection);
+    let mut taken = Vec::new();
+    while let Some(user) = users.try_next().await.context("read the users")? {
+        if selector.takes(&user) {
+            taken.push(user);
+        }
+    }
+    Ok(taken)
+}
+
+fn refuse_unknown(selector: &Selector, selected: &[User]) -> Result<(), TenancyError> {
+    let Selector::Ids(ids) = selector else { return Ok(()) };
+    let known: BTreeSet<&str> = selected.iter().map(|user| user.id.as_str()).collect();
+    let unknown: Vec<String> = ids.iter().filter(|id| !known.contains(id.as_str())).cloned().collect();
+    if unknown.is_empty() { Ok(()) } else { Err(TenancyError::UnknownUsers(unknown)) }
+}
+
+/// Who of `moves` would break a unique key in `org`.
+async fn conflicts(
+    connection: &mut PgConnection,
+    model: &Model,
+    org: &OrgId,
+    moves: &[User],
+) -> Result<Vec<KeyConflict>, Error> {
+    let mut conflicts = Vec::new();
+    if moves.is_empty() {
+        return Ok(conflicts);
+    }
+    let emails: BTreeMap<&str, &Option<String>> =
+        moves.iter().map(|user| (user.id.as_str(), &user.email)).collect();
+    let ids: Vec<&str> = emails.keys().copied().collect();
+    let keys = catalog::unique_keys(connection, &model.users.table).await?;
+    for key in keys.iter().filter(|key| key.has_column(&model.org_column)) {
+        let found: Vec<(String, String)> = sqlx::query_as(conflicts_statement(model, key).sql())
+            .bind(&ids)
+            .bind(org)
+            .fetch_all(&mut *connection)
+            .await
+            .context(format!("look for users that share the key {}", key.name.as_str()))?;
+        for (user_id, other_user_id) in found {
+            let email = emails.get(user_id.as_str()).and_then(|email| (*email).clone());
+            conflicts.push(KeyConflict { user_id, email, key: key.name.as_str().to_owned(), other_user_id });
+        }
+    }
+    Ok(conflicts)
+}
+
+/// The statement that finds which users, moved to one organization, would break `key` there.
+fn conflicts_statement(model: &Model, key: &UniqueKey) -> Statement {
+    let org = Some(model.org_column.as_str());
+    let others = key.columns.iter().zip(&key.parts).filter(|(column, _)| column.as_deref() != org);
+    // A key of the organization's column alone has no other part: `true` then stands for "any two rows".
+    let parts = std::iter::once(render("true", &[]))
+        .chain(others.map(|(_, part)| render("{part}", &[("part", part)])));
+    let parts: Vec<(Statement, Ident)> =
+        parts.enumerate().map(|(at, part)| (part, Ident::joined(&["key", &at.to_string()]))).collect();
+    let keys = parts.iter().map(|(part, name)| render("{part} AS {name}", &[("part", part), ("name", name)]));
+    let of = |row| {
+        let name = |name| render("{row}.{name}", &[("row", &Fixed(row)), ("name", name)]);
+        List(parts.iter().map(|(_, part)| name(part)).collect())
+    };
+    let predicate: &dyn Fragment = match &key.predicate {
+        Some(predicate) => predicate,
+        None => &Fixed("true"),
+    };
+    model.render_with(
+        include_str!("key_conflicts.sql"),
+        &[
+            ("keys", &List(keys.collect())),
+            ("predicate", predicate),
+            ("moved", &of("moved")),
+            ("other", &of("other")),
+            ("same", &Fixed(if key.nulls_not_distinct { "IS NOT DISTINCT FROM" } else { "=" })),
+        ],
+    )
+}
+
+/// The SQLSTATE of an error that another session caused: a lock, a deadlock, a key taken meanwhile.
+fn broken_by_others(error: &Error) -> Option<&'static str> {
+    let (Error::Db(DbError::Statement { source, .. }) | Error::Db(DbError::Query(source))) = error else {
+        return None;
+    };
+    let state = sqlstate(source)?;
+    ["23505", "40P01", "55P03"].into_iter().find(|known| *known == state)
+}

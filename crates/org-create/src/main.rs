@@ -1,0 +1,50 @@
+//! Creates an organization and its API key.
+
+use stockfoil_core::{
+    model::Model,
+    tenancy::{
+        OrgId,
+        organization::{self, Request},
+    },
+};
+
+cli::args! {
+    /// Create an organization and its API key. The key is shown once; the database holds only its SHA-256.
+    struct Args {
+        /// the name that people see
+        #[argh(option, short = 'n')]
+        name: String,
+        /// one label of a host name: 1 to 63 letters, digits and '-'
+        #[argh(option, short = 's', arg_name = "label")]
+        subdomain: Option<String>,
+        /// use this API key instead of making one; '-' reads it from standard input, which keeps it out of the
+        /// shell's history and the process list
+        #[argh(option, short = 'k', arg_name = "key")]
+        api_key: Option<String>,
+        /// create it inactive: it can't be used until it is activated
+        #[argh(switch)]
+        inactive: bool,
+        /// use this id instead of making one
+        #[argh(option)]
+        id: Option<OrgId>,
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main(async |args: Args, cx| {
+        let api_key = match args.api_key {
+            Some(key) => Some(cli::secret_value("--api-key", key).await?),
+            None => None,
+        };
+        let Args { id, name, subdomain, inactive, .. } = args;
+        let request = Request { id, name, subdomain, api_key, is_active: !inactive };
+        let new = request.check(&cx.config().tenancy)?;
+        let db = cx.connect().await?;
+        let created = organization::create(&db, &Model::default(), new).await?;
+        cx.warn(&created.warnings);
+        cx.emit(&created).inspect_err(|_| {
+            let organization::OrgCreated { id, api_key_id, .. } = &created;
+            cx.say(format!("organization {id} was created, but its API key {api_key_id} could not be shown"));
+        })
+    })
+}

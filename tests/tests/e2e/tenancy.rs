@@ -1,0 +1,52 @@
+use testkit::{Run, TestDb};
+
+mod org_create;
+mod org_list;
+mod users_assign;
+
+/// A migrated database with the organizations `acme` and `globex`.
+async fn two_organizations() -> TestDb {
+    let db = TestDb::migrated().await;
+    for (id, name) in [("acme", "Acme Mining"), ("globex", "Globex")] {
+        db.run("org-create").args(["--id", id, "--name", name, "--subdomain", id]).await.ok();
+    }
+    db
+}
+
+/// Every row of the tables that these commands write.
+async fn everything(db: &TestDb) -> Vec<Vec<String>> {
+    let mut rows = db.rows("SELECT o::text FROM organizations o ORDER BY id").await;
+    rows.extend(db.rows("SELECT k::text FROM organization_api_keys k ORDER BY key_id").await);
+    rows.extend(db.rows("SELECT u::text FROM users u ORDER BY id").await);
+    rows
+}
+
+fn text<'a>(value: &'a serde_json::Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("{field} is no text in {value}"))
+}
+
+#[tokio::test]
+async fn a_database_before_the_migration_is_refused_with_the_next_step() {
+    let db = TestDb::inventory().await;
+    let runs: [Run; 3] = [
+        db.run("org-create").args(["--name", "Acme"]).await,
+        db.run("org-list").await,
+        db.run("users-assign").args(["--org-id", "acme", "--all"]).await,
+    ];
+    for run in runs {
+        run.refuses(3, "has no table organizations; run migrate-org first");
+    }
+    let db = TestDb::migrated().await;
+    db.execute("ALTER TABLE items DROP COLUMN org_id CASCADE").await;
+    db.run("org-list").await.refuses(3, "has no column org_id in table items; run migrate-org first");
+}
+
+#[tokio::test]
+async fn a_read_only_session_is_refused_by_what_writes_alone() {
+    let db = two_organizations().await;
+    db.execute(format!("ALTER DATABASE {} SET default_transaction_read_only = on", db.name())).await;
+    db.run("org-create").args(["--name", "Initech"]).await.refuses(3, "is read-only");
+    db.run("users-assign").args(["--org-id", "acme", "--all"]).await.refuses(3, "is read-only");
+    db.run("users-assign").args(["--org-id", "acme", "--all", "--dry-run"]).await.ok();
+    db.run("org-list").await.ok().says("Acme Mining");
+}

@@ -1,0 +1,69 @@
+use serde_json::json;
+use testkit::TestDb;
+
+use super::two_organizations;
+
+#[tokio::test]
+async fn organizations_are_listed_by_age_with_what_belongs_to_them() {
+    let db = two_organizations().await;
+    db.execute(
+        "INSERT INTO users (email, name, org_id) SELECT 'u' || n || '@example.com', 'U', CASE WHEN n % 3 = 0 THEN 'acme' ELSE 'default' END
+         FROM generate_series(1, 300) n;
+         INSERT INTO items (item_number, name, org_id) SELECT 'I' || n, 'Item', 'globex' FROM generate_series(1, 7) n;
+         UPDATE organizations SET created_at = '2026-01-02 03:04:05Z', is_active = id <> 'globex'",
+    )
+    .await;
+    let created = "2026-01-02T03:04:05Z";
+    let acme = json!({ "id": "acme", "name": "Acme Mining", "subdomain": "acme", "is_active": true,
+                       "users": 100, "items": 0, "created_at": created });
+    let default = json!({ "id": "default", "name": "Default Organization", "subdomain": null, "is_active": true,
+                          "users": 200, "items": 0, "created_at": created });
+    let globex = json!({ "id": "globex", "name": "Globex", "subdomain": "globex", "is_active": false,
+                         "users": 0, "items": 7, "created_at": created });
+    let run = db.run("org-list").args(["--format", "json"]).await.ok();
+    assert_eq!(
+        run.json(),
+        json!({ "schema": "stockfoil.org-list/1", "outcome": "clean", "active_only": false,
+                "organizations": [acme, default, globex] })
+    );
+    let active = db.run("org-list").args(["--active-only", "--format=json"]).await.ok();
+    assert_eq!(active.json()["organizations"], json!([acme, default]));
+
+    let page = db.run("org-list").await.ok();
+    let rows: Vec<Vec<&str>> = page.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["ID", "NAME", "SUBDOMAIN", "ACTIVE", "USERS", "ITEMS", "CREATED"]);
+    assert_eq!(rows[1], ["acme", "Acme", "Mining", "acme", "yes", "100", "0", "2026-01-02", "03:04", "UTC"]);
+    assert_eq!(rows.len(), 4, "{}", page.stdout);
+    assert!(page.stdout.lines().all(|line| line.chars().count() <= 100), "{}", page.stdout);
+}
+
+#[tokio::test]
+async fn an_empty_list_is_said() {
+    let db = TestDb::migrated().await;
+    db.execute("UPDATE organizations SET is_active = false").await;
+    let run = db.run("org-list").args(["--active-only"]).await.ok();
+    assert_eq!(run.stdout, "no active organization\n");
+    db.run("org-list").args(["--format", "prometheus"]).await.refuses(2, "no prometheus format");
+}
+
+#[tokio::test]
+async fn a_name_does_not_steer_the_terminal() {
+    let db = TestDb::migrated().await;
+    db.execute("UPDATE organizations SET name = E'A\\x1b[2J\\nB'").await;
+    let run = db.run("org-list").await.ok().says("A\u{FFFD}[2J\u{FFFD}B");
+    assert!(!run.stdout.contains('\u{1b}'), "{:?}", run.stdout);
+}
+
+#[tokio::test]
+async fn counting_takes_one_statement_however_many_organizations_there_are() {
+    let db = TestDb::migrated().await;
+    db.execute("INSERT INTO organizations (id, name) SELECT 'o' || n, 'O' FROM generate_series(1, 500) n")
+        .await;
+    db.execute(format!("ALTER DATABASE {} SET log_statement = 'all'", db.name())).await;
+    let run = db.run("org-list").args(["--format", "json"]).await.ok();
+    assert_eq!(run.json()["organizations"].as_array().unwrap().len(), 501);
+    let log = std::fs::read_to_string(db.cluster().data().join("server.log")).unwrap();
+    for table in ["organizations", "users", "items"] {
+        assert_eq!(log.matches(&format!("FROM \"public\".\"{table}\"")).count(), 1, "{table}");
+    }
+}

@@ -1,0 +1,378 @@
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use testkit::{Binary, TestDb};
+
+use super::{everything, two_organizations};
+
+/// Users by address, each with the id `u1`, `u2` and so on, in the default organization.
+async fn with_users(emails: &[&str]) -> TestDb {
+    let db = two_organizations().await;
+    for (n, email) in emails.iter().enumerate() {
+        let email = email.replace('\'', "''");
+        db.execute(format!(
+            "INSERT INTO users (id, email, name, org_id) VALUES ('u{}', '{email}', 'U', 'default')",
+            n + 1
+        ))
+        .await;
+    }
+    db
+}
+
+/// Who is in `org`, by id.
+async fn members(db: &TestDb, org: &str) -> Vec<String> {
+    let rows =
+        db.rows(format!("SELECT id FROM users WHERE org_id = '{org}' ORDER BY id COLLATE \"C\"")).await;
+    rows.into_iter().flatten().collect()
+}
+
+/// Returns when a session of `db` waits for a lock, or `run` is over.
+async fn until_blocked<T>(db: &TestDb, run: &tokio::task::JoinHandle<T>) {
+    let blocked = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0";
+    while !run.is_finished() && db.value(blocked).await == "0" {}
+}
+
+fn moved(report: &Value) -> Vec<&str> {
+    report["users"].as_array().unwrap().iter().map(|user| user["user_id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn users_move_by_id() {
+    let db = with_users(&["a@x.example", "b@x.example", "c@x.example"]).await;
+    let args =
+        ["--org-id", "acme", "--user-id", "u3", "--user-id", "u1", "--user-id", "u1", "--format", "json"];
+    let report = db.run("users-assign").args(args).await.ok().json();
+    assert_eq!(
+        report,
+        json!({ "schema": "stockfoil.users-assign/1", "outcome": "clean", "org_id": "acme", "dry_run": false,
+                "applied": true, "stopped": null,
+                "users": [{ "user_id": "u1", "email": "a@x.example", "from": "default" },
+                          { "user_id": "u3", "email": "c@x.example", "from": "default" }],
+                "already_there": 0, "conflicts": [], "warnings": [] })
+    );
+    assert_eq!(members(&db, "acme").await, ["u1", "u3"]);
+
+    let again = db.run("users-assign").args(args).await.ok().json();
+    assert_eq!((&again["applied"], &again["already_there"]), (&json!(false), &json!(2)));
+    db.run("users-assign")
+        .args(["--org-id", "acme", "--user-id", "u1"])
+        .await
+        .ok()
+        .says("1 user already there");
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_named_and_nobody_moves() {
+    let db = with_users(&["a@x.example"]).await;
+    let before = everything(&db).await;
+    let args = ["--org-id", "acme", "--user-id", "u1", "--user-id", "nobody", "--user-id", "it's"];
+    db.run("users-assign")
+        .args(args)
+        .await
+        .refuses(2, "there is no user \"it's\", \"nobody\"; nothing was changed");
+    db.run("users-assign").args(args).arg("--dry-run").await.refuses(2, "there is no user");
+    assert_eq!(everything(&db).await, before);
+}
+
+#[tokio::test]
+async fn a_domain_takes_its_people_and_nobody_else() {
+    let db = with_users(&[
+        "plain@my_corp.com",
+        "MixedCase@My_Corp.COM",
+        "plus+tag@my_corp.com",
+        "x@myXcorp.com",
+        "x@notmy_corp.com",
+        "x@sub.my_corp.com",
+        "x@my_corp.com.evil.example",
+        "my_corp.com",
+    ])
+    .await;
+    let run = |more: &'static str| {
+        let args = ["--org-id", "acme", "--email-pattern", "@my_corp.com", "--format", "json"];
+        db.run("users-assign").args(args).args(Some(more).filter(|more| !more.is_empty()))
+    };
+    let dry = run("--dry-run").await.ok().json();
+    assert_eq!(moved(&dry), ["u1", "u2", "u3"]);
+    assert_eq!((&dry["applied"], members(&db, "acme").await.len()), (&json!(false), 0));
+    let real = run("").await.ok().json();
+    assert_eq!(real["users"], dry["users"]);
+    assert_eq!(members(&db, "acme").await, ["u1", "u2", "u3"]);
+}
+
+#[tokio::test]
+async fn case_and_normal_form_do_not_matter() {
+    let decomposed = "Jose\u{301}@Mu\u{308}LLER.example";
+    let db = with_users(&["josé@müller.example", decomposed, "jose@muller.example"]).await;
+    db.run("users-assign").args(["--org-id", "acme", "--email-pattern", "JOSÉ@Müller.example"]).await.ok();
+    assert_eq!(members(&db, "acme").await, ["u1", "u2"]);
+    let args = ["--org-id", "globex", "--email-pattern", "@mu\u{308}ller.EXAMPLE"];
+    db.run("users-assign").args(args).await.ok();
+    assert_eq!(members(&db, "globex").await, ["u1", "u2"]);
+}
+
+#[tokio::test]
+async fn nor_do_they_where_the_server_itself_folds_only_ascii() {
+    let admin = TestDb::empty().await;
+    let name = format!("{}_c", admin.name());
+    admin.execute(format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C'")).await;
+    let url = admin.cluster().url(&name);
+    for (binary, args) in [("db-migrate", &[][..]), ("migrate-org", &["--yes"])] {
+        Binary::new(binary).env("DATABASE_URL", &url).args(args).await.ok();
+    }
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let folds: bool =
+        sqlx::query_scalar("SELECT lower('É') <> 'É'").fetch_one(&mut connection).await.unwrap();
+    assert!(!folds);
+    sqlx::raw_sql(
+        "INSERT INTO organizations (id, name) VALUES ('acme', 'Acme');
+         INSERT INTO users (id, email, name) VALUES ('u1', 'josé@x.example', 'J'), ('u2', 'jose@x.example', 'J')",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let args = ["--org-id", "acme", "--email-pattern", "JOSE\u{301}@X.example", "--format", "json"];
+    let report = Binary::new("users-assign").env("DATABASE_URL", &url).args(args).await.ok().json();
+    assert_eq!(moved(&report), ["u1"]);
+}
+
+#[tokio::test]
+async fn only_the_star_is_a_wildcard() {
+    let db = with_users(&[
+        "a_b%@x.example",
+        "aXbYY@x.example",
+        "ab@x.example",
+        "a.b@x.example",
+        "'; --@x.example",
+    ])
+    .await;
+    for (pattern, ids) in [
+        ("a_b%@x.example", vec!["u1"]),
+        ("a*b*@x.example", vec!["u1", "u2", "u3", "u4"]),
+        ("a.b@*", vec!["u4"]),
+        ("b@x.example", vec![]),
+        ("*", vec!["u1", "u2", "u3", "u4", "u5"]),
+        ("@*.example", vec!["u1", "u2", "u3", "u4", "u5"]),
+    ] {
+        let args = ["--org-id", "acme", "--email-pattern", pattern, "--dry-run", "--format", "json"];
+        assert_eq!(moved(&db.run("users-assign").args(args).await.ok().json()), ids, "{pattern}");
+    }
+    let none = db.run("users-assign").args(["--org-id", "acme", "--email-pattern", "b@x.example"]).await.ok();
+    none.says("no user to move to acme");
+}
+
+#[tokio::test]
+async fn all_takes_those_of_the_default_organization_and_of_none() {
+    let db = with_users(&["a@x.example", "b@x.example", "c@x.example", "d@x.example"]).await;
+    db.execute(
+        "ALTER TABLE users ALTER org_id DROP NOT NULL; UPDATE users SET org_id = NULL WHERE id = 'u2';
+         UPDATE users SET org_id = 'globex' WHERE id = 'u3'",
+    )
+    .await;
+    let run = db.run("users-assign").args(["--org-id", "acme", "--all"]).await.ok();
+    run.says("3 users moved to acme: 2 from default, 1 from no organization");
+    assert_eq!(members(&db, "acme").await, ["u1", "u2", "u4"]);
+    assert_eq!(members(&db, "globex").await, ["u3"]);
+}
+
+#[tokio::test]
+async fn the_configured_default_organization_is_meant() {
+    let db = with_users(&["a@x.example", "b@x.example"]).await;
+    db.execute("UPDATE users SET org_id = 'globex' WHERE id = 'u2'").await;
+    db.run("users-assign").args(["--org-id", "acme", "--all"]).env("DEFAULT_ORG_ID", "globex").await.ok();
+    assert_eq!(members(&db, "acme").await, ["u2"]);
+}
+
+#[tokio::test]
+async fn expect_stops_when_the_count_has_drifted() {
+    let db = with_users(&["a@x.example", "b@x.example"]).await;
+    let run = |n: &'static str| {
+        db.run("users-assign").args(["--org-id", "acme", "--email-pattern", "@x.example", "--expect", n])
+    };
+    run("2").arg("--dry-run").await.ok().says("2 users would move to acme");
+    db.execute("INSERT INTO users (id, email, name) VALUES ('u3', 'c@X.example', 'C')").await;
+    let before = everything(&db).await;
+    let stopped = run("2").await.status(1).says("3 users would move").says("nothing was changed");
+    stopped.says("c@X.example").tells("warning: --expect says 2, but 3 would move");
+    let report = run("2").args(["--format", "json"]).await.status(1).json();
+    assert_eq!((&report["outcome"], &report["applied"]), (&json!("findings"), &json!(false)));
+    assert_eq!(everything(&db).await, before);
+    run("3").await.ok().says("3 users moved to acme: 3 from default");
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_names_its_user_and_nobody_moves() {
+    let db = with_users(&["a@x.example", "b@x.example", "c@x.example"]).await;
+    db.execute(
+        "INSERT INTO users (id, email, name, org_id) VALUES ('there', 'b@x.example', 'B', 'acme'), ('twin', 'c@x.example', 'C', 'globex')",
+    )
+    .await;
+    let before = everything(&db).await;
+    let args = ["--org-id", "acme", "--email-pattern", "@x.example", "--format", "json"];
+    for more in [&["--dry-run"][..], &[]] {
+        let report = db
+            .run("users-assign")
+            .args(args)
+            .args(more)
+            .await
+            .status(1)
+            .tells("a key of theirs is taken")
+            .json();
+        let conflict = |id: &str, email: &str, other: &str| json!({ "user_id": id, "email": email, "key": "users_org_id_email_key", "other_user_id": other });
+        assert_eq!(
+            report["conflicts"],
+            json!([
+                conflict("twin", "c@x.example", "u3"),
+                conflict("u2", "b@x.example", "there"),
+                conflict("u3", "c@x.example", "twin")
+            ])
+        );
+    }
+    let run = db.run("users-assign").args(&args[..4]).await.status(1);
+    run.says("nothing was changed").says("users_org_id_email_key").says("there");
+    assert_eq!(everything(&db).await, before);
+    db.run("users-assign").args(["--org-id", "acme", "--user-id", "u1"]).await.ok();
+}
+
+#[tokio::test]
+async fn keys_of_every_kind_are_looked_at() {
+    let db = with_users(&["A@x.example", "b@x.example", "c@x.example"]).await;
+    db.execute(
+        "ALTER TABLE users ADD badge text;
+         CREATE UNIQUE INDEX by_lower_email ON users (lower(email), org_id) WHERE role <> 'guest';
+         CREATE UNIQUE INDEX by_badge ON users (org_id, badge) NULLS NOT DISTINCT WHERE role = 'badged';
+         INSERT INTO users (id, email, name, org_id, role) VALUES
+             ('g1', 'a@X.example', 'A', 'acme', 'member'), ('g2', 'B@x.example', 'B', 'acme', 'guest'),
+             ('g3', 'z@x.example', 'Z', 'acme', 'badged');
+         UPDATE users SET role = 'badged' WHERE id = 'u3'",
+    )
+    .await;
+    let args = ["--org-id", "acme", "--all", "--format", "json"];
+    let report = db.run("users-assign").args(args).await.status(1).json();
+    let found: Vec<(&str, &str)> = report["conflicts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|conflict| (conflict["user_id"].as_str().unwrap(), conflict["key"].as_str().unwrap()))
+        .collect();
+    assert_eq!(found, [("u3", "by_badge"), ("u1", "by_lower_email")]);
+    // The catalog is right: the server refuses the same ones, and no other.
+    db.execute("UPDATE users SET org_id = 'acme' WHERE id = 'u2'").await;
+    for id in ["u1", "u3"] {
+        let update = sqlx::query("UPDATE users SET org_id = 'acme' WHERE id = $1").bind(id);
+        let refused = update.execute(&mut db.connect().await).await.unwrap_err();
+        assert!(refused.as_database_error().unwrap().is_unique_violation(), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_meanwhile_is_a_conflict_too() {
+    let db = with_users(&["a@x.example"]).await;
+    let mut other = db.connect().await;
+    sqlx::raw_sql(
+        "BEGIN; INSERT INTO users (id, email, name, org_id) VALUES ('late', 'a@x.example', 'A', 'acme')",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
+    let run = tokio::spawn(
+        db.run("users-assign").args(["--org-id", "acme", "--all", "--format", "json"]).into_future(),
+    );
+    until_blocked(&db, &run).await;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    let report = run.await.unwrap().status(1).json();
+    assert_eq!(report["conflicts"][0]["other_user_id"], "late", "{report}");
+    assert_eq!(members(&db, "acme").await, ["late"]);
+}
+
+#[tokio::test]
+async fn a_user_who_changed_meanwhile_is_looked_at_again() {
+    let db = with_users(&["a@x.example", "b@x.example"]).await;
+    let mut other = db.connect().await;
+    sqlx::raw_sql("BEGIN; UPDATE users SET email = 'a@y.example' WHERE id = 'u1'")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let args = ["--org-id", "acme", "--email-pattern", "@x.example", "--format", "json"];
+    let run = tokio::spawn(db.run("users-assign").args(args).into_future());
+    until_blocked(&db, &run).await;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(moved(&run.await.unwrap().ok().json()), ["u2"]);
+    assert_eq!(members(&db, "acme").await, ["u2"]);
+}
+
+#[tokio::test]
+async fn rows_that_stay_locked_are_said_and_nobody_moves() {
+    let db = with_users(&["a@x.example", "b@x.example"]).await;
+    let mut other = db.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT FROM users WHERE id = 'u2' FOR UPDATE").execute(&mut other).await.unwrap();
+    let run = db.run("users-assign").args(["--org-id", "acme", "--all"]).await;
+    run.refuses(3, "another session holds users of this selection locked; nothing was changed");
+    assert_eq!(members(&db, "acme").await.len(), 0);
+    db.run("users-assign")
+        .args(["--org-id", "acme", "--all", "--dry-run"])
+        .await
+        .ok()
+        .says("2 users would move");
+}
+
+#[tokio::test]
+async fn a_database_that_moves_fewer_is_not_believed() {
+    let db = with_users(&["a@x.example", "b@x.example"]).await;
+    db.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN OLD.id <> 'u2' THEN NEW END; END $$;
+         CREATE TRIGGER keep BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION keep()",
+    )
+    .await;
+    let run = db.run("users-assign").args(["--org-id", "acme", "--all"]).await;
+    run.refuses(3, "the database moved 1 of 2 users; nothing was changed");
+    assert_eq!(members(&db, "acme").await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_can_not_be_meant_is_refused() {
+    let db = with_users(&["a@x.example"]).await;
+    let before = everything(&db).await;
+    let exactly_one = "exactly one of --user-id (repeatable), --email-pattern and --all";
+    for (args, part) in [
+        (&["--org-id", "acme"][..], exactly_one),
+        (&["--org-id", "acme", "--all", "--user-id", "u1"], exactly_one),
+        (&["--org-id", "acme", "--all", "--email-pattern", "@x.example"], exactly_one),
+        (&["--org-id", "acme", "--user-id", "u1", "--email-pattern", "@x.example"], exactly_one),
+        (&["--org-id", "acme", "--email-pattern", ""], "the email pattern is empty"),
+        (&["--org-id", "acme", "--email-pattern", "@"], "names no domain"),
+        (&["--org-id", "acme", "--email-pattern", "@a@b"], "begins with '@' and holds another one"),
+        (&["--org-id", "acme", "--all", "--expect", "-1"], "--expect"),
+        (&["--org-id", "acme", "--all", "--expect", "many"], "--expect"),
+        (&["--org-id", "no such org", "--all"], "can't be an organization id"),
+        (&["--org-id", "nowhere", "--all"], "there is no organization \"nowhere\"; org-list shows"),
+        (&["--org-id", "nowhere", "--all", "--dry-run"], "there is no organization"),
+        (&["--all"], "--org-id"),
+    ] {
+        db.run("users-assign").args(args).await.refuses(2, part);
+    }
+    assert_eq!(everything(&db).await, before);
+}
+
+#[tokio::test]
+async fn an_inactive_organization_is_warned_of() {
+    let db = with_users(&["a@x.example"]).await;
+    db.execute("UPDATE organizations SET is_active = false WHERE id = 'acme'").await;
+    db.run("users-assign")
+        .args(["--org-id", "acme", "--all"])
+        .await
+        .ok()
+        .tells("organization acme is inactive");
+    assert_eq!(members(&db, "acme").await, ["u1"]);
+}
+
+#[tokio::test]
+async fn a_person_sees_twenty_and_a_script_all() {
+    let db = two_organizations().await;
+    db.execute("INSERT INTO users (id, email, name) SELECT 'u' || n, 'u' || n || '@x.example', 'U' FROM generate_series(1, 5000) n").await;
+    let run = |format| db.run("users-assign").args(["--org-id", "acme", "--all", "--format", format]);
+    let page =
+        run("human").arg("--dry-run").await.ok().says("... and 4980 more; --format json lists them all");
+    assert_eq!(page.stdout.matches("@x.example").count(), 20, "{}", page.stdout);
+    assert_eq!(moved(&run("json").await.ok().json()).len(), 5000);
+    assert_eq!(db.value("SELECT count(*) FROM users WHERE org_id = 'acme'").await, "5000");
+}
