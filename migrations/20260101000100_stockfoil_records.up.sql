@@ -43,9 +43,10 @@ CREATE TABLE IF NOT EXISTS stockfoil.backfill (
     org_id      text PRIMARY KEY,
     run_id      bigint NOT NULL REFERENCES stockfoil.run (id),
     keys        bigint NOT NULL,
-    finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    exact_since timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE stockfoil.backfill IS 'One row an organization whose balances were backfilled and verified.';
+COMMENT ON TABLE stockfoil.backfill IS 'One row an organization whose balances were backfilled and verified: exact_since by the first run, finished_at by the last.';
 
 CREATE TABLE IF NOT EXISTS stockfoil.alert_state (
     source      text NOT NULL,

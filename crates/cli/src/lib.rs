@@ -75,6 +75,7 @@ macro_rules! from_core {
 }
 from_core!(
     stockfoil_core::alert::AlertError,
+    stockfoil_core::balance::BalanceError,
     stockfoil_core::config::ConfigError,
     stockfoil_core::db::DbError,
     stockfoil_core::model::ModelError,

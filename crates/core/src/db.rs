@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions},
 };
 
 use crate::{Failure, Task, config::Config, progress::Progress};
@@ -50,16 +50,16 @@ pub enum DbError {
         holder: String,
     },
     /// A statement failed.
-    #[error("{context}: {source}")]
+    #[error("{context}: {}", server_words(cause))]
     Statement {
         /// What was being done.
         context: String,
-        /// What the server says.
-        source: sqlx::Error,
+        /// What the server says. Its own words stand in the message, without the library's around them.
+        cause: sqlx::Error,
     },
     /// A statement failed.
-    #[error("the database refused: {0}")]
-    Query(#[source] sqlx::Error),
+    #[error("the database refused: {}", server_words(.0))]
+    Query(sqlx::Error),
 }
 
 impl DbError {
@@ -89,7 +89,7 @@ pub trait Context<T> {
 
 impl<T> Context<T> for Result<T, sqlx::Error> {
     fn context(self, context: impl Into<String>) -> Result<T, DbError> {
-        self.map_err(|source| DbError::Statement { context: context.into(), source })
+        self.map_err(|cause| DbError::Statement { context: context.into(), cause })
     }
 }
 
@@ -280,9 +280,12 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
 
 /// The server's own sentence where there is one, else the library's.
 fn server_words(error: &sqlx::Error) -> String {
-    match error.as_database_error() {
-        Some(error) => error.message().to_owned(),
-        None => error.to_string(),
+    let Some(error) = error.as_database_error() else { return error.to_string() };
+    let detail = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    match (error.code().as_deref(), detail) {
+        // Which key, or which objects depend. Other details may hold whole rows of a tenant's.
+        (Some("23503" | "23505" | "2BP01"), Some(detail)) => format!("{} ({detail})", error.message()),
+        _ => error.message().to_owned(),
     }
 }
 

@@ -7,6 +7,9 @@ pub enum Error {
     /// No client came about.
     #[error(transparent)]
     Generate(#[from] crate::client::GenerateError),
+    /// Balances can't be worked on.
+    #[error(transparent)]
+    Balance(#[from] crate::balance::BalanceError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
@@ -44,6 +47,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Name(_) => Failure::Usage,
             Error::Generate(error) => error.failure(),
+            Error::Balance(error) => error.failure(),
             Error::Db(error) => error.failure(),
             Error::Migration(error) => error.failure(),
             Error::Alert(_) => Failure::Work,

@@ -5,6 +5,8 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 use bigdecimal::{BigDecimal, Signed, Zero};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::tenancy::OrgId;
+
 /// An exact signed quantity in an item's canonical unit, of any size.
 ///
 /// PostgreSQL's `numeric` holds values that no fixed-width decimal does, and three that are not numbers at
@@ -120,6 +122,117 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
+/// What a balance is kept for: one item in one place, by lot where there are lots.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct BalanceKey {
+    /// Whose it is.
+    pub org_id: OrgId,
+    /// The item.
+    pub item_id: String,
+    /// The location.
+    pub location_id: String,
+    /// The lot; an empty one is none.
+    pub lot_id: Option<String>,
+}
+
+impl fmt::Display for BalanceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { org_id, item_id, location_id, lot_id } = self;
+        write!(f, "organization {org_id}, item {item_id}, location {location_id}")?;
+        match lot_id {
+            Some(lot) => write!(f, ", lot {lot}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the ledger and the balances say of one key, in one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Discrepancy {
+    /// The key.
+    #[serde(flatten)]
+    pub key: BalanceKey,
+    /// The sum of its entries; none when it has no entry.
+    pub ledger_qty: Option<Quantity>,
+    /// Its balance; none when it has no row.
+    pub balance_qty: Option<Quantity>,
+}
+
+/// What a [`Discrepancy`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Ledger and balance agree.
+    None,
+    /// They differ by less than the tolerance.
+    Small,
+    /// They differ by the tolerance or more.
+    Large,
+    /// A balance whose key has no entry.
+    Orphan,
+    /// Entries whose key has no balance.
+    Missing,
+    /// One of them is no number, so there is no difference to speak of.
+    NotANumber,
+}
+
+impl Kind {
+    /// The name in `stockfoil.finding`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::None => "none",
+            Kind::Small => "small",
+            Kind::Large => "large",
+            Kind::Orphan => "orphan",
+            Kind::Missing => "missing",
+            Kind::NotANumber => "not_a_number",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Discrepancy {
+    /// What must be added to the balance to make it the sum of its entries: the drift.
+    pub fn drift(&self) -> Quantity {
+        let zero = Quantity::zero();
+        self.ledger_qty.as_ref().unwrap_or(&zero).minus(self.balance_qty.as_ref().unwrap_or(&zero))
+    }
+
+    /// Which kind it is. A difference of exactly `tolerance` is not small.
+    pub fn classify(&self, tolerance: &Quantity) -> Kind {
+        let drift = self.drift();
+        match (&self.ledger_qty, &self.balance_qty) {
+            _ if !drift.is_finite() => Kind::NotANumber,
+            (None, None) => Kind::None,
+            (None, Some(_)) => Kind::Orphan,
+            (Some(_), None) => Kind::Missing,
+            (Some(_), Some(_)) if drift.is_zero() => Kind::None,
+            (Some(_), Some(_)) if drift.abs_cmp(tolerance) == Ordering::Less => Kind::Small,
+            (Some(_), Some(_)) => Kind::Large,
+        }
+    }
+
+    /// Whether a run mends it on its own: small ones, and missing rows that are small or hold nothing.
+    pub fn is_mended_unasked(&self, tolerance: &Quantity) -> bool {
+        let drift = self.drift();
+        match self.classify(tolerance) {
+            Kind::Small => true,
+            Kind::Missing => drift.is_zero() || drift.abs_cmp(tolerance) == Ordering::Less,
+            Kind::None | Kind::Large | Kind::Orphan | Kind::NotANumber => false,
+        }
+    }
+
+    /// Whether it is a row of zero for a key whose last entry is gone, which is in order.
+    pub fn is_empty_row(&self) -> bool {
+        self.ledger_qty.is_none() && self.balance_qty.as_ref().is_some_and(Quantity::is_zero)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +244,125 @@ mod tests {
         }
         for text in ["", "1e9", "one", "0x1", "1.2.3"] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
+        }
+    }
+
+    fn discrepancy(ledger: Option<&str>, balance: Option<&str>) -> Discrepancy {
+        let quantity = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+        Discrepancy {
+            key: BalanceKey {
+                org_id: OrgId::new("acme").unwrap(),
+                item_id: "bolt".into(),
+                location_id: "l1".into(),
+                lot_id: None,
+            },
+            ledger_qty: quantity(ledger),
+            balance_qty: quantity(balance),
+        }
+    }
+
+    #[test]
+    fn kinds_hold_at_their_edges() {
+        let long = "1234567890123456789012345678901234567890";
+        for (ledger, balance, tolerance, kind, mended) in [
+            (Some("5"), Some("5.000"), "0.01", Kind::None, false),
+            (Some("5.0099999"), Some("5"), "0.01", Kind::Small, true),
+            (Some("5"), Some("5.0099999"), "0.01", Kind::Small, true),
+            (Some("5.01"), Some("5"), "0.01", Kind::Large, false),
+            (Some("-5.01"), Some("-5"), "0.01", Kind::Large, false),
+            (Some("5"), Some("5.000001"), "0", Kind::Large, false),
+            (Some(long), Some("1234567890123456789012345678901234567889"), "1", Kind::Large, false),
+            (Some(long), Some("1234567890123456789012345678901234567889"), "1.1", Kind::Small, true),
+            (Some("0"), None, "0", Kind::Missing, true),
+            (Some("0.009"), None, "0.01", Kind::Missing, true),
+            (Some("0.01"), None, "0.01", Kind::Missing, false),
+            (None, Some("0.001"), "0.01", Kind::Orphan, false),
+            (None, Some("0"), "0.01", Kind::Orphan, false),
+            (Some("NaN"), Some("5"), "0.01", Kind::NotANumber, false),
+            (Some("NaN"), None, "0.01", Kind::NotANumber, false),
+            (Some("Infinity"), Some("Infinity"), "0.01", Kind::NotANumber, false),
+            (Some("5"), Some("-Infinity"), "0.01", Kind::NotANumber, false),
+            (None, None, "0.01", Kind::None, false),
+        ] {
+            let difference = discrepancy(ledger, balance);
+            let tolerance = tolerance.parse().unwrap();
+            assert_eq!(difference.classify(&tolerance), kind, "{difference:?}");
+            assert_eq!(difference.is_mended_unasked(&tolerance), mended, "{difference:?}");
+        }
+        assert!(discrepancy(None, Some("0.00")).is_empty_row());
+        assert!(!discrepancy(Some("0"), Some("0")).is_empty_row());
+    }
+
+    mod laws {
+        use std::collections::BTreeMap;
+
+        use proptest::{collection::vec, prelude::*};
+
+        use super::*;
+
+        /// Quantities of up to 18 digits with up to 6 of them behind the point.
+        fn quantity() -> impl Strategy<Value = Quantity> {
+            (-10_i64.pow(18)..10_i64.pow(18), 0..=6_i64)
+                .prop_map(|(digits, scale)| Quantity::Finite(BigDecimal::new(digits.into(), scale)))
+        }
+
+        fn sum<'a>(quantities: impl IntoIterator<Item = &'a Quantity>) -> Quantity {
+            quantities
+                .into_iter()
+                .fold(Quantity::zero(), |sum, quantity| sum.minus(&Quantity::zero().minus(quantity)))
+        }
+
+        proptest! {
+            /// Entries that arrive in any order, in statements of any size, each of which adds its sum by key,
+            /// leave each key with the sum of its entries.
+            #[test]
+            fn a_balance_is_the_sum_of_its_entries(
+                entries in vec((0..5_u8, quantity()), 0..60),
+                order in any::<u64>(),
+                sizes in vec(1..9_usize, 60),
+            ) {
+                let mut shuffled = entries.clone();
+                shuffled.sort_by_key(|(key, quantity)| {
+                    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+                    let mut hasher = DefaultHasher::new();
+                    (order, key, quantity).hash(&mut hasher);
+                    hasher.finish()
+                });
+                let mut balances: BTreeMap<u8, Quantity> = BTreeMap::new();
+                let mut rest = shuffled.as_slice();
+                for size in sizes {
+                    let (statement, later) = rest.split_at(size.min(rest.len()));
+                    rest = later;
+                    for key in 0..5 {
+                        let delta = sum(statement.iter().filter(|(k, _)| *k == key).map(|(_, q)| q));
+                        let balance = balances.entry(key).or_insert_with(Quantity::zero);
+                        *balance = sum([&*balance, &delta]);
+                    }
+                }
+                for (key, balance) in balances {
+                    let entries = sum(entries.iter().filter(|(k, _)| *k == key).map(|(_, q)| q));
+                    prop_assert!(balance.minus(&entries).is_zero(), "{key}: {balance} is not {entries}");
+                }
+            }
+
+            /// Drift that was seen once mends the balance whatever is written in between.
+            #[test]
+            fn drift_stays_true(ledger in quantity(), balance in quantity(), written in quantity()) {
+                let seen = Discrepancy { ledger_qty: Some(ledger.clone()), balance_qty: Some(balance.clone()), ..discrepancy(None, None) };
+                let (ledger, balance) = (sum([&ledger, &written]), sum([&balance, &written]));
+                prop_assert!(sum([&balance, &seen.drift()]).minus(&ledger).is_zero());
+            }
+
+            /// A difference is of exactly one kind, by its size and never by its sign.
+            #[test]
+            fn the_sign_does_not_matter(ledger in quantity(), balance in quantity(), tolerance in quantity()) {
+                let tolerance = if tolerance.is_negative() { Quantity::zero().minus(&tolerance) } else { tolerance };
+                let one = Discrepancy { ledger_qty: Some(ledger), balance_qty: Some(balance), ..discrepancy(None, None) };
+                let other = Discrepancy { ledger_qty: one.balance_qty.clone(), balance_qty: one.ledger_qty.clone(), key: one.key.clone() };
+                prop_assert_eq!(one.classify(&tolerance), other.classify(&tolerance));
+                let small = one.drift().abs_cmp(&tolerance) == Ordering::Less && !one.drift().is_zero();
+                prop_assert_eq!(one.classify(&tolerance) == Kind::Small, small);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`catalog`]: what PostgreSQL's catalog says of tables and keys.
 //! - [`db`]: connecting, what the server is, sessions for online work, the run lock.
 //! - [`sql`]: the only place that claims dynamic SQL safe.
+//! - [`history`]: what ran and what it found.
 //! - [`ledger`]: exact quantities and what a difference means.
 //! - [`migration`]: versioned files and online steps.
 //! - [`model`]: the tenant-scoped tables and the ledger that every statement is rendered over.
@@ -26,6 +27,7 @@ pub mod client;
 pub mod config;
 pub mod db;
 mod error;
+pub mod history;
 pub mod ledger;
 pub mod migration;
 pub mod model;

@@ -215,7 +215,7 @@ impl Checks {
             }
         };
         self.add("column", object.clone(), holds, evidence, "migrate-org");
-        if column.is_none() || !organizations {
+        if !organizations || column.is_none_or(|column| column.type_name != "text") {
             return Ok(0);
         }
         self.foreign_key(session, model, table).await?;

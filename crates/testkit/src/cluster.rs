@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader},
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -76,6 +77,36 @@ impl Cluster {
         command
     }
 
+    /// A standby that has caught up with this cluster.
+    pub fn standby(&'static self) -> Standby {
+        let folder = tempfile::Builder::new().prefix("sf.").tempdir_in("/tmp").unwrap();
+        let owner = std::fs::metadata(self.data()).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
+        let data = folder.path().join("data");
+        let standby = Standby { cluster: self, folder };
+        let copied = standby
+            .as_owner("pg_basebackup")
+            .args(["-R", "-X", "stream", "-c", "fast", "-D"])
+            .arg(&data)
+            .status()
+            .unwrap();
+        assert!(copied.success(), "pg_basebackup");
+        let started = standby
+            .as_owner("pg_ctl")
+            .args(["start", "-w", "-s", "-l"])
+            .arg(standby.folder.path().join("log"))
+            .arg("-D")
+            .arg(&data)
+            .args([
+                "-o",
+                &format!("-c port=5432 -c unix_socket_directories={}", standby.folder.path().display()),
+            ])
+            .status()
+            .unwrap();
+        assert!(started.success(), "pg_ctl start");
+        standby
+    }
+
     /// A URL of `database` for the superuser.
     pub fn url(&self, database: &str) -> String {
         self.url_as(self.superuser(), database)
@@ -91,5 +122,38 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
+    }
+}
+
+/// A running standby; stops and goes when dropped.
+#[derive(Debug)]
+pub struct Standby {
+    cluster: &'static Cluster,
+    folder: tempfile::TempDir,
+}
+
+impl Standby {
+    /// A URL of `database` on the standby for the superuser.
+    pub fn url(&self, database: &str) -> String {
+        let user = self.cluster.superuser();
+        format!("postgres://{user}@localhost/{database}?host={}&port=5432", self.folder.path().display())
+    }
+
+    /// A program of the cluster's, run by the owner of its data: the server refuses root.
+    fn as_owner(&self, name: &str) -> Command {
+        let owner = std::fs::metadata(self.cluster.data()).unwrap();
+        let mut command = self.cluster.program(name);
+        command.current_dir(self.folder.path());
+        if std::fs::metadata("/proc/self").unwrap().uid() != owner.uid() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        command
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        let data = self.folder.path().join("data");
+        let _ = self.as_owner("pg_ctl").args(["stop", "-s", "-m", "immediate", "-D"]).arg(data).status();
     }
 }

@@ -16,7 +16,7 @@ mod cluster;
 mod database;
 
 pub use binary::{Binary, Run, binary_path};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Standby};
 pub use database::TestDb;
 
 use std::path::{Path, PathBuf};

@@ -2,9 +2,11 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test a panic is the report")]
 
+mod architecture;
 mod balances;
 mod generate;
 mod make;
+mod migration;
 mod tenancy;
 mod testkit_itself;
 mod with_postgres;

@@ -1,5 +1,6 @@
 //! The human form of each report.
 
+mod balances;
 mod generate;
 mod migration;
 mod sequence;

@@ -1,41 +1,44 @@
-use stockfoil_core::migration::all::Sequence;
+use stockfoil_core::{
+    migration::{all::Sequence, runner::MigrationReport},
+    validate::{Validation, Verdict},
+};
 
-use crate::{Page, Print};
+use crate::{Mark, Page, Print};
 
 impl Print for Sequence {
     fn print(&self, page: &mut Page) {
-        let parts: [(&str, Option<&dyn PrintPart>); 5] = [
-            ("db-migrate", Some(&self.versions)),
-            ("migrate-org", part(&self.organizations)),
-            ("validate-migration (organizations)", part(&self.organizations_checked)),
-            ("migrate-balance", part(&self.balances)),
-            ("validate-migration", part(&self.checked)),
-        ];
-        for (name, report) in parts {
-            page.heading(name);
-            match report {
-                Some(report) => report.print_part(page),
-                None if self.dry_run => page.line("comes when the parts before it are done"),
-                None => {
-                    page.line("not done: a part before it does not hold; mend it and run migrate-all again")
-                }
-            }
-            page.line("");
+        page.heading("db-migrate");
+        self.versions.print(page);
+        migration(page, "migrate-org", self.organizations.as_ref(), self.dry_run);
+        validation(page, self.organizations_checked.as_ref());
+        migration(page, "migrate-balance", self.balances.as_ref(), self.dry_run);
+        if let Some(backfill) = &self.backfill {
+            page.heading("backfill-balances");
+            backfill.print(page);
         }
+        validation(page, self.checked.as_ref());
     }
 }
 
-/// [`Print`] without its generic parts, so that reports of several types stand in one list.
-trait PrintPart {
-    fn print_part(&self, page: &mut Page);
-}
-
-impl<R: Print> PrintPart for R {
-    fn print_part(&self, page: &mut Page) {
-        self.print(page);
+fn migration(page: &mut Page, name: &str, report: Option<&MigrationReport>, dry_run: bool) {
+    page.heading(name);
+    match report {
+        Some(report) => report.print(page),
+        None if dry_run => page.line("comes when the parts before it are done"),
+        None => page.line("not done: a part before it does not hold; mend it and run migrate-all again"),
     }
 }
 
-fn part<R: Print>(report: &Option<R>) -> Option<&dyn PrintPart> {
-    report.as_ref().map(|report| report as &dyn PrintPart)
+/// Only what failed, and the totals: validate-migration shows the rest.
+fn validation(page: &mut Page, report: Option<&Validation>) {
+    let Some(report) = report else { return };
+    page.heading("validate-migration");
+    for check in report.checks.iter().filter(|check| check.verdict == Verdict::Failed) {
+        page.marked(Mark::Bad, format!("{} {}: {}", check.name, check.object, check.evidence));
+        page.line(format!("      mend it with: {}", check.remedy));
+    }
+    page.line(format!(
+        "{} checks passed, {} failed; {} rows counted",
+        report.passed, report.failed, report.rows
+    ));
 }

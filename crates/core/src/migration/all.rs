@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Task,
+    balance::backfill::{self, BackfillReport},
     config::Config,
     db::Db,
     model::Model,
@@ -34,6 +35,8 @@ pub struct Sequence {
     pub organizations_checked: Option<Validation>,
     /// `migrate-balance`.
     pub balances: Option<MigrationReport>,
+    /// `backfill-balances`.
+    pub backfill: Option<BackfillReport>,
     /// `validate-migration`, at the end.
     pub checked: Option<Validation>,
 }
@@ -43,7 +46,8 @@ impl Report for Sequence {
 
     fn outcome(&self) -> Outcome {
         let clean = |outcome: Option<Outcome>| outcome == Some(Outcome::Clean);
-        let done = clean(self.checked.as_ref().map(Report::outcome));
+        let done = clean(self.checked.as_ref().map(Report::outcome))
+            && clean(self.backfill.as_ref().map(Report::outcome));
         if self.dry_run || done { Outcome::Clean } else { Outcome::Findings }
     }
 }
@@ -69,6 +73,7 @@ pub fn run<'a>(
             organizations: None,
             organizations_checked: None,
             balances: None,
+            backfill: None,
             checked: None,
         };
         if dry_run {
@@ -87,6 +92,7 @@ pub fn run<'a>(
             return Ok(sequence);
         }
         sequence.balances = Some(balance::run(db, model, config, progress).await?);
+        sequence.backfill = Some(backfill::run(db, model, &backfill::Options::default(), progress).await?);
         sequence.checked = Some(validate::run(db, model, config, folder, Scope::All, progress).await?);
         Ok(sequence)
     })

@@ -173,7 +173,7 @@ async fn short(session: &mut PgConnection, step: &Step, progress: &dyn Progress)
                     progress.note(&format!("{}: the lock was not free, trying again", step.title));
                     tokio::time::sleep(jittered()).await;
                 }
-                _ => return Err(DbError::Statement { context: step.title.clone(), source: error }),
+                _ => return Err(DbError::Statement { context: step.title.clone(), cause: error }),
             },
         }
     }

@@ -311,9 +311,9 @@ fn file_name(version: i64, description: &str) -> String {
 
 fn migrate_error(error: MigrateError) -> DbError {
     match error {
-        MigrateError::Execute(source) => DbError::Statement { context: "record a migration".into(), source },
-        MigrateError::ExecuteMigration(source, version) => {
-            DbError::Statement { context: format!("apply migration {version}"), source }
+        MigrateError::Execute(cause) => DbError::Statement { context: "record a migration".into(), cause },
+        MigrateError::ExecuteMigration(cause, version) => {
+            DbError::Statement { context: format!("apply migration {version}"), cause }
         }
         other => DbError::Query(sqlx::Error::Migrate(Box::new(other))),
     }

@@ -215,7 +215,7 @@ fn taken(error: sqlx::Error, model: &Model, new: &NewOrganization) -> Error {
         }
         _ if is(&model.organizations, &["pkey"]) => TenancyError::IdTaken(new.id.clone()).into(),
         _ if is(&model.api_keys, &[]) => TenancyError::ApiKeyTaken.into(),
-        _ => DbError::Statement { context: "create the organization".into(), source: error }.into(),
+        _ => DbError::Statement { context: "create the organization".into(), cause: error }.into(),
     }
 }
 

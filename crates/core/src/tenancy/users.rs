@@ -335,9 +335,9 @@ fn conflicts_statement(model: &Model, key: &UniqueKey) -> Statement {
 
 /// The SQLSTATE of an error that another session caused: a lock, a deadlock, a key taken meanwhile.
 fn broken_by_others(error: &Error) -> Option<&'static str> {
-    let (Error::Db(DbError::Statement { source, .. }) | Error::Db(DbError::Query(source))) = error else {
+    let (Error::Db(DbError::Statement { cause, .. }) | Error::Db(DbError::Query(cause))) = error else {
         return None;
     };
-    let state = sqlstate(source)?;
+    let state = sqlstate(cause)?;
     ["23505", "40P01", "55P03"].into_iter().find(|known| *known == state)
 }

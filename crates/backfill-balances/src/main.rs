@@ -1,0 +1,31 @@
+//! Makes every stored balance the sum of its ledger entries, while writers go on.
+
+use stockfoil_core::{
+    balance::backfill::{self, BATCH_ROWS, Options},
+    model::Model,
+    tenancy::OrgId,
+};
+
+cli::args! {
+    /// Make every balance the sum of its ledger entries, while writers go on, and verify it. Safe to kill and to run again.
+    struct Args {
+        /// only this organization (repeatable)
+        #[argh(option, arg_name = "id")]
+        org: Vec<OrgId>,
+        /// compare, say what would be written, and change nothing
+        #[argh(switch)]
+        dry_run: bool,
+        /// how many balances are written in one transaction (default: 1000)
+        #[argh(option, arg_name = "n", default = "BATCH_ROWS")]
+        batch_rows: u32,
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main(async |Args { org: orgs, dry_run, batch_rows, .. }: Args, cx| {
+        let options = Options { orgs, dry_run, batch_rows };
+        options.check()?;
+        let db = cx.connect().await?;
+        cx.emit(&backfill::run(&db, &Model::default(), &options, cx.progress()).await?)
+    })
+}

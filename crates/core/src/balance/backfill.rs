@@ -1,0 +1,243 @@
+//! Backfill: every balance is made the sum of its entries while writers go on, and that is verified.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::{
+    Error, Task,
+    balance::{
+        BalanceError, broken_parts, check_organizations,
+        difference::{self, ATTEMPTS_MAX, Differences, Repair},
+        not_migrated,
+    },
+    db::{Context as _, Db, DbError},
+    history::{self, RunId},
+    model::Model,
+    progress::Progress,
+    report::{Outcome, Report},
+    tenancy::OrgId,
+};
+
+/// The command, as `stockfoil.run` names it.
+const COMMAND: &str = "backfill-balances";
+
+/// How many keys are repaired in one transaction, unless said otherwise.
+pub const BATCH_ROWS: u32 = 1000;
+
+/// What to backfill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Only these organizations; all when empty.
+    pub orgs: Vec<OrgId>,
+    /// Only look.
+    pub dry_run: bool,
+    /// How many keys are repaired in one transaction.
+    pub batch_rows: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { orgs: Vec::new(), dry_run: false, batch_rows: BATCH_ROWS }
+    }
+}
+
+impl Options {
+    /// Checks what can be checked without a database.
+    ///
+    /// # Errors
+    /// When a batch would have no rows.
+    pub fn check(&self) -> Result<(), BalanceError> {
+        if self.batch_rows == 0 { Err(BalanceError::EmptyBatch) } else { Ok(()) }
+    }
+}
+
+/// What a backfill did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackfillReport {
+    /// Whether it only looked.
+    pub dry_run: bool,
+    /// The run in `stockfoil.run`; none in a dry run.
+    pub run_id: Option<RunId>,
+    /// How many organizations.
+    pub organizations: u64,
+    /// How many balances they have; none in a dry run, which does not count them.
+    pub keys: Option<u64>,
+    /// How many balances lacked something: the rows written, or to be written in a dry run.
+    pub rows: u64,
+    /// How many keys hold an entry that is no number, and so no balance that means anything.
+    pub not_a_number: u64,
+    /// How many keys still lacked something afterwards, in a second snapshot; none in a dry run.
+    pub still_lacking: Option<u64>,
+    /// How long the comparison took, in ms.
+    pub compare_ms: u64,
+    /// How long the repair took, in ms.
+    pub repair_ms: u64,
+    /// How long the verification took, in ms.
+    pub verify_ms: u64,
+}
+
+impl BackfillReport {
+    /// Whether the second snapshot showed every balance to be the sum of its entries.
+    pub fn is_verified(&self) -> bool {
+        self.still_lacking == Some(0)
+    }
+}
+
+impl Report for BackfillReport {
+    const SCHEMA: &'static str = "stockfoil.backfill/1";
+
+    fn outcome(&self) -> Outcome {
+        if self.not_a_number == 0 && (self.dry_run || self.is_verified()) {
+            Outcome::Clean
+        } else {
+            Outcome::Findings
+        }
+    }
+}
+
+/// Gives every key of the ledger its exact balance, and verifies it.
+///
+/// May be killed at any moment and run again: what is committed stays, and the next run starts from what it sees.
+///
+/// # Errors
+/// When the table or a trigger is missing, an organization is not there, another run holds the lock, or the
+/// database refuses.
+pub fn run<'a>(
+    db: &'a Db,
+    model: &'a Model,
+    options: &'a Options,
+    progress: &'a dyn Progress,
+) -> Task<'a, BackfillReport> {
+    Box::pin(async move {
+        options.check()?;
+        model.check(db).await?;
+        let mut session = difference::session(db).await?;
+        let broken = broken_parts(&mut session, model).await?;
+        if !broken.is_empty() {
+            return Err(not_migrated(db, &broken));
+        }
+        check_organizations(&mut session, model, &options.orgs).await?;
+        if options.dry_run {
+            return Ok(plan(&mut session, model, options, progress).await?);
+        }
+        db.require_writable()?;
+        let _lock = db.run_lock(Duration::ZERO, progress).await?;
+        let run = history::start(&mut session, COMMAND).await?;
+        let result = work(&mut session, model, options, run, progress).await;
+        history::finish(&mut session, run, result, |report| serde_json::json!(report)).await
+    })
+}
+
+async fn plan(
+    session: &mut PgConnection,
+    model: &Model,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<BackfillReport, DbError> {
+    progress.begin("compare ledger and balances", None);
+    let started = Instant::now();
+    let (rows, not_a_number) = verify(session, model, scope(options)).await?;
+    progress.finish();
+    let statement =
+        model.render("SELECT count(*) FROM {organizations} WHERE $1::text[] IS NULL OR id = ANY ($1)");
+    let organizations: i64 = sqlx::query_scalar(statement.sql())
+        .bind(scope(options))
+        .fetch_one(session)
+        .await
+        .context("count the organizations")?;
+    Ok(BackfillReport {
+        dry_run: true,
+        run_id: None,
+        organizations: organizations.unsigned_abs(),
+        keys: None,
+        rows,
+        not_a_number,
+        still_lacking: None,
+        compare_ms: millis(started),
+        repair_ms: 0,
+        verify_ms: 0,
+    })
+}
+
+async fn work(
+    session: &mut PgConnection,
+    model: &Model,
+    options: &Options,
+    run: RunId,
+    progress: &dyn Progress,
+) -> Result<BackfillReport, Error> {
+    let (mut compare_ms, mut repair_ms) = (0, 0);
+    let mut attempt = 0;
+    let rows = loop {
+        progress.begin("compare ledger and balances", None);
+        let started = Instant::now();
+        let differences = Differences::collect(session, model, scope(options)).await?;
+        compare_ms += millis(started);
+
+        progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
+        let started = Instant::now();
+        let repair = differences.repair(session, model, options.batch_rows, progress).await?;
+        repair_ms += millis(started);
+        attempt += 1;
+        match repair {
+            Repair::Done(rows) => break rows,
+            Repair::LedgerReplaced if attempt == ATTEMPTS_MAX => {
+                return Err(BalanceError::LedgerReplaced(attempt).into());
+            }
+            Repair::LedgerReplaced => {
+                progress.note("the ledger was truncated or rewritten meanwhile; comparing again");
+            }
+        }
+    };
+    progress.begin("verify balances", None);
+    let started = Instant::now();
+    let (still_lacking, not_a_number) = verify(session, model, scope(options)).await?;
+    let verify_ms = millis(started);
+    let record = model.render(include_str!("record_backfill.sql"));
+    let keys: Vec<i64> = sqlx::query_scalar(record.sql())
+        .bind(run)
+        .bind(scope(options))
+        .bind(still_lacking == 0)
+        .fetch_all(session)
+        .await
+        .context("record the backfill")?;
+    progress.finish();
+    Ok(BackfillReport {
+        dry_run: false,
+        run_id: Some(run),
+        organizations: keys.len() as u64,
+        keys: Some(keys.iter().map(|keys| keys.unsigned_abs()).sum()),
+        rows,
+        not_a_number,
+        still_lacking: Some(still_lacking),
+        compare_ms,
+        repair_ms,
+        verify_ms,
+    })
+}
+
+/// How many keys lack something, and how many hold what is no number.
+async fn verify(
+    session: &mut PgConnection,
+    model: &Model,
+    orgs: Option<&[OrgId]>,
+) -> Result<(u64, u64), DbError> {
+    let difference = difference::statement(model);
+    let statement = model.render_with(include_str!("verify.sql"), &[("difference", &difference)]);
+    let (lacking, not_a_number): (i64, i64) = sqlx::query_as(statement.sql())
+        .bind(orgs)
+        .fetch_one(session)
+        .await
+        .context("compare ledger and balances")?;
+    Ok((lacking.unsigned_abs(), not_a_number.unsigned_abs()))
+}
+
+fn scope(options: &Options) -> Option<&[OrgId]> {
+    (!options.orgs.is_empty()).then_some(options.orgs.as_slice())
+}
+
+fn millis(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

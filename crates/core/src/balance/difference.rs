@@ -1,0 +1,189 @@
+//! The keys that differ, put aside in a temporary table of one session, and the one repair of them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sqlx::{Executor as _, PgConnection};
+
+use crate::{
+    Error,
+    db::{Context as _, Db, DbError, sqlstate},
+    model::Model,
+    progress::Progress,
+    sql::{Statement, render},
+    tenancy::OrgId,
+};
+
+/// How often a comparison starts again because the ledger was truncated or rewritten meanwhile.
+pub(super) const ATTEMPTS_MAX: u32 = 3;
+
+/// After so many attempts at one batch somebody is told.
+const TELL_AFTER_ATTEMPTS: u32 = 10;
+
+/// The statement that finds the keys that differ: `org, item, location, lot, ledger_qty, balance_qty, drift`.
+pub(super) fn statement(model: &Model) -> Statement {
+    model.render(include_str!("difference.sql"))
+}
+
+/// The keys that differed in one snapshot, in `pg_temp.stockfoil_difference` of the session.
+#[derive(Debug)]
+pub(super) struct Differences {
+    /// Their number, which is also the last one's.
+    pub(super) rows: i64,
+    /// How many of them are marked for repair.
+    pub(super) to_repair: i64,
+    /// Where the ledger was, before the snapshot.
+    ledger_file: String,
+}
+
+/// How a repair ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repair {
+    /// Every marked key was given its drift; so many rows.
+    Done(u64),
+    /// The ledger was truncated or rewritten, so what was seen of it is no longer true; look again.
+    LedgerReplaced,
+}
+
+/// A session for comparing: memory enough to group by hashing without spilling, unless the server gives more.
+pub(super) async fn session(db: &Db) -> Result<PgConnection, DbError> {
+    let mut session = db.session().await?;
+    sqlx::query(
+        "SELECT set_config('work_mem', '64MB', false)
+         WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')",
+    )
+    .execute(&mut session)
+    .await
+    .context("set up the session")?;
+    Ok(session)
+}
+
+impl Differences {
+    /// Compares every key of `orgs`, or of all organizations, and marks those that differ for repair.
+    pub(super) async fn collect(
+        session: &mut PgConnection,
+        model: &Model,
+        orgs: Option<&[OrgId]>,
+    ) -> Result<Self, DbError> {
+        session
+            .execute("DROP TABLE IF EXISTS pg_temp.stockfoil_difference")
+            .await
+            .context("drop the previous comparison")?;
+        let ledger_file: String = sqlx::query_scalar(include_str!("ledger_file.sql"))
+            .bind(model.ledger.table.to_string())
+            .fetch_one(&mut *session)
+            .await
+            .context("look where the ledger is")?;
+        let difference = statement(model);
+        let collect = model.render_with(include_str!("collect.sql"), &[("difference", &difference)]);
+        sqlx::query(collect.sql())
+            .bind(orgs)
+            .execute(&mut *session)
+            .await
+            .context("compare ledger and balances")?;
+        session
+            .execute("CREATE UNIQUE INDEX ON pg_temp.stockfoil_difference (n)")
+            .await
+            .context("index the comparison")?;
+        let mut differences = Self { rows: 0, to_repair: 0, ledger_file };
+        differences.count(session).await?;
+        Ok(differences)
+    }
+
+    /// Counts again, after marks were changed.
+    pub(super) async fn count(&mut self, session: &mut PgConnection) -> Result<(), DbError> {
+        (self.rows, self.to_repair) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE repair) FROM pg_temp.stockfoil_difference",
+        )
+        .fetch_one(session)
+        .await
+        .context("count the differences")?;
+        Ok(())
+    }
+
+    /// Adds to each marked key's balance what it lacks, in key order, in transactions of `batch_rows` keys.
+    ///
+    /// Safe against whatever commits meanwhile, see the [module](super). Two repairs must not overlap: the caller
+    /// has held the run lock since before the comparison.
+    pub(super) async fn repair(
+        &self,
+        session: &mut PgConnection,
+        model: &Model,
+        batch_rows: u32,
+        progress: &dyn Progress,
+    ) -> Result<Repair, Error> {
+        // Losing the last batches in a crash of the server loses no truth: the next comparison finds their drift
+        // again. What says that they are done is committed later, synchronously, and so behind them in the log.
+        //
+        // The lock timeout is below the server's usual deadlock_timeout of 1 s: the repair yields, never a writer.
+        sqlx::raw_sql("SET synchronous_commit = off; SET lock_timeout = '300ms'")
+            .execute(&mut *session)
+            .await
+            .context("set up the repair")?;
+        let repaired = self.repair_batches(session, model, batch_rows, progress).await?;
+        sqlx::raw_sql("RESET synchronous_commit; RESET lock_timeout")
+            .execute(session)
+            .await
+            .context("end the repair")?;
+        Ok(repaired)
+    }
+
+    async fn repair_batches(
+        &self,
+        session: &mut PgConnection,
+        model: &Model,
+        batch_rows: u32,
+        progress: &dyn Progress,
+    ) -> Result<Repair, Error> {
+        let ledger_file = render(include_str!("ledger_file.sql"), &[]);
+        let statement = model.render_with(include_str!("repair.sql"), &[("ledger_file", &ledger_file)]);
+        let ledger = model.ledger.table.to_string();
+        let mut repaired = 0;
+        let mut first = 1;
+        while first <= self.rows {
+            let last = self.rows.min(first + i64::from(batch_rows) - 1);
+            let mut attempt = 0;
+            // A statement of its own is a transaction of its own; one that fails is the same batch again.
+            let (is_same, rows): (bool, i64) = loop {
+                let batch = sqlx::query_as(statement.sql())
+                    .bind(&ledger)
+                    .bind(first)
+                    .bind(last)
+                    .bind(&self.ledger_file)
+                    .fetch_one(&mut *session)
+                    .await;
+                match batch {
+                    Err(error) if is_contention(&error) => {
+                        attempt += 1;
+                        if attempt % TELL_AFTER_ATTEMPTS == 0 {
+                            progress.note(&format!(
+                                "waiting for a writer that holds one of balances {first} to {last} of {}",
+                                self.rows
+                            ));
+                        }
+                        tokio::time::sleep(pause()).await;
+                    }
+                    batch => break batch.context("add the drift to the balances")?,
+                }
+            };
+            if !is_same {
+                return Ok(Repair::LedgerReplaced);
+            }
+            let rows = u64::try_from(rows).unwrap_or_default();
+            repaired += rows;
+            progress.advance(rows);
+            first = last + 1;
+        }
+        Ok(Repair::Done(repaired))
+    }
+}
+
+/// Whether a statement gave way to others: lock timeout or deadlock.
+fn is_contention(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
+}
+
+/// 50 to 150 ms, so that two who wait for each other don't meet again.
+fn pause() -> Duration {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
+    Duration::from_millis(50 + u64::from(nanos / 1_000 % 100))
+}

@@ -1,0 +1,5 @@
+-- The differences as text, in key order.
+-- Locks: nothing but a temporary table.
+SELECT n, org, item, location, lot, ledger_qty::text, balance_qty::text
+FROM pg_temp.stockfoil_difference
+ORDER BY n

@@ -1,0 +1,7 @@
+-- Says of the findings of run $1 which were repaired.
+-- Locks: rows of stockfoil.finding.
+UPDATE stockfoil.finding AS f
+SET repaired = true
+FROM pg_temp.stockfoil_difference AS d
+WHERE f.last_run = $1 AND f.closed_run IS NULL AND d.repair
+  AND (f.org_id, f.item_id, f.location_id, coalesce(f.lot_id, '')) = (d.org, d.item, d.location, coalesce(d.lot, ''))

@@ -1,0 +1,333 @@
+//! Reconciliation: every balance is compared with its entries, and what differs is mended or told.
+
+mod report;
+
+pub use report::{BrokenPart, Counts, Entry, LISTED_MAX, Listed, ReconcileReport};
+
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt as _;
+use sqlx::PgConnection;
+
+use crate::{
+    Error, Task, alert,
+    balance::{
+        BalanceError, Kind as Part, State,
+        backfill::BATCH_ROWS,
+        broken_parts, check_organizations,
+        difference::{self, ATTEMPTS_MAX, Differences, Repair},
+        not_backfilled, not_migrated,
+    },
+    config::{Alerts, ConfigError, check_tolerance},
+    db::{Context as _, Db},
+    history::{self, RunId},
+    ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
+    model::Model,
+    progress::Progress,
+    tenancy::OrgId,
+};
+
+/// The command, as `stockfoil.run` and alerts name it.
+const COMMAND: &str = "reconcile-balances";
+
+/// For how many differences, and how many, the newest entries are looked up.
+const EXPLAINED_MAX: usize = 20;
+const ENTRIES_MAX: i64 = 5;
+
+/// What to reconcile, and what to mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Only these organizations; all when empty.
+    pub orgs: Vec<OrgId>,
+    /// Only look.
+    pub dry_run: bool,
+    /// A difference whose absolute value is below this is small. In the item's canonical unit.
+    pub tolerance: Quantity,
+    /// Mend large differences, missing balances and orphans as well: a person has looked.
+    pub fix_large: bool,
+    /// Remove rows of zero whose key has no entry.
+    pub prune_orphans: bool,
+}
+
+impl Options {
+    /// Checks what can be checked without a database.
+    ///
+    /// # Errors
+    /// When the tolerance is negative or not a number.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_tolerance("--tolerance", &self.tolerance)
+    }
+}
+
+/// Compares every balance with its entries in one snapshot, mends small differences, and reports the others.
+///
+/// # Errors
+/// When the tolerance is none, the table is missing, an organization is not there, nothing was ever backfilled,
+/// another run holds the lock, or the database refuses. That an alert reached nobody is no error here: ask
+/// [`Deliveries::require`] when the report is printed.
+pub fn run<'a>(
+    db: &'a Db,
+    model: &'a Model,
+    alerts: &'a Alerts,
+    options: &'a Options,
+    progress: &'a dyn Progress,
+) -> Task<'a, ReconcileReport> {
+    Box::pin(async move {
+        options.check()?;
+        model.check(db).await?;
+        let mut session = difference::session(db).await?;
+        let broken = broken_parts(&mut session, model).await?;
+        if broken.iter().any(|(kind, _, state)| *kind == Part::Table || *state == State::Missing) {
+            return Err(not_migrated(db, &broken));
+        }
+        check_organizations(&mut session, model, &options.orgs).await?;
+        let (orgs, not_backfilled) = scope(&mut session, model, options).await?;
+        let mut report = ReconcileReport::new(options);
+        report.not_backfilled = not_backfilled;
+        report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
+        report.last_clean = history::last_clean(&mut session, COMMAND).await?;
+        let mut work = Work { model, options, orgs, progress, report };
+        if options.dry_run {
+            work.look(&mut session).await?;
+            return Ok(work.report);
+        }
+        db.require_writable()?;
+        let _lock = db.run_lock(Duration::ZERO, progress).await?;
+        let run = history::start(&mut session, COMMAND).await?;
+        let result = match work.mend(&mut session, run).await {
+            Ok(()) => {
+                let messages = work.report.messages();
+                work.report.alerts = alert::send(alerts, &messages).await;
+                Ok(work.report)
+            }
+            Err(error) => Err(error),
+        };
+        history::finish(&mut session, run, result, ReconcileReport::summary).await
+    })
+}
+
+/// The organizations to compare (none: all), and those left out because they were never backfilled.
+async fn scope(
+    session: &mut PgConnection,
+    model: &Model,
+    options: &Options,
+) -> Result<(Option<Vec<OrgId>>, Vec<OrgId>), Error> {
+    let mut missing = not_backfilled(session, model).await?;
+    let mut orgs = options.orgs.clone();
+    if orgs.is_empty() {
+        if missing.is_empty() {
+            return Ok((None, missing));
+        }
+        let statement = model.render("SELECT id FROM {organizations} ORDER BY id");
+        orgs =
+            sqlx::query_scalar(statement.sql()).fetch_all(session).await.context("list the organizations")?;
+    }
+    missing.retain(|org| orgs.contains(org));
+    orgs.retain(|org| !missing.contains(org));
+    if orgs.is_empty() {
+        let whose = match options.orgs.as_slice() {
+            [] => "this database".to_owned(),
+            orgs => orgs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        return Err(BalanceError::NeverBackfilled(whose).into());
+    }
+    Ok((Some(orgs), missing))
+}
+
+/// A row of `list.sql` and `look.sql`: number, organization, item, location, lot, both quantities.
+type Row = (i64, OrgId, String, String, Option<String>, Option<String>, Option<String>);
+
+struct Work<'a> {
+    model: &'a Model,
+    options: &'a Options,
+    orgs: Option<Vec<OrgId>>,
+    progress: &'a dyn Progress,
+    report: ReconcileReport,
+}
+
+impl Work<'_> {
+    /// Compares, and changes nothing.
+    async fn look(&mut self, session: &mut PgConnection) -> Result<(), Error> {
+        self.progress.begin("compare ledger and balances", None);
+        let started = Instant::now();
+        let difference = difference::statement(self.model);
+        let statement = self.model.render_with(include_str!("look.sql"), &[("difference", &difference)]);
+        let mut rows = sqlx::query_as(statement.sql()).bind(self.orgs.clone()).fetch(&mut *session);
+        while let Some(row) = rows.try_next().await.context("compare ledger and balances")? {
+            self.classify(row)?;
+        }
+        drop(rows);
+        self.report.compare_ms = millis(started);
+        self.explain(session).await?;
+        self.report.repaired = self.report.repairable;
+        if self.options.prune_orphans {
+            self.report.pruned = self.report.differences.empty;
+        }
+        self.progress.finish();
+        Ok(())
+    }
+
+    /// Compares, records what differs, and mends what may be mended.
+    async fn mend(&mut self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
+        self.report.run_id = Some(run);
+        for _ in 0..ATTEMPTS_MAX {
+            self.report.forget_differences();
+            self.progress.begin("compare ledger and balances", None);
+            let started = Instant::now();
+            let mut differences = Differences::collect(session, self.model, self.orgs.as_deref()).await?;
+            self.report.compare_ms = millis(started);
+            self.mark(session, &mut differences).await?;
+            self.record(session, run).await?;
+            self.explain(session).await?;
+
+            self.progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
+            match differences.repair(session, self.model, BATCH_ROWS, self.progress).await? {
+                Repair::Done(rows) => {
+                    self.report.repaired = rows;
+                    return self.finish(session, run, &differences).await;
+                }
+                Repair::LedgerReplaced => {
+                    self.progress.note("the ledger was truncated or rewritten meanwhile; comparing again");
+                }
+            }
+        }
+        Err(BalanceError::LedgerReplaced(ATTEMPTS_MAX).into())
+    }
+
+    /// Notes one difference in the report. What it is (none for an empty row), and whether to repair it.
+    fn classify(&mut self, row: Row) -> Result<(Option<Kind>, bool), Error> {
+        let (_, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty) = row;
+        let discrepancy = Discrepancy {
+            key: BalanceKey { org_id, item_id, location_id, lot_id },
+            ledger_qty: quantity(ledger_qty)?,
+            balance_qty: quantity(balance_qty)?,
+        };
+        if discrepancy.is_empty_row() {
+            self.report.differences.empty += 1;
+            return Ok((None, false));
+        }
+        let kind = discrepancy.classify(&self.options.tolerance);
+        let asked = self.options.fix_large && matches!(kind, Kind::Large | Kind::Missing | Kind::Orphan);
+        let repair = asked || discrepancy.is_mended_unasked(&self.options.tolerance);
+        self.report.add(kind, discrepancy, repair);
+        Ok((Some(kind), repair))
+    }
+
+    /// Classifies what was put aside, and marks what to repair.
+    async fn mark(&mut self, session: &mut PgConnection, differences: &mut Differences) -> Result<(), Error> {
+        let (mut numbers, mut kinds, mut repairs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rows = sqlx::query_as(include_str!("list.sql")).fetch(&mut *session);
+        while let Some(row) = rows.try_next().await.context("read the differences")? {
+            let row: Row = row;
+            numbers.push(row.0);
+            let (kind, repair) = self.classify(row)?;
+            kinds.push(kind.map(Kind::as_str));
+            repairs.push(repair);
+        }
+        drop(rows);
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(include_str!("mark.sql"))
+            .bind(numbers)
+            .bind(kinds)
+            .bind(repairs)
+            .execute(&mut *session)
+            .await
+            .context("mark the differences")?;
+        differences.count(session).await?;
+        Ok(())
+    }
+
+    /// Opens, carries on and closes findings.
+    async fn record(&mut self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
+        let (opened, seen_again): (i64, i64) = sqlx::query_as(include_str!("record_findings.sql"))
+            .bind(run)
+            .fetch_one(&mut *session)
+            .await
+            .context("record the findings")?;
+        let closed = sqlx::query(include_str!("close_findings.sql"))
+            .bind(run)
+            .bind(self.orgs.clone())
+            .execute(session)
+            .await
+            .context("close the findings that are gone")?;
+        self.report.findings.opened = opened.unsigned_abs();
+        self.report.findings.seen_again = seen_again.unsigned_abs();
+        self.report.findings.closed = closed.rows_affected();
+        Ok(())
+    }
+
+    /// Looks up what can be known of the cause of what a person must look at, and how much was compared.
+    async fn explain(&mut self, session: &mut PgConnection) -> Result<(), Error> {
+        let entries = self.model.render(include_str!("newest_entries.sql"));
+        for listed in self.report.unresolved_mut().take(EXPLAINED_MAX) {
+            let key = &listed.discrepancy.key;
+            let rows: Vec<(String, Option<String>, _)> = sqlx::query_as(entries.sql())
+                .bind(&key.org_id)
+                .bind(&key.item_id)
+                .bind(&key.location_id)
+                .bind(&key.lot_id)
+                .bind(ENTRIES_MAX)
+                .fetch_all(&mut *session)
+                .await
+                .context("look up the newest entries")?;
+            listed.newest_entries = rows
+                .into_iter()
+                .map(|(id, text, created_at)| Ok(Entry { id, quantity: quantity(text)?, created_at }))
+                .collect::<Result<_, Error>>()?;
+        }
+        let count =
+            self.model.render("SELECT count(*) FROM {balances} WHERE $1::text[] IS NULL OR {org} = ANY ($1)");
+        let balances: i64 = sqlx::query_scalar(count.sql())
+            .bind(self.orgs.clone())
+            .fetch_one(session)
+            .await
+            .context("count the balances")?;
+        self.report.balances = balances.unsigned_abs();
+        Ok(())
+    }
+
+    /// Records what was repaired, and removes empty rows where that was asked for.
+    async fn finish(
+        &mut self,
+        session: &mut PgConnection,
+        run: RunId,
+        differences: &Differences,
+    ) -> Result<(), Error> {
+        if self.report.repaired > 0 {
+            sqlx::query(include_str!("mark_repaired.sql"))
+                .bind(run)
+                .execute(&mut *session)
+                .await
+                .context("record what was repaired")?;
+        }
+        if self.options.prune_orphans {
+            let prune = self.model.render(include_str!("prune.sql"));
+            let mut first = 1;
+            while first <= differences.rows {
+                let last = first + i64::from(BATCH_ROWS) - 1;
+                let pruned = sqlx::query(prune.sql())
+                    .bind(first)
+                    .bind(last)
+                    .execute(&mut *session)
+                    .await
+                    .context("remove empty balances")?;
+                self.report.pruned += pruned.rows_affected();
+                first = last + 1;
+            }
+        }
+        self.progress.finish();
+        Ok(())
+    }
+}
+
+fn quantity(text: Option<String>) -> Result<Option<Quantity>, Error> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|error: QuantityError| sqlx::Error::decode(error).into())
+}
+
+fn millis(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,349 @@
+//! What a reconciliation saw and did, and how it is told.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{COMMAND, Options};
+use crate::{
+    alert::{Alert, Deliveries, Severity},
+    balance::{self, State},
+    history::{Findings, RunId},
+    ledger::{Discrepancy, Kind, Quantity},
+    report::{Metric, Outcome, Report},
+    tenancy::OrgId,
+};
+
+/// How many differences a report lists; all of them are in `stockfoil.finding`.
+pub const LISTED_MAX: usize = 1000;
+
+/// How many organizations get an alert of their own; the others share one.
+const ALERTED_ORGS_MAX: usize = 10;
+
+/// How many keys an alert names.
+const ALERTED_KEYS_MAX: usize = 10;
+
+/// One entry of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// Its quantity; none where it has none.
+    pub quantity: Option<Quantity>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A difference with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// What it is.
+    pub kind: Kind,
+    /// Both sides.
+    #[serde(flatten)]
+    pub discrepancy: Discrepancy,
+    /// The ledger's side minus the balance.
+    pub drift: Quantity,
+    /// Whether this run mended it, or would have done so in a dry run.
+    pub repaired: bool,
+    /// The newest entries of its key, for the first of those that a person must look at.
+    pub newest_entries: Vec<Entry>,
+}
+
+/// How many differences there are of each kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Below the tolerance.
+    pub small: u64,
+    /// The tolerance or more.
+    pub large: u64,
+    /// Balances that hold something though their key has no entry.
+    pub orphan: u64,
+    /// Keys with entries but without a balance.
+    pub missing: u64,
+    /// Keys with an entry that is no number.
+    pub not_a_number: u64,
+    /// Balances of zero whose key has no entry: in order, and no finding.
+    pub empty: u64,
+}
+
+/// A table, function or trigger that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BrokenPart {
+    /// What it is.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it.
+    pub state: String,
+}
+
+impl From<(balance::Kind, String, State)> for BrokenPart {
+    fn from((kind, name, state): (balance::Kind, String, State)) -> Self {
+        Self { kind: kind.as_str(), name, state: state.to_string() }
+    }
+}
+
+/// What a reconciliation saw and did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReconcileReport {
+    /// Whether it only looked.
+    pub dry_run: bool,
+    /// The run in `stockfoil.run`; none in a dry run.
+    pub run_id: Option<RunId>,
+    /// What counted as small.
+    pub tolerance: Quantity,
+    /// How many balances were compared.
+    pub balances: u64,
+    /// How many keys differ, by kind.
+    pub differences: Counts,
+    /// How many of them were mended, or would be in a dry run.
+    pub repaired: u64,
+    /// How many of them a person must look at.
+    pub unresolved: u64,
+    /// How many empty rows were removed, or would be in a dry run.
+    pub pruned: u64,
+    /// What changed in `stockfoil.finding`.
+    pub findings: Findings,
+    /// Organizations that were left out because they were never backfilled.
+    pub not_backfilled: Vec<OrgId>,
+    /// Functions and triggers that are not as they should be.
+    pub broken_parts: Vec<BrokenPart>,
+    /// When a run last ended clean.
+    pub last_clean: Option<DateTime<Utc>>,
+    /// The differences, unresolved ones first; at most [`LISTED_MAX`].
+    pub listed: Vec<Listed>,
+    /// The alerts, with what became of them.
+    pub alerts: Deliveries,
+    /// How long the comparison took, in ms.
+    pub compare_ms: u64,
+    /// How many differences may be mended.
+    #[serde(skip)]
+    pub(super) repairable: u64,
+    /// How many unresolved differences each organization has, with the first keys in words.
+    #[serde(skip)]
+    by_org: BTreeMap<OrgId, (u64, Vec<String>)>,
+}
+
+impl Report for ReconcileReport {
+    const SCHEMA: &'static str = "stockfoil.reconcile/1";
+
+    fn outcome(&self) -> Outcome {
+        if self.unresolved == 0 && self.broken_parts.is_empty() && self.not_backfilled.is_empty() {
+            Outcome::Clean
+        } else {
+            Outcome::Findings
+        }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let Counts { small, large, orphan, missing, not_a_number, empty } = self.differences;
+        let gauge =
+            |name, help, value: u64| Metric { name, help, labels: Vec::new(), value: value.to_string() };
+        let kinds = [
+            (Kind::Small, small),
+            (Kind::Large, large),
+            (Kind::Orphan, orphan),
+            (Kind::Missing, missing),
+            (Kind::NotANumber, not_a_number),
+        ];
+        let mut metrics: Vec<Metric> = kinds
+            .into_iter()
+            .map(|(kind, value)| Metric {
+                name: "stockfoil_reconcile_differences",
+                help: "Keys whose balance was not the sum of their ledger entries, by kind.",
+                labels: vec![("kind", kind.to_string())],
+                value: value.to_string(),
+            })
+            .collect();
+        metrics.extend([
+            gauge("stockfoil_reconcile_balances", "Balances that were compared.", self.balances),
+            gauge("stockfoil_reconcile_repaired", "Differences that the run mended.", self.repaired),
+            gauge(
+                "stockfoil_reconcile_unresolved",
+                "Differences that a person must look at.",
+                self.unresolved,
+            ),
+            gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty),
+            gauge(
+                "stockfoil_reconcile_not_backfilled",
+                "Organizations that were never backfilled.",
+                self.not_backfilled.len() as u64,
+            ),
+            gauge(
+                "stockfoil_reconcile_broken_parts",
+                "Balance functions and triggers that are not as they should be.",
+                self.broken_parts.len() as u64,
+            ),
+            Metric {
+                name: "stockfoil_reconcile_last_run_timestamp_seconds",
+                help: "When the comparison ended.",
+                labels: Vec::new(),
+                value: Utc::now().timestamp().to_string(),
+            },
+        ]);
+        metrics
+    }
+}
+
+impl ReconcileReport {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            dry_run: options.dry_run,
+            run_id: None,
+            tolerance: options.tolerance.clone(),
+            balances: 0,
+            differences: Counts::default(),
+            repairable: 0,
+            repaired: 0,
+            unresolved: 0,
+            pruned: 0,
+            findings: Findings::default(),
+            not_backfilled: Vec::new(),
+            broken_parts: Vec::new(),
+            last_clean: None,
+            listed: Vec::new(),
+            alerts: Deliveries::default(),
+            compare_ms: 0,
+            by_org: BTreeMap::new(),
+        }
+    }
+
+    /// Forgets the differences, for a new comparison.
+    pub(super) fn forget_differences(&mut self) {
+        self.differences = Counts::default();
+        (self.repairable, self.unresolved) = (0, 0);
+        self.listed.clear();
+        self.by_org.clear();
+    }
+
+    /// Counts one difference, and lists it where there is room: unresolved ones come before repaired ones.
+    pub(super) fn add(&mut self, kind: Kind, discrepancy: Discrepancy, repaired: bool) {
+        let counts = &mut self.differences;
+        match kind {
+            Kind::None => return,
+            Kind::Small => counts.small += 1,
+            Kind::Large => counts.large += 1,
+            Kind::Orphan => counts.orphan += 1,
+            Kind::Missing => counts.missing += 1,
+            Kind::NotANumber => counts.not_a_number += 1,
+        }
+        let listed =
+            Listed { kind, drift: discrepancy.drift(), discrepancy, repaired, newest_entries: Vec::new() };
+        if repaired {
+            self.repairable += 1;
+            if self.listed.len() < LISTED_MAX {
+                self.listed.push(listed);
+            }
+            return;
+        }
+        self.unresolved += 1;
+        let (count, keys) = self.by_org.entry(listed.discrepancy.key.org_id.clone()).or_default();
+        *count += 1;
+        if keys.len() < ALERTED_KEYS_MAX {
+            keys.push(listed.sentence());
+        }
+        let place = self.listed.partition_point(|listed| !listed.repaired);
+        if place < LISTED_MAX {
+            self.listed.insert(place, listed);
+            self.listed.truncate(LISTED_MAX);
+        }
+    }
+
+    /// The listed differences that a person must look at.
+    pub(super) fn unresolved_mut(&mut self) -> impl Iterator<Item = &mut Listed> {
+        self.listed.iter_mut().filter(|listed| !listed.repaired)
+    }
+
+    /// The numbers, for `stockfoil.run`.
+    pub(super) fn summary(&self) -> serde_json::Value {
+        serde_json::json!({
+            "balances": self.balances,
+            "tolerance": self.tolerance,
+            "differences": self.differences,
+            "repaired": self.repaired,
+            "unresolved": self.unresolved,
+            "pruned": self.pruned,
+            "findings": self.findings,
+            "not_backfilled": self.not_backfilled,
+            "broken_parts": self.broken_parts,
+            "compare_ms": self.compare_ms,
+        })
+    }
+
+    /// What people must be told.
+    pub(super) fn messages(&self) -> Vec<Alert> {
+        let alert = |severity, key: String, summary: String, details: Vec<String>| Alert {
+            source: COMMAND,
+            severity,
+            key,
+            summary,
+            details,
+            run_id: self.run_id.map(|run| run.0),
+        };
+        let mut messages = Vec::new();
+        if !self.broken_parts.is_empty() {
+            let details = self
+                .broken_parts
+                .iter()
+                .map(|BrokenPart { kind, name, state }| format!("{kind} {name} {state}"))
+                .chain(["Run migrate-balance, then backfill-balances.".to_owned()])
+                .collect();
+            let summary = "Balances are not kept any more: the ledger's triggers were changed.".to_owned();
+            messages.push(alert(Severity::Critical, "balances/triggers".into(), summary, details));
+        }
+        for (org, (count, keys)) in self.by_org.iter().take(ALERTED_ORGS_MAX) {
+            let mut details = keys.clone();
+            if *count > keys.len() as u64 {
+                details.push(format!("and {} more, see stockfoil.finding", count - keys.len() as u64));
+            }
+            details.push(
+                "Find the cause, then mend the balances from the ledger: reconcile-balances --fix-large"
+                    .into(),
+            );
+            let summary = format!("{} of organization {org} differ from the ledger.", balances(*count));
+            messages.push(alert(Severity::Critical, format!("balances/{org}"), summary, details));
+        }
+        let others: Vec<_> = self.by_org.iter().skip(ALERTED_ORGS_MAX).collect();
+        if !others.is_empty() {
+            let count = others.iter().map(|(_, (count, _))| count).sum();
+            let summary =
+                format!("{} of {} more organizations differ from the ledger.", balances(count), others.len());
+            let details = vec!["See stockfoil.finding, or reconcile-balances --org.".to_owned()];
+            messages.push(alert(Severity::Critical, "balances/others".into(), summary, details));
+        }
+        if !self.not_backfilled.is_empty() {
+            let details = self
+                .not_backfilled
+                .iter()
+                .take(ALERTED_KEYS_MAX)
+                .map(|org| format!("organization {org}: run backfill-balances --org {org}"))
+                .collect();
+            let summary =
+                format!("The balances of {} organizations were never backfilled.", self.not_backfilled.len());
+            messages.push(alert(Severity::Warning, "balances/not_backfilled".into(), summary, details));
+        }
+        messages
+    }
+}
+
+impl Listed {
+    /// The difference in words.
+    fn sentence(&self) -> String {
+        let Discrepancy { key, ledger_qty, balance_qty } = &self.discrepancy;
+        let side = |quantity: &Option<Quantity>, none: &str| {
+            quantity.as_ref().map_or_else(|| none.to_owned(), ToString::to_string)
+        };
+        format!(
+            "{}: {key}: ledger {}, balance {}",
+            self.kind,
+            side(ledger_qty, "has no entry"),
+            side(balance_qty, "is missing")
+        )
+    }
+}
+
+fn balances(count: u64) -> String {
+    if count == 1 { "1 balance".into() } else { format!("{count} balances") }
+}

@@ -1,0 +1,90 @@
+//! What ran and what it found: `stockfoil.run` and `stockfoil.finding`.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::{
+    Error,
+    db::{Context as _, DbError},
+    report::{Outcome, Report},
+};
+
+/// A run's number in `stockfoil.run`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct RunId(pub i64);
+
+/// What a run changed among the findings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Findings {
+    /// Differences that no open finding spoke of.
+    pub opened: u64,
+    /// Differences that an open finding spoke of already.
+    pub seen_again: u64,
+    /// Open findings whose difference is gone.
+    pub closed: u64,
+}
+
+/// Records that `command` begins.
+///
+/// # Errors
+/// When the record can't be written.
+pub async fn start(connection: &mut PgConnection, command: &'static str) -> Result<RunId, DbError> {
+    sqlx::query_scalar("INSERT INTO stockfoil.run (command) VALUES ($1) RETURNING id")
+        .bind(command)
+        .fetch_one(connection)
+        .await
+        .context("record the run in stockfoil.run")
+}
+
+/// Records how `run` ended, with its report's numbers or its error, and passes the result on.
+///
+/// A run that could not be recorded has failed, whatever it did: its absence would be read as "did not run".
+///
+/// # Errors
+/// The run's own error, else that the record can't be written.
+pub async fn finish<R: Report>(
+    connection: &mut PgConnection,
+    run: RunId,
+    result: Result<R, Error>,
+    summary: impl FnOnce(&R) -> serde_json::Value,
+) -> Result<R, Error> {
+    let (outcome, summary) = match &result {
+        Ok(report) => {
+            let outcome = match report.outcome() {
+                Outcome::Clean => "clean",
+                Outcome::Findings => "findings",
+            };
+            (outcome, summary(report))
+        }
+        Err(error) => ("failed", serde_json::json!({ "error": error.to_string() })),
+    };
+    let recorded = sqlx::query(
+        "UPDATE stockfoil.run SET finished_at = clock_timestamp(), outcome = $2, summary = $3 WHERE id = $1",
+    )
+    .bind(run)
+    .bind(outcome)
+    .bind(summary)
+    .execute(connection)
+    .await
+    .context("record the end of the run in stockfoil.run");
+    let report = result?;
+    recorded?;
+    Ok(report)
+}
+
+/// When a run of `command` last ended clean, in UTC; none when none did.
+///
+/// # Errors
+/// When the records can't be read.
+pub async fn last_clean(
+    connection: &mut PgConnection,
+    command: &'static str,
+) -> Result<Option<chrono::DateTime<chrono::Utc>>, DbError> {
+    sqlx::query_scalar("SELECT max(finished_at) FROM stockfoil.run WHERE command = $1 AND outcome = 'clean'")
+        .bind(command)
+        .fetch_one(connection)
+        .await
+        .context("look for the last clean run")
+}
