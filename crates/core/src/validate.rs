@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
 use crate::{
     Error, Task,
@@ -15,7 +15,8 @@ use crate::{
     model::Model,
     progress::Progress,
     report::{Metric, Outcome, Report},
-    sql::{QualifiedName, render},
+    sql::QualifiedName,
+    tenancy::OrgId,
 };
 
 /// Which claims to check.
@@ -427,25 +428,13 @@ impl Checks {
             );
             return Ok(());
         }
-        let statement = render(
-            include_str!("validate/backfill.sql"),
-            &[
-                ("organizations", &model.organizations),
-                ("ledger", &model.ledger.table),
-                ("org", &model.org_column),
-            ],
-        );
-        let row = sqlx::query(statement.sql())
-            .fetch_one(session)
-            .await
-            .context("read the state of the backfill")?;
-        let (done, missing): (i64, Vec<String>) = (
-            row.try_get(0).context("read the state of the backfill")?,
-            row.try_get(1).context("read the state of the backfill")?,
-        );
+        let missing = balance::not_backfilled(session, model).await?;
         let evidence = match missing.as_slice() {
-            [] => format!("{done} organizations backfilled and verified, no other has ledger entries"),
-            _ => format!("{done} organizations backfilled; not yet: {}", missing.join(", ")),
+            [] => "every organization was backfilled and verified, or came after the triggers".to_owned(),
+            missing => {
+                let names: Vec<&str> = missing.iter().map(OrgId::as_str).collect();
+                format!("not yet: {}", names.join(", "))
+            }
         };
         self.add("backfill", object, missing.is_empty(), evidence, "backfill-balances");
         Ok(())
