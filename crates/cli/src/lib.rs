@@ -59,6 +59,14 @@ pub enum RunError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// A port can't be listened on.
+    #[error("can't listen on {address}: {source}; give --port another number, or 0 for any free one")]
+    Listen {
+        /// Address and port.
+        address: String,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
     /// The person at the terminal said no.
     #[error("not confirmed; nothing was changed")]
     Declined,
@@ -87,7 +95,7 @@ impl RunError {
     fn status(&self) -> u8 {
         match self {
             RunError::Usage(_) | RunError::Declined => USAGE,
-            RunError::Write { .. } => 3,
+            RunError::Write { .. } | RunError::Listen { .. } => 3,
             RunError::Core(error) => match error.failure() {
                 Failure::Usage => USAGE,
                 Failure::Work => 3,

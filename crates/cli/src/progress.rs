@@ -46,6 +46,7 @@ impl Talk {
         match (state.task.as_str(), state.total) {
             ("", _) => String::new(),
             (task, Some(total)) => format!("{task}, {} of {total} done", state.done),
+            (task, None) if state.done == 0 => task.to_owned(),
             (task, None) => format!("{task}, {} done", state.done),
         }
     }

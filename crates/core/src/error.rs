@@ -10,6 +10,9 @@ pub enum Error {
     /// Balances can't be worked on.
     #[error(transparent)]
     Balance(#[from] crate::balance::BalanceError),
+    /// Something could not be shown.
+    #[error(transparent)]
+    Browse(#[from] crate::browse::BrowseError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
@@ -53,6 +56,7 @@ impl Error {
             Error::Alert(_) => Failure::Work,
             Error::Model(_) => Failure::Work,
             Error::Tenancy(error) => error.failure(),
+            Error::Browse(_) => Failure::Work,
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - [`alert`]: telling people, through every channel that is configured.
 //! - [`validate`]: every claim of the migrations, checked.
 //! - [`client`]: a typed client, generated from the schema.
+//! - [`browse`]: looking at tables and rows, as one organization or as all of them.
 //! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
 //!
 //! # Invariants
@@ -22,6 +23,7 @@
 
 pub mod alert;
 pub mod balance;
+pub mod browse;
 pub mod catalog;
 pub mod client;
 pub mod config;

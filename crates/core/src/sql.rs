@@ -173,6 +173,16 @@ impl fmt::Display for Fixed {
     }
 }
 
+/// The place of the bind parameter with this number, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Param(pub usize);
+
+impl fmt::Display for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${}", self.0)
+    }
+}
+
 /// A comma-separated list of fragments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T>(pub Vec<T>);
@@ -199,7 +209,7 @@ pub trait Fragment: fmt::Display + Send + Sync + sealed::Sealed {}
 macro_rules! fragments {
     ($($type:ty),*) => { $(impl sealed::Sealed for $type {} impl Fragment for $type {})* };
 }
-fragments!(Ident, QualifiedName, Literal, Definition, Fixed, Statement);
+fragments!(Ident, QualifiedName, Literal, Definition, Fixed, Param, Statement);
 impl<T: Fragment> sealed::Sealed for List<T> {}
 impl<T: Fragment> Fragment for List<T> {}
 

@@ -7,6 +7,7 @@ mod balances;
 mod generate;
 mod make;
 mod migration;
+mod studio;
 mod tenancy;
 mod testkit_itself;
 mod with_postgres;

@@ -1,0 +1,288 @@
+//! The HTTP server: who is let in, which page answers, what a failure looks like.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery, Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use cli::{Page, Print, RunError};
+use maud::Markup;
+use serde::Serialize;
+use stockfoil_core::{
+    Error,
+    browse::{BrowseError, Snapshot},
+    db::{Db, DbError},
+    model::Model,
+    report::{Outcome, Report},
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    access::{Access, HEADERS},
+    address::{self, Query},
+    pages,
+};
+
+/// The port where none is asked for, if it is free.
+const PORT: u16 = 5555;
+
+/// The studio, listening.
+pub(crate) struct Server {
+    listener: TcpListener,
+    studio: Arc<Studio>,
+    link: Link,
+}
+
+/// Where the studio is.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Link {
+    /// The link that opens it, once.
+    pub(crate) url: String,
+    /// Where it listens.
+    pub(crate) address: String,
+}
+
+impl Report for Link {
+    const SCHEMA: &'static str = "stockfoil.studio/1";
+
+    fn outcome(&self) -> Outcome {
+        Outcome::Clean
+    }
+}
+
+impl Print for Link {
+    fn print(&self, page: &mut Page) {
+        page.line(&self.url);
+    }
+}
+
+/// What the handlers share.
+struct Studio {
+    db: Arc<Db>,
+    model: Model,
+    access: Access,
+}
+
+impl Server {
+    /// Listens on `port` of 127.0.0.1; without one on the usual port, or on any free one if that is taken.
+    pub(crate) async fn listen(db: Arc<Db>, port: Option<u16>) -> Result<Server, RunError> {
+        let listener = match (bind(port.unwrap_or(PORT)).await, port) {
+            (Err(_), None) => bind(0).await,
+            (result, _) => result,
+        };
+        let failed = |source| RunError::Listen {
+            address: format!("{}:{}", Ipv4Addr::LOCALHOST, port.unwrap_or(PORT)),
+            source,
+        };
+        let listener = listener.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (access, token) = Access::new(address.port()).map_err(failed)?;
+        let link =
+            Link { url: format!("http://{address}/login?token={token}"), address: address.to_string() };
+        let studio = Studio { db, model: Model::default(), access };
+        Ok(Server { listener, studio: Arc::new(studio), link })
+    }
+
+    /// The link to print.
+    pub(crate) fn link(&self) -> Link {
+        self.link.clone()
+    }
+
+    /// Answers until the process ends.
+    pub(crate) async fn run(self) -> Result<(), RunError> {
+        let Server { listener, studio, link } = self;
+        let router = Router::new()
+            .route("/", any(overview))
+            .route("/table/{name}", any(table))
+            .route("/row/{name}", any(row))
+            .route("/login", any(login))
+            .route("/style.css", any(style))
+            .fallback(unknown)
+            .layer(from_fn_with_state(Arc::clone(&studio), guard))
+            .with_state(studio);
+        axum::serve(listener, router)
+            .await
+            .map_err(|source| RunError::Listen { address: link.address, source })
+    }
+}
+
+async fn bind(port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+}
+
+/// Lets in what may be let in, and gives every answer its headers.
+async fn guard(State(studio): State<Arc<Studio>>, request: Request, next: Next) -> Response {
+    let (headers, path) = (request.headers(), request.uri().path());
+    let mut response = if !studio.access.allows_host(headers, request.uri()) {
+        Refusal::Misdirected.into_response()
+    } else if request.method() != Method::GET {
+        let mut response = Refusal::Method.into_response();
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        response
+    } else if !matches!(path, "/login" | "/style.css") && !studio.access.has_session(headers) {
+        Refusal::NoSession.into_response()
+    } else {
+        // The path alone: a query may hold the token or a value.
+        log::debug!("GET {path}");
+        next.run(request).await
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+async fn login(State(studio): State<Arc<Studio>>, request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let token = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
+    let Some(cookie) = token.and_then(|(_, token)| studio.access.exchange(&token)) else {
+        return match studio.access.has_session(request.headers()) {
+            // The same browser followed the link again.
+            true => pages::opened().into_response(),
+            false => Refusal::NoSession.into_response(),
+        };
+    };
+    // A page that goes on by itself, not a redirect: behind a link in another program a redirect would still count
+    // as cross-site, and a SameSite=Strict cookie would stay behind.
+    ([(header::SET_COOKIE, cookie)], pages::opened()).into_response()
+}
+
+async fn style() -> Response {
+    let text = include_str!("style.css");
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"))], text).into_response()
+}
+
+async fn unknown() -> Refusal {
+    Refusal::NoPage
+}
+
+async fn overview(State(studio): State<Arc<Studio>>, RawQuery(query): RawQuery) -> Result<Markup, Refusal> {
+    let query = Query::parse(query.as_deref().unwrap_or_default());
+    let mut snapshot = studio.snapshot(&query).await?;
+    let counts = snapshot.counts().await?;
+    Ok(pages::overview(&studio.shell(&snapshot), &counts))
+}
+
+async fn table(
+    State(studio): State<Arc<Studio>>,
+    Path(segment): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let query = Query::parse(query.as_deref().unwrap_or_default());
+    let (schema, name) = address::parse_segment(&segment).ok_or(Refusal::NoPage)?;
+    let mut snapshot = studio.snapshot(&query).await?;
+    let table = snapshot.table(&schema, &name).await?;
+    let shown = match snapshot.page(&table, &query.view).await {
+        Ok(page) => Ok((page, snapshot.count(&table, &query.view.filters).await?)),
+        // The person's own slip: said on the page, beside what they asked for.
+        Err(Error::Browse(
+            error @ (BrowseError::Value { .. } | BrowseError::NoOrder { .. } | BrowseError::NoColumn { .. }),
+        )) => Err(error.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    let status = if shown.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok((status, pages::table(&studio.shell(&snapshot), &table, &query.view, shown)).into_response())
+}
+
+async fn row(
+    State(studio): State<Arc<Studio>>,
+    Path(segment): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let query = Query::parse(query.as_deref().unwrap_or_default());
+    let (schema, name) = address::parse_segment(&segment).ok_or(Refusal::NoPage)?;
+    let mut snapshot = studio.snapshot(&query).await?;
+    let table = snapshot.table(&schema, &name).await?;
+    let values = query.row_values();
+    let row = snapshot.row(&table, &values).await?;
+    Ok(pages::row(&studio.shell(&snapshot), &table, &values, &row).into_response())
+}
+
+impl Studio {
+    async fn snapshot(&self, query: &Query) -> Result<Snapshot, Refusal> {
+        Ok(Snapshot::open(&self.db, &self.model, query.org.as_deref()).await?)
+    }
+
+    fn shell<'a>(&'a self, snapshot: &'a Snapshot) -> pages::Shell<'a> {
+        pages::Shell { facts: self.db.facts(), snapshot }
+    }
+}
+
+/// An answer that is not what was asked for.
+enum Refusal {
+    /// The request is not for this server.
+    Misdirected,
+    /// Something other than GET.
+    Method,
+    /// No cookie, or an old one.
+    NoSession,
+    /// No such page.
+    NoPage,
+    /// The page could not be made.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal::Failed(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, title, text) = match self {
+            Refusal::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "This is not the host you asked for",
+                "The studio answers only to 127.0.0.1 and localhost, with its own port.".to_owned(),
+            ),
+            Refusal::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The studio only shows",
+                "It changes nothing, so it answers only to GET.".to_owned(),
+            ),
+            Refusal::NoSession => {
+                return (StatusCode::UNAUTHORIZED, pages::closed()).into_response();
+            }
+            Refusal::NoPage => {
+                (StatusCode::NOT_FOUND, "There is no such page", "Go back to the list of tables.".to_owned())
+            }
+            Refusal::Failed(error) => {
+                let (status, title) = classify(&error);
+                if status.is_server_error() {
+                    log::warn!("{error}");
+                }
+                (status, title, error.to_string())
+            }
+        };
+        (status, pages::refusal(title, &text)).into_response()
+    }
+}
+
+fn classify(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::Browse(error) => match error {
+            BrowseError::NoTable(_)
+            | BrowseError::NotTheirs { .. }
+            | BrowseError::NoRow(_)
+            | BrowseError::NoOrganization(_) => (StatusCode::NOT_FOUND, "Nothing to see here"),
+            BrowseError::NoColumn { .. } | BrowseError::NoOrder { .. } | BrowseError::Value { .. } => {
+                (StatusCode::BAD_REQUEST, "That can't be looked for")
+            }
+            BrowseError::Denied(_) => (StatusCode::FORBIDDEN, "Not permitted"),
+            BrowseError::Changed(_) => (StatusCode::CONFLICT, "The schema changed"),
+            BrowseError::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "That takes too long"),
+            BrowseError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "The table is busy"),
+            BrowseError::Writes(_) => (StatusCode::FORBIDDEN, "The studio is read-only"),
+        },
+        Error::Db(DbError::Connect { .. } | DbError::Statement { .. } | DbError::Query(_)) => {
+            (StatusCode::BAD_GATEWAY, "The database did not answer as it should")
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "That went wrong"),
+    }
+}

@@ -1,0 +1,789 @@
+//! db-studio through HTTP, as a browser sees it.
+
+use std::{collections::BTreeSet, process::Stdio};
+
+use testkit::{Cluster, TestDb, binary_path};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::Child,
+};
+
+/// A running studio, opened.
+struct Studio {
+    port: u16,
+    token: String,
+    cookie: String,
+    process: Child,
+}
+
+/// One answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Studio {
+    /// Starts the studio on any free port and opens its link.
+    async fn open(db: &TestDb) -> Studio {
+        let mut studio = Studio::start(&db.url()).await;
+        let answer = studio.get_with("/login?token=TOKEN", &[]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        studio.cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        studio
+    }
+
+    async fn start(url: &str) -> Studio {
+        let mut process = tokio::process::Command::new(binary_path("db-studio"))
+            .args(["--port", "0", "--no-open"])
+            .env_clear()
+            .env("DATABASE_URL", url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+        let (port, token) = line
+            .trim()
+            .strip_prefix("http://127.0.0.1:")
+            .and_then(|rest| rest.split_once("/login?token="))
+            .unwrap_or_else(|| panic!("not a link: {line:?}"));
+        Studio { port: port.parse().unwrap(), token: token.to_owned(), cookie: String::new(), process }
+    }
+
+    /// A page, in the session.
+    async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[("Cookie", &self.cookie)]).await
+    }
+
+    /// A page that must be there.
+    async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let host = format!("127.0.0.1:{}", self.port);
+        let mut headers = headers.to_vec();
+        headers.push(("Host", &host));
+        self.send("GET", path, &headers).await
+    }
+
+    /// One request on a connection of its own; TOKEN in the path stands for the link's.
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request =
+            format!("{method} {} HTTP/1.1\r\nConnection: close\r\n", path.replace("TOKEN", &self.token));
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(given, _)| *given == name).map(|(_, value)| value)
+    }
+}
+
+/// A migrated inventory of two organizations, each with a row in every tenant table that names it.
+async fn two_organizations() -> TestDb {
+    let db = TestDb::migrated().await;
+    db.execute(
+        "INSERT INTO organizations (id, name) VALUES ('org-acme', 'Acme Mining'), ('org-bore', 'Borealis')",
+    )
+    .await;
+    for org in ["acme", "bore"] {
+        db.execute(format!(
+            "INSERT INTO users (id, email, name, org_id) VALUES ('{org}-user', '{org}@example.com', '{org}-secret', 'org-{org}');
+             INSERT INTO items (id, item_number, name, org_id) VALUES ('{org}-item', '{org}-1', '{org}-secret', 'org-{org}');
+             INSERT INTO locations (id, site, name, org_id) VALUES ('{org}-place', '{org}', '{org}-secret', 'org-{org}');
+             INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical, note, created_by, org_id)
+                VALUES ('{org}-entry', '{org}-item', '{org}-place', 1, '{org}-secret', '{org}-user', 'org-{org}');
+             INSERT INTO count_sheets (id, count_number, location_id, org_id) VALUES ('{org}-sheet', '{org}-secret', '{org}-place', 'org-{org}');
+             INSERT INTO count_lines (id, count_sheet_id, item_id, lot_id, qty_counted, org_id)
+                VALUES ('{org}-line', '{org}-sheet', '{org}-item', '{org}-secret', 1, 'org-{org}');
+             INSERT INTO audit_logs (id, user_id, action, entity, details, org_id)
+                VALUES ('{org}-log', '{org}-user', 'edit', 'item', '{{\"by\": \"{org}-secret\"}}', 'org-{org}');
+             INSERT INTO feature_flags (id, key, org_id) VALUES ('{org}-flag', '{org}-secret', 'org-{org}');"
+        ))
+        .await;
+    }
+    // A view over everybody's rows that can't be told apart, and a row that refers across organizations.
+    db.execute(
+        "CREATE VIEW everything AS SELECT name FROM users;
+         INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical, org_id)
+            VALUES ('acme-crossing', 'bore-item', 'acme-place', 1, 'org-acme')",
+    )
+    .await;
+    db
+}
+
+const TENANT_TABLES: [&str; 8] = [
+    "users",
+    "items",
+    "locations",
+    "inventory_ledger",
+    "count_sheets",
+    "count_lines",
+    "audit_logs",
+    "feature_flags",
+];
+
+/// Every `href` of the page, as a browser reads it.
+fn links(page: &str) -> Vec<String> {
+    page.split("href=\"").skip(1).map(|rest| unescape(rest.split('"').next().unwrap())).collect()
+}
+
+/// The `href` of the element that has `attribute`.
+fn link(page: &str, attribute: &str) -> Option<String> {
+    let element = page.split('<').find(|element| element.contains(attribute) && element.contains("href="))?;
+    links(element).into_iter().next()
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
+/// The page's rows, as HTML; none where the page shows no grid of rows.
+fn rows(page: &str) -> Vec<&str> {
+    let Some((_, grid)) = page.split_once("<div class=\"grid rows") else { return Vec::new() };
+    let body = grid.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap();
+    body.split("<tr>").skip(1).collect()
+}
+
+/// The rows' first column, row by row, without markup.
+fn first_cells(page: &str) -> Vec<String> {
+    rows(page).into_iter().map(|row| text(row.split("<td").nth(2).unwrap())).collect()
+}
+
+/// What is left of an element without its tags.
+fn text(element: &str) -> String {
+    let inner = element.split_once('>').unwrap().1;
+    inner
+        .split('<')
+        .enumerate()
+        .map(|(index, part)| if index == 0 { part } else { part.split_once('>').unwrap().1 })
+        .collect()
+}
+
+#[tokio::test]
+async fn only_its_own_hosts_are_served() {
+    let db = TestDb::inventory().await;
+    let studio = Studio::open(&db).await;
+    let (here, port) = (format!("127.0.0.1:{}", studio.port), studio.port);
+    let foreign = [
+        format!("evil.example:{port}"),
+        "evil.example".into(),
+        "127.0.0.1".into(),
+        format!("127.0.0.1:{port}.evil.example"),
+        format!("127.0.0.1:{}", port - 1),
+    ];
+    for path in ["/", "/login?token=TOKEN", "/style.css", "/table/public.users", "/nothing"] {
+        for host in &foreign {
+            let answer = studio.send("GET", path, &[("Host", host), ("Cookie", &studio.cookie)]).await;
+            assert_eq!(answer.status, 421, "{path} for {host}");
+            assert!(!answer.body.contains("users"), "{}", answer.body);
+        }
+        let twice =
+            studio.send("GET", path, &[("Host", &here), ("Host", &here), ("Cookie", &studio.cookie)]).await;
+        assert!(matches!(twice.status, 400 | 421), "{path}: {}", twice.status);
+    }
+    let absolute =
+        studio.send("GET", "http://evil.example/", &[("Host", &here), ("Cookie", &studio.cookie)]).await;
+    assert_eq!(absolute.status, 421);
+    let local =
+        studio.send("GET", "/", &[("Host", &format!("LOCALHOST:{port}")), ("Cookie", &studio.cookie)]).await;
+    assert_eq!(local.status, 200);
+}
+
+#[tokio::test]
+async fn the_link_opens_once_and_the_cookie_opens_the_rest() {
+    let db = TestDb::inventory().await;
+    let studio = Studio::start(&db.url()).await;
+    assert!(studio.token.len() == 64 && studio.token.chars().all(|c| c.is_ascii_hexdigit()), "256 bits");
+    for path in [
+        "/",
+        "/table/public.users",
+        "/row/public.users?col=id&val=1",
+        "/nothing",
+        "/login",
+        "/login?token=",
+        "/login?token=0",
+    ] {
+        assert_eq!(studio.get_with(path, &[]).await.status, 401, "{path}");
+    }
+    let opened = studio.get_with("/login?token=TOKEN", &[]).await;
+    let cookie = opened.header("set-cookie").unwrap().to_owned();
+    assert!(
+        cookie.contains("; httponly") && cookie.contains("; samesite=strict") && cookie.contains("; path=/"),
+        "{cookie}"
+    );
+    assert!(!cookie.contains(&studio.token), "the session is not the token");
+    let again = studio.get_with("/login?token=TOKEN", &[]).await;
+    assert_eq!((again.status, again.header("set-cookie")), (401, None), "the link is used up");
+    let cookie = cookie.split(';').next().unwrap();
+    assert_eq!(studio.get_with("/", &[("Cookie", cookie)]).await.status, 200);
+    assert_eq!(studio.get_with("/", &[("Cookie", &format!("{cookie}0"))]).await.status, 401);
+    let other = Studio::start(&db.url()).await;
+    assert_ne!(studio.token, other.token);
+    let foreign = cookie.replace(&studio.port.to_string(), &other.port.to_string());
+    assert_eq!(other.get_with("/", &[("Cookie", &foreign)]).await.status, 401, "a session is one studio's");
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_headers() {
+    let db = TestDb::inventory().await;
+    let studio = Studio::open(&db).await;
+    let host = format!("127.0.0.1:{}", studio.port);
+    for (method, path, host, status) in [
+        ("GET", "/", host.as_str(), 200),
+        ("GET", "/table/public.users", &host, 200),
+        ("GET", "/style.css", &host, 200),
+        ("GET", "/nothing", &host, 404),
+        ("GET", "/table/public.nothing", &host, 404),
+        ("GET", "/table/nothing", &host, 404),
+        ("GET", "/login?token=0", &host, 200),
+        ("POST", "/table/public.users", &host, 405),
+        ("DELETE", "/", &host, 405),
+        ("HEAD", "/", &host, 405),
+        ("GET", "/", "evil.example", 421),
+    ] {
+        let answer = studio.send(method, path, &[("Host", host), ("Cookie", &studio.cookie)]).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        for (name, value) in [
+            (
+                "content-security-policy",
+                "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'",
+            ),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{method} {path}");
+        }
+        if status == 405 {
+            assert_eq!(answer.header("allow"), Some("get"));
+        }
+        // What the policy forbids is not there to begin with.
+        assert!(!answer.body.contains("<script") && !answer.body.contains("style=\""), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_overview_lists_and_counts_the_tables() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "INSERT INTO items (item_number, name) SELECT 'ITM-' || i, 'Bolt' FROM generate_series(1, 1234) i;
+         COMMENT ON TABLE items IS 'What is <counted>';
+         CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (100);
+         INSERT INTO parted SELECT generate_series(1, 77);
+         CREATE SCHEMA other; CREATE TABLE other.things (id int)",
+    )
+    .await;
+    let studio = Studio::open(&db).await;
+    let page = studio.page("/").await;
+    for table in TENANT_TABLES {
+        assert!(page.contains(&format!("href=\"/table/public.{table}\"")), "{table}");
+    }
+    let row = |name: &str| {
+        text(page.split("<th scope=\"row\"").find(|row| text(&format!("<{row}")).starts_with(name)).unwrap())
+    };
+    assert!(
+        row("items").contains("1,234") && row("items").contains("What is &lt;counted&gt;"),
+        "{}",
+        row("items")
+    );
+    assert!(row("parted").contains("77") && row("parted").contains("partitioned"));
+    assert!(row("other.things").contains("0 bytes") || row("other.things").contains('–'));
+    assert!(!page.contains("parted_low"), "a partition is part of its table");
+    assert!(!page.contains("Organization</label>"), "no organizations, no switch");
+    assert!(!page.contains("pg_class"));
+}
+
+#[tokio::test]
+async fn paging_over_ties_shows_each_row_once_in_both_directions() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TABLE sample (a int, b text, tie int, loose numeric, long text, PRIMARY KEY (a, b));
+         INSERT INTO sample SELECT i % 12, 'k' || i, i % 3, CASE WHEN i % 4 > 0 THEN (i % 5) + 0.50 END,
+             CASE WHEN i % 7 = 0 THEN NULL WHEN i % 2 = 0 THEN repeat('x', 3000) || i % 10 ELSE 's' || i % 6 END
+         FROM generate_series(1, 173) i;
+         CREATE TABLE loners (n int, word text);
+         INSERT INTO loners SELECT i % 9, 'w' || i FROM generate_series(1, 130) i;
+         CREATE VIEW seen AS SELECT b AS n, tie FROM sample",
+    )
+    .await;
+    let studio = Studio::open(&db).await;
+    let cases = [
+        ("sample", "", "a, b", 173),
+        ("sample", "?sort=tie", "tie, a, b", 173),
+        ("sample", "?sort=tie&dir=desc", "tie DESC, a DESC, b DESC", 173),
+        ("sample", "?sort=loose", "loose, a, b", 173),
+        ("sample", "?sort=loose&dir=desc", "loose DESC, a DESC, b DESC", 173),
+        ("sample", "?sort=long", "long, a, b", 173),
+        ("sample", "?sort=long&dir=desc", "long DESC, a DESC, b DESC", 173),
+        ("sample", "?sort=b", "b, a", 173),
+        ("sample", "?sort=loose&col=tie&op=lt&val=2", "loose, a, b", 0),
+        ("loners", "", "ctid", 130),
+        ("loners", "?sort=n&dir=desc", "n DESC, ctid DESC", 130),
+    ];
+    for (table, query, order, count) in cases {
+        let name = if table == "sample" { "a || '/' || b" } else { "word" };
+        let condition = if query.contains("tie&op=lt") { "tie < 2" } else { "true" };
+        let expected: Vec<String> = db
+            .rows(format!("SELECT {name} FROM {table} WHERE {condition} ORDER BY {order}"))
+            .await
+            .into_iter()
+            .map(|row| row[0].clone())
+            .collect();
+        assert!(count == 0 || expected.len() == count);
+        let cell = |page: &str| -> Vec<String> {
+            let cells = |row: &str| row.split("<td").skip(2).map(text).collect::<Vec<_>>();
+            rows(page)
+                .into_iter()
+                .map(|row| if table == "sample" { cells(row)[..2].join("/") } else { cells(row)[1].clone() })
+                .collect()
+        };
+        let (mut forward, mut pages) = (Vec::new(), 0);
+        let mut path = format!("/table/public.{table}{query}");
+        let last = loop {
+            let page = studio.page(&path).await;
+            forward.extend(cell(&page));
+            pages += 1;
+            match link(&page, "rel=\"next\"") {
+                Some(next) if pages < 10 => path = next,
+                _ => break page,
+            }
+        };
+        assert_eq!(forward, expected, "{table}{query}");
+        let mut backward = cell(&last);
+        let mut page = last;
+        while let Some(previous) = link(&page, "rel=\"prev\"") {
+            page = studio.page(&previous).await;
+            backward.splice(0..0, cell(&page));
+            assert!(backward.len() <= expected.len(), "{table}{query} goes back in circles");
+        }
+        assert_eq!(backward, expected, "{table}{query}, backwards");
+    }
+    // A view has no key: pages by offset, still each row once.
+    let mut seen = BTreeSet::new();
+    let mut path = "/table/public.seen".to_owned();
+    loop {
+        let page = studio.page(&path).await;
+        for row in rows(&page) {
+            assert!(seen.insert(text(row.split("<td").nth(1).unwrap())), "twice: {row}");
+        }
+        match link(&page, "rel=\"next\"") {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 173);
+}
+
+#[tokio::test]
+async fn a_page_that_was_written_to_meanwhile_neither_repeats_nor_skips() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TABLE n (id int PRIMARY KEY); INSERT INTO n SELECT 2 * i FROM generate_series(1, 80) i",
+    )
+    .await;
+    let studio = Studio::open(&db).await;
+    let first = studio.page("/table/public.n").await;
+    db.execute("DELETE FROM n WHERE id IN (100, 90); INSERT INTO n VALUES (3), (5), (7), (101)").await;
+    let second = studio.page(&link(&first, "rel=\"next\"").unwrap()).await;
+    assert_eq!(first_cells(&second)[0], "101");
+    // Before the second page there are 50 rows and more, now that one came in.
+    let back = studio.page(&link(&second, "rel=\"prev\"").unwrap()).await;
+    assert_eq!(first_cells(&back).last().unwrap(), "98");
+    db.execute("DELETE FROM n WHERE id < 60").await;
+    let back = studio.page(&link(&second, "rel=\"prev\"").unwrap()).await;
+    assert_eq!(first_cells(&back)[0], "60", "fewer than a page: the first page, whole");
+    assert_eq!(first_cells(&back).len(), 50);
+}
+
+#[tokio::test]
+async fn filters_compare_as_the_columns_type_does() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TYPE mood AS ENUM ('low', 'high', 'above'); CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+         CREATE TABLE t (id int PRIMARY KEY, num numeric(18,6), word text, at timestamptz, mood mood, doc jsonb, pos positive, u uuid, fix char(5), spot point, big bytea);
+         INSERT INTO t VALUES (1, 9, 'Fifty%', '2026-01-01', 'low', '{\"a\": 1}', 5, '00000000-0000-0000-0000-000000000001', 'ab', '(1,2)', 'x'),
+             (2, 10, 'fifty_', '2026-06-01', 'high', '[2]', 50, NULL, 'b', NULL, NULL),
+             (3, 100.000001, '', NULL, 'above', NULL, 7, NULL, NULL, NULL, NULL),
+             (4, 'NaN', NULL, 'infinity', NULL, 'null', 1, NULL, NULL, NULL, NULL)",
+    )
+    .await;
+    let studio = Studio::open(&db).await;
+    let found = async |query: &str| {
+        let page = studio.page(&format!("/table/public.t?{query}")).await;
+        first_cells(&page).join(",")
+    };
+    for (query, expected) in [
+        ("col=num&op=gt&val=9.5", "2,3,4"),
+        ("col=num&op=lt&val=10", "1"),
+        ("col=num&op=eq&val=100.0000010", "3"),
+        ("col=num&op=eq&val=100.0000011", ""),
+        ("col=num&op=eq&val=NaN", "4"),
+        ("col=num&op=contains&val=00000", "1,2,3"),
+        ("col=word&op=contains&val=FIFTY", "1,2"),
+        ("col=word&op=contains&val=%25", "1"),
+        ("col=word&op=contains&val=_", "2"),
+        ("col=word&op=eq&val=", "3"),
+        ("col=word&op=null", "4"),
+        ("col=word&op=notnull&col=num&op=lt&val=100", "1,2"),
+        ("col=at&op=gt&val=2026-03-01", "2,4"),
+        ("col=mood&op=gt&val=low", "2,3"),
+        ("col=doc&op=eq&val={%22a%22:1.0}", "1"),
+        ("col=doc&op=contains&val=a", "1"),
+        ("col=pos&op=gt&val=-3", "1,2,3,4"),
+        ("col=u&op=eq&val=00000000000000000000000000000001", "1"),
+        ("col=fix&op=eq&val=ab", "1"),
+        ("col=spot&op=eq&val=(1,2)", "1"),
+        ("col=big&op=contains&val=78", "1"),
+        ("col=word&op=eq&val=%27;%20DROP%20TABLE%20t;--", ""),
+        ("col=word&op=contains&val=&col=&op=eq&val=1", "1,2,3,4"),
+    ] {
+        assert_eq!(found(query).await, expected, "{query}");
+    }
+    for (query, reason) in [
+        ("col=num&op=gt&val=ten", "does not fit num (numeric(18,6))"),
+        ("col=id&op=eq&val=99999999999", "out of range"),
+        ("col=at&op=lt&val=31.31.2026", "does not fit at"),
+        ("col=mood&op=eq&val=&lt;b&gt;", "does not fit mood"),
+        ("col=u&op=eq&val=1", "does not fit u"),
+        ("col=doc&op=eq&val={", "does not fit doc"),
+        ("col=word&op=contains&val=%00", "does not fit word"),
+        ("col=spot&op=gt&val=1", "has no order"),
+        ("sort=spot", "has no order"),
+        ("col=nothing&op=eq&val=1", "no column"),
+        ("sort=ctid", "no column"),
+        ("col=num&op=gt&val=ten%27)%3b--%3cscript%3e", "&lt;script&gt;"),
+    ] {
+        let answer = studio.get(&format!("/table/public.t?{query}")).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert!(unescape(&answer.body).contains(&unescape(reason)), "{query}: {}", answer.body);
+        assert!(
+            answer.body.contains("role=\"alert\"") && answer.body.contains("<select"),
+            "said on the page: {query}"
+        );
+        assert!(!answer.body.contains("<script"), "{query}");
+    }
+    for query in ["after=-", "after==x", "after==1&after==2", "before=*", "sort=num&after==x&after==1"] {
+        let answer = studio.get(&format!("/table/public.t?{query}")).await;
+        assert!(matches!(answer.status, 400 | 409), "{query}: {} {}", answer.status, answer.body);
+    }
+    assert_eq!(db.value("SELECT count(*) FROM t").await, "4");
+}
+
+#[tokio::test]
+async fn values_are_shown_as_they_are() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TABLE v (id int PRIMARY KEY, exact numeric, nothing text, blank text, doc jsonb, raw json, long text, flag boolean);
+         INSERT INTO v VALUES (1, 123456789012345678901234567890.1234567890123456789, NULL, '', '{\"k\": [1, {\"x\": \"<b>\"}]}',
+             '{\"z\":1,  \"z\":2}', repeat('ä', 250) || 'END', true)",
+    )
+    .await;
+    let studio = Studio::open(&db).await;
+    let list = studio.page("/table/public.v").await;
+    assert!(list.contains("123456789012345678901234567890.1234567890123456789"));
+    assert!(list.contains(">NULL<") && list.contains(">empty text<"));
+    assert!(list.contains(&format!("{}<", "ä".repeat(200))) && !list.contains("END"), "cut at 200 letters");
+    let row = studio.page(links(&list).iter().find(|link| link.starts_with("/row/public.v")).unwrap()).await;
+    assert!(row.contains("äEND"), "whole in the row");
+    assert!(row.contains("&lt;b&gt;") && !row.contains("<b>"));
+    assert!(row.contains("    \"k\": [".replace('"', "&quot;").as_str()), "jsonb is laid out: {row}");
+    assert!(row.contains("{\"z\":1,  \"z\":2}".replace('"', "&quot;").as_str()), "json is as it was written");
+    assert!(row.contains(">NULL<") && row.contains(">empty text<"));
+}
+
+#[tokio::test]
+async fn hostile_names_and_values_are_only_text() {
+    let db = TestDb::inventory().await;
+    let table = r#"a"b'; DROP TABLE users; --<script>alert(1)</script>/../%2e"#;
+    let column = r#"c"d'; --<img src=x>&col=id"#;
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    db.execute(format!(
+        "CREATE SCHEMA \"we.ird%2E\"; CREATE TABLE \"we.ird%2E\".{t} (id text PRIMARY KEY, {c} text UNIQUE);
+         INSERT INTO \"we.ird%2E\".{t} SELECT '<script>' || i || '''\"&=/?#%', '</td><script>' || i % 2 || i FROM generate_series(1, 60) i;
+         CREATE TABLE {child} (id int PRIMARY KEY, {c} text REFERENCES \"we.ird%2E\".{t} ({c}));
+         INSERT INTO {child} VALUES (1, '</td><script>11');
+         CREATE TABLE \"..\" (id int PRIMARY KEY); CREATE TABLE \".\" (id int PRIMARY KEY); INSERT INTO \"..\" VALUES (42);
+         COMMENT ON COLUMN {child}.{c} IS '\"><script>'",
+        t = quoted(table),
+        c = quoted(column),
+        child = quoted("ch\"ild"),
+    ))
+    .await;
+    let studio = Studio::open(&db).await;
+    let overview = studio.page("/").await;
+    assert!(!overview.contains("<script"), "{overview}");
+    // Every link on the way leads somewhere, and nothing of it becomes markup.
+    let mut queue: Vec<String> = links(&overview);
+    let mut visited = BTreeSet::new();
+    let mut rows = 0;
+    while let Some(path) = queue.pop() {
+        if path.starts_with('#') || !visited.insert(path.clone()) || visited.len() > 300 {
+            continue;
+        }
+        assert!(!path.contains("/../") && !path.ends_with("/.."), "a browser would resolve {path}");
+        let answer = studio.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(!answer.body.contains("<script") && !answer.body.contains("<img"), "{path}");
+        rows += usize::from(path.starts_with("/row/we"));
+        if path.contains("ird")
+            || path.contains("child")
+            || path.contains("ch%22ild")
+            || path.contains("public...")
+        {
+            queue.extend(links(&answer.body));
+        }
+    }
+    assert!(rows >= 60, "all rows were opened: {rows}");
+    let dots = studio.page("/table/public...").await;
+    assert_eq!(first_cells(&dots), ["42"]);
+    assert_eq!(db.value("SELECT count(*) FROM pg_class WHERE relname = 'users'").await, "1");
+}
+
+#[tokio::test]
+async fn foreign_keys_lead_both_ways() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "INSERT INTO items (id, item_number, name) VALUES ('i1', 'ITM-1', 'Hex bolt'), ('i2', 'ITM-2', 'Nut');
+         INSERT INTO locations (id, site, name) VALUES ('l1', 'Kiruna', 'Rack A');
+         INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical) SELECT 'e' || i, 'i1', 'l1', i FROM generate_series(1, 70) i;
+         INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical) VALUES ('other', 'i2', 'l1', 1);
+         CREATE TABLE pairs (a int, b int, PRIMARY KEY (a, b));
+         CREATE TABLE pair_notes (id int PRIMARY KEY, a int, b int, parent int REFERENCES pair_notes, FOREIGN KEY (a, b) REFERENCES pairs);
+         INSERT INTO pairs VALUES (1, 2), (1, 3); INSERT INTO pair_notes VALUES (1, 1, 2, NULL), (2, 1, 3, 1), (3, 1, NULL, 1)",
+    )
+    .await;
+    let studio = Studio::open(&db).await;
+    let ledger = studio.page("/table/public.inventory_ledger").await;
+    assert!(ledger.contains("Hex bolt") && ledger.contains("Rack A"), "references are named");
+    let item = studio.page("/row/public.items?col=id&val=i1").await;
+    assert!(links(&ledger).contains(&"/row/public.items?col=id&val=i1".to_owned()));
+    assert!(item.contains("<h1>Hex bolt</h1>") && item.contains(">70</span>"), "{item}");
+    let back = links(&item).into_iter().find(|link| link.contains("inventory_ledger?")).unwrap();
+    let entries = studio.page(&back).await;
+    assert!(entries.contains("<strong>70</strong>") && first_cells(&entries).len() == 50, "{entries}");
+    assert!(!first_cells(&entries).contains(&"other".to_owned()));
+    // Two columns, both NULL-aware; a key to the table itself.
+    let notes = studio.page("/table/public.pair_notes").await;
+    assert!(links(&notes).contains(&"/row/public.pairs?col=a&val=1&col=b&val=3".to_owned()));
+    let pair = studio.page("/row/public.pairs?col=a&val=1&col=b&val=2").await;
+    let back = links(&pair).into_iter().find(|link| link.contains("pair_notes?")).unwrap();
+    assert_eq!(first_cells(&studio.page(&back).await), ["1"]);
+    let note = studio.page("/row/public.pair_notes?col=id&val=1").await;
+    let children = links(&note).into_iter().find(|link| link.contains("col=parent")).unwrap();
+    assert_eq!(first_cells(&studio.page(&children).await), ["2", "3"]);
+    for path in ["/row/public.items?col=id&val=none", "/row/public.items"] {
+        assert_eq!(studio.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_switch_shows_one_organization_alone() {
+    let db = two_organizations().await;
+    let studio = Studio::open(&db).await;
+    let all = studio.page("/").await;
+    assert!(all.contains("Acme Mining") && all.contains("Borealis") && all.contains("everything"));
+    assert!(studio.page("/table/public.users").await.contains("bore-secret"));
+    let overview = studio.page("/?org=org-acme").await;
+    assert!(overview.contains("You see what <strong>Acme Mining</strong> sees"));
+    assert!(
+        !links(&overview).iter().any(|link| link.contains("everything")),
+        "what has no organization is not shown"
+    );
+    for table in TENANT_TABLES {
+        let page = studio.page(&format!("/table/public.{table}?org=org-acme")).await;
+        assert!(page.contains("acme-"), "{table}");
+        assert!(!page.contains("bore-secret"), "{table}: {page}");
+        let own: Vec<String> = links(&page)
+            .into_iter()
+            .filter(|link| link.starts_with(&format!("/row/public.{table}")))
+            .collect();
+        assert!(
+            !own.is_empty() && own.iter().all(|link| link.contains("org=org-acme")),
+            "{table}: the organization stays"
+        );
+        let key = match table {
+            "inventory_ledger" => "entry",
+            "users" => "user",
+            "items" => "item",
+            "locations" => "place",
+            "count_sheets" => "sheet",
+            "count_lines" => "line",
+            "audit_logs" => "log",
+            _ => "flag",
+        };
+        assert_eq!(
+            studio.get(&format!("/row/public.{table}?org=org-acme&col=id&val=acme-{key}")).await.status,
+            200
+        );
+        let other = studio.get(&format!("/row/public.{table}?org=org-acme&col=id&val=bore-{key}")).await;
+        assert_eq!(other.status, 404, "{table}");
+        assert!(!other.body.contains("bore-secret"));
+        let searched =
+            studio.page(&format!("/table/public.{table}?org=org-acme&col=id&op=contains&val=bore")).await;
+        assert!(searched.contains("<strong>0</strong>") && !searched.contains("bore-secret"), "{table}");
+    }
+    // A reference across organizations shows the id that the row holds, and no more.
+    let crossing = studio.page("/row/public.inventory_ledger?org=org-acme&col=id&val=acme-crossing").await;
+    assert!(crossing.contains("bore-item") && !crossing.contains("bore-secret"), "{crossing}");
+    let organizations = studio.page("/table/public.organizations?org=org-acme").await;
+    assert_eq!(first_cells(&organizations), ["org-acme"]);
+    // What refers to a row is counted within the organization.
+    let item = studio.page("/row/public.items?org=org-bore&col=id&val=bore-item").await;
+    assert!(item.contains(">1</span>") && !item.contains(">2</span>"), "{item}");
+    for (path, status) in [
+        ("/table/public.everything?org=org-acme", 404),
+        ("/?org=nobody", 404),
+        ("/?org=%00", 404),
+        ("/?org=org-acme%27--", 404),
+        ("/?org=", 200),
+    ] {
+        assert_eq!(studio.get(path).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn row_level_security_applies_to_the_switch() {
+    let db = two_organizations().await;
+    let role = format!("studio_{}", db.name());
+    db.execute(format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; REVOKE SELECT ON audit_logs FROM {role};
+         REVOKE SELECT ON count_lines FROM {role}; GRANT SELECT (id, org_id) ON count_lines TO {role};
+         ALTER TABLE users ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY mine ON users USING (org_id = nullif(current_setting('app.org_id', true), ''))"
+    ))
+    .await;
+    let mut studio = Studio::start(&db.cluster().url_as(&role, db.name())).await;
+    let opened = studio.get_with("/login?token=TOKEN", &[]).await;
+    studio.cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let all = studio.page("/table/public.users").await;
+    assert!(all.contains("Row-level security") && !all.contains("-secret"), "{all}");
+    let acme = studio.page("/table/public.users?org=org-acme").await;
+    assert!(
+        acme.contains("acme-secret") && !acme.contains("bore-secret") && !acme.contains("Row-level security")
+    );
+    assert_eq!(studio.get("/table/public.audit_logs").await.status, 403);
+    assert!(studio.page("/").await.contains("no permission"));
+    let lines = studio.page("/table/public.count_lines").await;
+    assert!(
+        lines.contains("acme-line") && lines.contains("no permission") && !lines.contains("-secret"),
+        "{lines}"
+    );
+    drop(studio);
+    db.execute(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn nothing_can_be_written() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "INSERT INTO users (email, name) VALUES ('a@example.com', 'A');
+         CREATE FUNCTION meddle() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DELETE FROM users; RETURN 1; END $$;
+         CREATE FUNCTION free() RETURNS int LANGUAGE plpgsql AS $$ BEGIN SET transaction_read_only = off; DELETE FROM users; RETURN 1; END $$;
+         CREATE VIEW trap AS SELECT meddle() AS caught;
+         CREATE VIEW trick AS SELECT free() AS caught",
+    )
+    .await;
+    let studio = Studio::open(&db).await;
+    let trap = studio.get("/table/public.trap").await;
+    assert_eq!(trap.status, 403, "{}", trap.body);
+    assert!(trap.body.contains("read-only"), "{}", trap.body);
+    assert!(studio.get("/table/public.trick").await.status >= 400);
+    let host = format!("127.0.0.1:{}", studio.port);
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let answer = studio
+            .send(method, "/row/public.users?col=id&val=1", &[("Host", &host), ("Cookie", &studio.cookie)])
+            .await;
+        assert_eq!(answer.status, 405, "{method}");
+    }
+    assert_eq!(db.value("SELECT count(*) FROM users").await, "1");
+}
+
+#[tokio::test]
+async fn a_lock_is_not_waited_for_long_and_the_studio_goes_on() {
+    let db = TestDb::inventory().await;
+    let studio = Studio::open(&db).await;
+    let mut holder = db.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+    let answer = studio.get("/table/public.items").await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert!(answer.body.contains("locked"), "{}", answer.body);
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    assert_eq!(studio.get("/table/public.items").await.status, 200);
+    // The schema changes under it, and pages follow.
+    db.execute("ALTER TABLE items ADD COLUMN colour text; DROP TABLE feature_flags").await;
+    assert!(studio.page("/table/public.items").await.contains("colour"));
+    assert_eq!(studio.get("/table/public.feature_flags").await.status, 404);
+}
+
+#[tokio::test]
+async fn it_works_on_a_read_only_server() {
+    let db = TestDb::inventory().await;
+    db.execute(format!("ALTER DATABASE {} SET default_transaction_read_only = on", db.name())).await;
+    let studio = Studio::open(&db).await;
+    assert!(studio.page("/").await.contains("standby or read-only session"));
+    studio.page("/table/public.items").await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said() {
+    let db = TestDb::inventory().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    db.run("db-studio").args(["--no-open", "--port", &port]).await.refuses(3, "give --port another number");
+    db.run("db-studio").args(["--port", "70000"]).await.refuses(2, "--port");
+    testkit::Binary::new("db-studio").args(["--no-open"]).await.refuses(2, "DATABASE_URL");
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_with_130_and_its_sessions_with_it() {
+    let db = TestDb::inventory().await;
+    let mut studio = Studio::open(&db).await;
+    studio.page("/").await;
+    let pid = studio.process.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(studio.process.wait().await.unwrap().code(), Some(130));
+    assert_eq!(db.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'db-studio%' AND datname = current_database()").await, "0");
+}
+
+#[tokio::test]
+async fn the_password_is_nowhere() {
+    let cluster = Cluster::shared();
+    let db = TestDb::inventory().await;
+    let url = format!(
+        "postgres://{}:pa55-w0rd@localhost/{}?host={}&port={}",
+        cluster.superuser(),
+        db.name(),
+        cluster.host(),
+        cluster.port()
+    );
+    let mut studio = Studio::start(&url).await;
+    let opened = studio.get_with("/login?token=TOKEN", &[]).await;
+    studio.cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    for path in ["/", "/table/public.items", "/nothing", "/table/public.nothing"] {
+        assert!(!studio.get(path).await.body.contains("pa55"), "{path}");
+    }
+}
