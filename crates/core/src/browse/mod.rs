@@ -298,7 +298,7 @@ fn refused(context: &str, error: sqlx::Error) -> Error {
         Some("42501") => BrowseError::Denied(said).into(),
         Some("25006") => BrowseError::Writes(said).into(),
         Some("42P01" | "42703" | "3F000" | "XX000") => BrowseError::Changed(said).into(),
-        _ => DbError::Statement { context: context.to_owned(), source: error }.into(),
+        _ => DbError::Statement { context: context.to_owned(), cause: error }.into(),
     }
 }
 
