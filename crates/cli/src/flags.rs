@@ -166,7 +166,7 @@ fn normalize(
         }
         let (flag, value) = match word.split_once('=') {
             Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
-            _ => (word.as_str(), None),
+            _ => split_short(word, info),
         };
         match flag {
             "-h" | "--help" => return Ok(vec!["--help".into()]),
@@ -176,8 +176,8 @@ fn normalize(
         let known = info.flags.iter().find(|known| known.long == flag || is_short(known, flag));
         let Some(known) = known else {
             let near = nearest(flag, info.flags.iter().map(|known| known.long));
-            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            return Err(Exit::Usage(format!("unknown flag {flag}{near} See {name} --help")));
+            let near = near.map_or_else(|| "; see".into(), |near| format!("; did you mean {near}? See"));
+            return Err(Exit::Usage(format!("unknown flag {flag}{near} {name} --help")));
         };
         out.push(flag.to_owned());
         match (&known.kind, value) {
@@ -199,6 +199,15 @@ fn normalize(
 
 fn is_short(known: &FlagInfo<'_>, flag: &str) -> bool {
     known.short.is_some_and(|short| flag.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4])))
+}
+
+/// Splits `-nvalue`, which would be an unknown flag and repeated in an error, though the value may be a secret.
+fn split_short<'a>(word: &'a str, info: &CommandInfoWithArgs) -> (&'a str, Option<&'a str>) {
+    let end = word.char_indices().nth(2).map_or(word.len(), |(end, _)| end);
+    let (flag, value) = word.split_at(end);
+    let takes_value = |known: &&FlagInfo<'_>| matches!(known.kind, FlagInfoKind::Option { .. });
+    let known = info.flags.iter().filter(takes_value).any(|known| is_short(known, flag));
+    if known && !value.is_empty() { (flag, Some(value)) } else { (word, None) }
 }
 
 /// argh spreads an error over several lines; a log wants one.
@@ -252,6 +261,7 @@ mod tests {
             ("a=b c", Some("-1"), true)
         );
         assert_eq!(parse(&["-n", "--x"]).ok().unwrap().name, "--x");
+        assert_eq!(parse(&["-nx=y"]).ok().unwrap().name, "x=y");
     }
 
     #[test]
@@ -259,6 +269,7 @@ mod tests {
         assert!(usage(&["--name", "x", "--tolerence", "1"]).contains("did you mean --tolerance?"));
         assert!(usage(&["--dry-run=yes"]).contains("takes no value"));
         assert!(usage(&["--name"]).contains("needs a value"));
+        assert_eq!(usage(&["-zéx"]), format!("unknown flag -zéx; see {} --help", Args::NAME));
         assert!(usage(&["x"]).contains("unexpected argument"));
         assert!(usage(&[]).contains("--name"), "{}", usage(&[]));
         assert!(usage(&["--name", "x", "--format", "xml"]).contains("human, json or prometheus"));

@@ -32,7 +32,6 @@ pub use context::{Context, MIGRATIONS};
 pub use flags::{Command, Common, Format};
 pub use page::{Mark, Page};
 pub use print::Print;
-pub use secret::secret_value;
 pub use stockfoil_core::report::Outcome;
 
 use stockfoil_core::{Error, Failure};

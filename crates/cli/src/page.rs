@@ -3,7 +3,7 @@
 use std::{fmt::Display, io::Write as _};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
 /// The width that tables are made for.
 const COLUMNS: u16 = 100;
@@ -64,7 +64,7 @@ impl Page {
         self.line(format!("{style}{text}{style:#}"));
     }
 
-    /// A table; nothing when there are no rows.
+    /// A table; nothing when there are no rows. The first column, which names the rows, is never broken.
     pub fn table<const N: usize>(&mut self, header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
         let mut table = Table::new();
         table
@@ -74,6 +74,9 @@ impl Page {
         table.set_header(header);
         for row in rows {
             table.add_row(row);
+        }
+        if let Some(names) = table.column_mut(0) {
+            names.set_constraint(ColumnConstraint::ContentWidth);
         }
         if table.row_count() > 0 {
             self.line(table.trim_fmt());

@@ -1,35 +1,33 @@
-use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::io::{BufRead as _, Read as _};
 
 use stockfoil_core::config::Secret;
 
-use crate::{RunError, progress};
+use crate::{Context, RunError};
 
 /// The longest secret that is read, in bytes.
 const LENGTH_MAX: u64 = 4096;
 
-/// A secret flag's value: what was given, or, for `-`, the first line of standard input, without its line break.
-///
-/// # Errors
-/// When standard input can't be read.
-pub async fn secret_value(flag: &'static str, given: String) -> Result<Secret, RunError> {
-    if given != "-" {
-        return Ok(Secret::new(given));
-    }
-    // On a thread of its own, so that an interrupt is heard while nothing comes.
-    let line = tokio::task::spawn_blocking(move || {
-        let input = std::io::stdin().lock();
-        if input.is_terminal() {
-            progress::say(&format!("{flag}: type it and press Enter"));
+impl Context {
+    /// The value of a secret flag: what was given, or, for `-`, the first line of standard input without its end.
+    ///
+    /// # Errors
+    /// When standard input can't be read.
+    pub async fn secret(&self, flag: &str, given: String) -> Result<Secret, RunError> {
+        if given != "-" {
+            return Ok(Secret::new(given));
         }
-        let mut line = String::new();
-        input.take(LENGTH_MAX).read_line(&mut line).map(|_| line)
-    });
-    match line.await {
-        Ok(Ok(line)) => Ok(Secret::new(
-            line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)),
-        )),
-        // The library's own message never holds what was read.
-        Ok(Err(error)) => Err(RunError::Usage(format!("{flag} can't be read from standard input: {error}"))),
-        Err(_) => Err(RunError::Usage(format!("{flag} can't be read from standard input"))),
+        self.say(format!("reading {flag} from standard input"));
+        // On a thread of its own, so that an interrupt is heard while nothing comes.
+        let reading = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().lock().take(LENGTH_MAX).read_line(&mut line).map(|_| line)
+        });
+        match reading.await.map_err(std::io::Error::other).flatten() {
+            Ok(line) => {
+                let line = line.strip_suffix('\n').unwrap_or(&line);
+                Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
+            }
+            Err(error) => Err(RunError::Usage(format!("{flag} can't be read from standard input: {error}"))),
+        }
     }
 }

@@ -335,9 +335,8 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         crate::tenancy::OrgId::new(&self.tenancy.default_org_id)
             .map_err(|error| value("DEFAULT_ORG_ID", &error.to_string()))?;
-        if self.tenancy.default_org_name.trim().is_empty() {
-            return Err(value("tenancy.default_org_name", "is empty; give the default organization a name"));
-        }
+        crate::tenancy::organization::check_name(&self.tenancy.default_org_name)
+            .map_err(|error| value("tenancy.default_org_name", &error.to_string()))?;
         check_tolerance("reconcile.tolerance", &self.reconcile.tolerance)?;
         self.alerts.check()
     }

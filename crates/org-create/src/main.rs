@@ -33,7 +33,7 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let api_key = match args.api_key {
-            Some(key) => Some(cli::secret_value("--api-key", key).await?),
+            Some(key) => Some(cx.secret("--api-key", key).await?),
             None => None,
         };
         let Args { id, name, subdomain, inactive, .. } = args;

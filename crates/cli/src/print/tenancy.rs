@@ -45,7 +45,7 @@ impl Print for OrgList {
                     yes_or_no(org.is_active).into(),
                     org.users.to_string(),
                     org.items.to_string(),
-                    org.created_at.format("%Y-%m-%d %H:%M UTC").to_string(),
+                    org.created_at.format("%Y-%m-%d").to_string(),
                 ]
             }),
         );
@@ -72,14 +72,6 @@ impl Print for UsersAssigned {
             page.line(format!("      nothing was changed: {reason}"));
         }
         page.table(
-            ["USER", "EMAIL", "FROM"],
-            users.iter().take(ROWS_MAX).map(|user| {
-                let email = user.email.as_deref().map_or_else(|| "-".into(), visible);
-                [visible(&user.user_id), email, user.from.as_deref().map_or_else(|| "-".into(), visible)]
-            }),
-        );
-        more(page, users.len());
-        page.table(
             ["CAN'T MOVE", "EMAIL", "KEY", "TAKEN BY"],
             conflicts.iter().take(ROWS_MAX).map(|user| {
                 let email = user.email.as_deref().map_or_else(|| "-".into(), visible);
@@ -87,6 +79,14 @@ impl Print for UsersAssigned {
             }),
         );
         more(page, conflicts.len());
+        page.table(
+            ["USER", "EMAIL", "FROM"],
+            users.iter().take(ROWS_MAX).map(|user| {
+                let email = user.email.as_deref().map_or_else(|| "-".into(), visible);
+                [visible(&user.user_id), email, user.from.as_deref().map_or_else(|| "-".into(), visible)]
+            }),
+        );
+        more(page, users.len());
     }
 }
 

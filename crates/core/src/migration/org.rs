@@ -97,7 +97,7 @@ async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Re
     let mut contract = Vec::new();
     for table in &model.tenant_tables {
         let keys = catalog::unique_keys(session, table).await?;
-        for key in keys.iter().filter(|key| !scoped(key, model)) {
+        for key in keys.iter().filter(|key| !key.has_column(&model.org_column)) {
             refuse_dependents(key)?;
             let (expand, drop) = key_steps(model, key, &keys)?;
             steps.extend(expand);
@@ -107,11 +107,6 @@ async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Re
     }
     steps.extend(contract);
     Ok(steps)
-}
-
-/// Whether `key` holds per organization.
-fn scoped(key: &UniqueKey, model: &Model) -> bool {
-    key.columns.iter().any(|column| column.as_deref() == Some(model.org_column.as_str()))
 }
 
 fn refuse_dependents(key: &UniqueKey) -> Result<(), MigrationError> {

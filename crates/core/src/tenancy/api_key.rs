@@ -44,8 +44,8 @@ pub enum ApiKeyError {
     TooLong,
 }
 
-/// An API key in the clear. Shows itself as `***`.
-#[derive(Clone, PartialEq, Eq)]
+/// An API key in the clear. Shows itself as `***`, and can't be compared but by its [hash](KeyHash::matches).
+#[derive(Clone)]
 pub struct ApiKey(Secret);
 
 impl ApiKey {

@@ -49,10 +49,7 @@ impl Request {
     /// # Errors
     /// [`TenancyError`] for the first part that does not hold.
     pub fn check(self, config: &Tenancy) -> Result<NewOrganization, TenancyError> {
-        let name = self.name.trim();
-        if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || name.chars().any(char::is_control) {
-            return Err(TenancyError::Name(self.name));
-        }
+        let name = check_name(&self.name)?;
         let reserved = &config.reserved_subdomains;
         let subdomain = self.subdomain.map(|label| Subdomain::new(&label, reserved)).transpose()?;
         let (api_key, is_generated_key) = match &self.api_key {
@@ -69,6 +66,18 @@ impl Request {
             is_active: self.is_active,
         })
     }
+}
+
+/// Checks a name, and leaves out the spaces around it.
+///
+/// # Errors
+/// [`TenancyError::Name`] when nothing is left, it is longer than [`NAME_LENGTH_MAX`], or holds a control character.
+pub fn check_name(text: &str) -> Result<&str, TenancyError> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || name.chars().any(char::is_control) {
+        return Err(TenancyError::Name(text.to_owned()));
+    }
+    Ok(name)
 }
 
 /// An organization that was created. The only value that shows a key, once.

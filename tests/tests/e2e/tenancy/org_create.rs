@@ -1,6 +1,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use testkit::{Binary, TestDb};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
 use super::{everything, text};
 
@@ -76,6 +80,18 @@ async fn a_given_key_is_taken_as_it_is_and_not_repeated() {
         assert!(!format!("{}{}", run.stdout, run.stderr).to_lowercase().contains(key), "{run:?}");
         assert!(!run.stderr.contains("warning"), "{}", run.stderr);
     }
+}
+
+#[tokio::test]
+async fn waiting_for_a_key_can_be_interrupted() {
+    let db = TestDb::migrated().await;
+    let mut child = db.run("org-create").args(["-n", "Acme", "-k", "-"]).spawn();
+    let mut talk = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(talk.next_line().await.unwrap().unwrap(), "reading --api-key from standard input");
+    let kill = Command::new("kill").args(["-TERM", &child.id().unwrap().to_string()]).status().await;
+    assert!(kill.unwrap().success());
+    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+    assert_eq!(db.value("SELECT count(*) FROM organization_api_keys").await, "0");
 }
 
 #[tokio::test]

@@ -32,9 +32,20 @@ async fn organizations_are_listed_by_age_with_what_belongs_to_them() {
     let page = db.run("org-list").await.ok();
     let rows: Vec<Vec<&str>> = page.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["ID", "NAME", "SUBDOMAIN", "ACTIVE", "USERS", "ITEMS", "CREATED"]);
-    assert_eq!(rows[1], ["acme", "Acme", "Mining", "acme", "yes", "100", "0", "2026-01-02", "03:04", "UTC"]);
+    assert_eq!(rows[1], ["acme", "Acme", "Mining", "acme", "yes", "100", "0", "2026-01-02"]);
     assert_eq!(rows.len(), 4, "{}", page.stdout);
     assert!(page.stdout.lines().all(|line| line.chars().count() <= 100), "{}", page.stdout);
+}
+
+#[tokio::test]
+async fn an_id_stays_in_one_piece() {
+    let db = TestDb::migrated().await;
+    let args = ["--format", "json", "--subdomain", "warehouse-north", "--name"];
+    let name =
+        "A name of several words that goes on and on beyond what a table of a hundred columns has room for";
+    let id = super::text(&db.run("org-create").args(args).arg(name).await.ok().json(), "id").to_owned();
+    let run = db.run("org-list").await.ok().says(&id).says("warehouse-north");
+    assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
 }
 
 #[tokio::test]
