@@ -3,6 +3,8 @@
 //!
 //! Order: flags (applied by the binaries), environment, `.env` in the working folder, `stockfoil.toml`, defaults.
 
+mod backup;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -15,6 +17,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::ledger::Quantity;
 
+pub use backup::{Backup, BackupKind, BackupSource};
+
 /// Why a configuration does not hold.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -23,6 +27,11 @@ pub enum ConfigError {
         "no database is configured; set DATABASE_URL (postgres://user@host/database) or PGHOST, PGUSER and PGDATABASE"
     )]
     NoDatabase,
+    /// No backup was named.
+    #[error(
+        "no backup source is configured; set BACKUP_DIR to the folder of the dumps, or write [[backup.source]] in stockfoil.toml"
+    )]
+    NoBackupSource,
     /// The URL does not parse; its text is withheld, since it may hold a password.
     #[error("DATABASE_URL is not a PostgreSQL URL ({0}); write postgres://user:password@host:5432/database")]
     Url(String),
@@ -92,6 +101,8 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// Who is told.
     pub alerts: Alerts,
+    /// Backups. Ask [`Config::backup_sources`] for the sources.
+    pub backup: Backup,
     environment: Environment,
 }
 
@@ -170,6 +181,7 @@ struct File {
     ledger: Ledger,
     reconcile: Reconcile,
     alerts: Alerts,
+    backup: Backup,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -257,6 +269,7 @@ impl Config {
             ledger: file.ledger,
             reconcile: file.reconcile,
             alerts: file.alerts,
+            backup: file.backup,
             environment,
         };
         if let Some(url) = config.environment.get("SLACK_WEBHOOK_URL") {
@@ -293,6 +306,23 @@ impl Config {
             };
             ConfigError::Url(reason)
         })
+    }
+
+    /// The sources of backups, at least one.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoBackupSource`].
+    pub fn backup_sources(&self) -> Result<Vec<BackupSource>, ConfigError> {
+        match self.environment.get("BACKUP_DIR") {
+            _ if !self.backup.source.is_empty() => Ok(self.backup.source.clone()),
+            Some(folder) => Ok(vec![BackupSource::dumps("backups", folder)]),
+            None => Err(ConfigError::NoBackupSource),
+        }
+    }
+
+    /// PATH, in which programs are looked for.
+    pub fn search_path(&self) -> &str {
+        self.environment.get("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin")
     }
 
     fn connect_options_from_variables(&self) -> Result<PgConnectOptions, ConfigError> {
@@ -338,7 +368,8 @@ impl Config {
         crate::tenancy::organization::check_name(&self.tenancy.default_org_name)
             .map_err(|error| value("tenancy.default_org_name", &error.to_string()))?;
         check_tolerance("reconcile.tolerance", &self.reconcile.tolerance)?;
-        self.alerts.check()
+        self.alerts.check()?;
+        self.backup.check()
     }
 }
 
@@ -426,7 +457,7 @@ fn nearest_field(message: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn load(text: &str, environment: Environment) -> Result<Config, ConfigError> {
+    pub(super) fn load(text: &str, environment: Environment) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stockfoil.toml");
         std::fs::write(&path, text).unwrap();

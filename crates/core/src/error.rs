@@ -13,6 +13,9 @@ pub enum Error {
     /// Something could not be shown.
     #[error(transparent)]
     Browse(#[from] crate::browse::BrowseError),
+    /// Backups could not be judged.
+    #[error(transparent)]
+    Backup(#[from] crate::backup::BackupError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
@@ -51,6 +54,7 @@ impl Error {
             Error::Config(_) | Error::Name(_) => Failure::Usage,
             Error::Generate(error) => error.failure(),
             Error::Balance(error) => error.failure(),
+            Error::Backup(error) => error.failure(),
             Error::Db(error) => error.failure(),
             Error::Migration(error) => error.failure(),
             Error::Alert(_) => Failure::Work,

@@ -14,6 +14,7 @@
 //! - [`validate`]: every claim of the migrations, checked.
 //! - [`client`]: a typed client, generated from the schema.
 //! - [`browse`]: looking at tables and rows, as one organization or as all of them.
+//! - [`backup`]: whether backups are there, young and whole.
 //! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
 //!
 //! # Invariants
@@ -22,6 +23,7 @@
 //! - Every command can be killed at any moment and run again.
 
 pub mod alert;
+pub mod backup;
 pub mod balance;
 pub mod browse;
 pub mod catalog;

@@ -1,0 +1,399 @@
+//! What pg_dump writes: which format a file or folder is of, and the marks that show at a glance whether it is whole.
+
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, BufReader, Read, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Local, Utc};
+use serde::Serialize;
+
+use super::{
+    Finding, StartedFrom,
+    archive::{self, ArchiveError, Container, Entry, Header, Place, Toc},
+    compression::Compression,
+    script, size_text,
+    start::{self, Start},
+};
+
+/// So much of a file's beginning tells its format.
+const HEAD_BYTES: usize = 1 << 16;
+
+/// So much of a plain dump's end holds its last lines.
+const TAIL_BYTES: u64 = 1 << 10;
+
+/// The unit in which a tar is written; it ends with two of zeros.
+pub(super) const TAR_BLOCK_BYTES: u64 = 512;
+
+/// The name of the table of contents in a directory and in a tar.
+pub(super) const TOC_FILE: &str = "toc.dat";
+
+/// Endings by which a file is taken for a backup even when its content says nothing (when it is empty, say).
+const SUFFIXES: [&str; 10] = ["dump", "dmp", "backup", "bak", "custom", "pgdump", "pgc", "tar", "tgz", "sql"];
+
+/// pg_dump's formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// `-Fc`.
+    Custom,
+    /// `-Fd`.
+    Directory,
+    /// `-Ft`.
+    Tar,
+    /// `-Fp`, and what pg_dumpall writes.
+    Plain,
+}
+
+impl Format {
+    /// pg_dump's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Custom => "custom",
+            Self::Directory => "directory",
+            Self::Tar => "tar",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// A backup as a quick look sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Its format; none when its content is of no known one.
+    pub format: Option<Format>,
+    /// How the file is compressed as a whole (compression inside an archive is not meant).
+    pub compression: Compression,
+    /// Its size; of a folder, that of its files together.
+    pub size_bytes: u64,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How that is known.
+    pub started_from: StartedFrom,
+    /// When its last byte was written.
+    pub modified_at: DateTime<Utc>,
+    /// The database that it says it is of.
+    pub database: Option<String>,
+    /// The version of that database's server.
+    pub server_version: Option<String>,
+    /// Why it is no good backup; empty when a quick look finds nothing.
+    pub findings: Vec<Finding>,
+}
+
+impl Backup {
+    /// Its name without the folder.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Whether it should be taken for a backup where no pattern says so.
+    pub(super) fn looks_like_one(&self) -> bool {
+        let name = self.name().to_lowercase();
+        let name =
+            [".gz", ".zst", ".zstd", ".lz4"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+        self.format.is_some() || SUFFIXES.contains(&suffix)
+    }
+
+    /// Finds it too small when it has fewer than `bytes`.
+    pub(super) fn require_size(&mut self, bytes: u64) {
+        if self.size_bytes < bytes && self.size_bytes > 0 {
+            let text =
+                format!("has {}, less than min_size ({})", size_text(self.size_bytes), size_text(bytes));
+            self.findings.push(Finding::critical("size", text));
+        }
+    }
+
+    fn new(path: &Path, size_bytes: u64, modified_at: DateTime<Utc>) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Start { at, from } = start::from_name(&Local, &name, modified_at);
+        Self {
+            path: path.to_path_buf(),
+            format: None,
+            compression: Compression::None,
+            size_bytes,
+            started_at: at,
+            started_from: from,
+            modified_at,
+            database: None,
+            server_version: None,
+            findings: Vec::new(),
+        }
+    }
+
+    fn note_header(&mut self, header: &Header, modified_at: DateTime<Utc>) {
+        let start = start::from_header(&Local, header.created, header.daylight_saving, modified_at);
+        (self.started_at, self.started_from) = (start.at, start.from);
+        self.database = Some(header.database.clone());
+        self.server_version = Some(header.server_version.clone());
+    }
+
+    fn find(&mut self, check: &'static str, text: impl Into<String>) {
+        self.findings.push(Finding::critical(check, text));
+    }
+
+    fn note_error(&mut self, error: &ArchiveError) {
+        self.findings.push(match error {
+            ArchiveError::Io(_) | ArchiveError::Version(_) => Finding::unknown("format", error.to_string()),
+            _ => Finding::critical("format", error.to_string()),
+        });
+    }
+}
+
+/// Looks at a file or folder; none for what can't be a backup (a folder of other things, a socket).
+///
+/// # Errors
+/// When it can't be read.
+pub(super) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
+    let metadata = path.metadata()?;
+    if metadata.is_dir() {
+        inspect_folder(path)
+    } else if metadata.is_file() {
+        inspect_file(path, &metadata).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// One of the files of a directory dump that hold data.
+#[derive(Debug, Clone)]
+pub(super) struct DataFile {
+    pub(super) path: PathBuf,
+    /// What it holds, for a person.
+    pub(super) what: String,
+    /// The table, where it holds the COPY data of one.
+    pub(super) table: Option<(String, String)>,
+}
+
+/// The files that `toc` names in `folder`, and what is missing of them.
+///
+/// # Errors
+/// When the folder or a list of large objects can't be read.
+pub(super) fn data_files(folder: &Path, toc: &Toc) -> io::Result<(Vec<DataFile>, Vec<Finding>)> {
+    let (mut files, mut findings) = (Vec::new(), Vec::new());
+    let mut add = |name: &str, what: String, table| match stored(folder, name) {
+        Some(path) => {
+            files.push(DataFile { path: path.clone(), what, table });
+            Some(path)
+        }
+        None => {
+            findings.push(Finding::critical("format", format!("{what} is missing: no file {name}")));
+            None
+        }
+    };
+    for entry in &toc.entries {
+        let Place::File(name) = &entry.place else { continue };
+        let table = (entry.kind == "TABLE DATA" && entry.is_copy).then(|| table_key(entry));
+        let Some(path) = add(name, data_text(entry), table) else { continue };
+        if entry.kind.starts_with("BLOB") {
+            for blob in fs::read_to_string(path)?.lines() {
+                let (oid, name) = blob.split_once(' ').unwrap_or(("?", blob));
+                add(name, format!("the large object {oid}"), None);
+            }
+        }
+    }
+    Ok((files, findings))
+}
+
+/// The schema and name of the table that `entry` is about, as pg_dump's comments spell them.
+pub(super) fn table_key(entry: &Entry) -> (String, String) {
+    let line = |text: &str| text.replace(['\n', '\r'], " ");
+    (line(&entry.schema), line(&entry.name))
+}
+
+/// `entry`'s data, for a person.
+pub(super) fn data_text(entry: &Entry) -> String {
+    match entry.kind.as_str() {
+        "TABLE DATA" => format!("the data of {}.{}", entry.schema, entry.name),
+        kind if kind.starts_with("BLOB") => "the list of large objects".to_owned(),
+        kind => format!("the data of {kind} {}", entry.name),
+    }
+}
+
+/// The file `name`, or `name` with a compression's suffix.
+fn stored(folder: &Path, name: &str) -> Option<PathBuf> {
+    // A name with a folder in it would lead out of the dump.
+    if name.contains('/') {
+        return None;
+    }
+    ["", ".gz", ".zst", ".lz4"]
+        .iter()
+        .map(|suffix| folder.join(format!("{name}{suffix}")))
+        .find(|path| path.is_file())
+}
+
+fn inspect_folder(path: &Path) -> io::Result<Option<Backup>> {
+    let (mut size_bytes, mut modified_at) = (0, DateTime::UNIX_EPOCH);
+    let (mut has_toc, mut has_data) = (false, false);
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        has_toc |= name == TOC_FILE;
+        has_data |= name.split_once(".dat").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+        size_bytes += metadata.len();
+        modified_at = modified_at.max(modified(&metadata)?);
+    }
+    if !has_toc && !has_data {
+        return Ok(None);
+    }
+    let mut backup = Backup::new(path, size_bytes, modified_at);
+    backup.format = Some(Format::Directory);
+    if !has_toc {
+        backup.find("format", "has no toc.dat, which pg_dump writes last: it did not end");
+        return Ok(Some(backup));
+    }
+    let file = File::open(path.join(TOC_FILE))?;
+    let written = modified(&file.metadata()?)?;
+    match archive::read_toc(BufReader::new(file)) {
+        Err(error) => backup.note_error(&error),
+        Ok(toc) => {
+            backup.note_header(&toc.header, written);
+            let (files, missing) = data_files(path, &toc)?;
+            backup.findings.extend(missing);
+            for DataFile { path, what, table } in files {
+                // Even the file of an empty table holds the mark of its end.
+                if path.metadata()?.len() == 0
+                    && (table.is_some() || path.extension().is_some_and(|end| end != "dat"))
+                {
+                    backup.find("format", format!("{what} is empty (0 bytes): {}", file_name(&path)));
+                }
+            }
+        }
+    }
+    Ok(Some(backup))
+}
+
+fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
+    let modified_at = modified(metadata)?;
+    let mut backup = Backup::new(path, metadata.len(), modified_at);
+    if metadata.len() == 0 {
+        backup.find("size", "is empty (0 bytes)");
+        return Ok(backup);
+    }
+    let mut file = File::open(path)?;
+    let mut start = Vec::new();
+    (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut start)?;
+    backup.compression = Compression::of(&start);
+    let head = match backup.compression {
+        Compression::None => start,
+        compression => {
+            file.seek(SeekFrom::Start(0))?;
+            let mut head = Vec::new();
+            // What could be read before an error tells the format all the same.
+            if let Err(error) = compression.reader(&file)?.take(HEAD_BYTES as u64).read_to_end(&mut head) {
+                backup.find("format", format!("can't be decompressed: {}", error_text(&error)));
+            }
+            head
+        }
+    };
+    backup.format = format_of(&head);
+    match backup.format {
+        None if backup.findings.is_empty() => {
+            backup.find(
+                "format",
+                "its content is of none of pg_dump's formats (custom, directory, tar, plain)",
+            );
+        }
+        None | Some(Format::Directory) => {}
+        Some(Format::Custom) => match archive::read_header(&head[..]) {
+            Err(error) => backup.note_error(&error),
+            Ok(header) => {
+                backup.note_header(&header, modified_at);
+                if header.container == Container::Files {
+                    backup.find(
+                        "format",
+                        "is the table of contents of a directory or tar dump, without its data",
+                    );
+                } else if backup.compression == Compression::None {
+                    check_custom(&mut backup, file)?;
+                }
+            }
+        },
+        Some(Format::Tar) => check_tar(&mut backup, file, &head)?,
+        Some(Format::Plain) if backup.compression == Compression::None => {
+            let from = backup.size_bytes.saturating_sub(TAIL_BYTES);
+            file.seek(SeekFrom::Start(from))?;
+            let mut tail = Vec::new();
+            file.read_to_end(&mut tail)?;
+            let tail = String::from_utf8_lossy(&tail);
+            if ![script::DUMP_END, script::CLUSTER_END].iter().any(|end| tail.contains(end)) {
+                backup.find("format", format!("lacks its last line, {:?}", script::DUMP_END));
+            }
+        }
+        Some(Format::Plain) => {}
+    }
+    Ok(backup)
+}
+
+fn check_custom(backup: &mut Backup, mut file: File) -> io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    match archive::read_toc(BufReader::new(file)) {
+        Err(error) => backup.note_error(&error),
+        Ok(toc) => {
+            let cut_off = toc.entries.iter().filter(|entry| entry.has_data).find(|entry| match entry.place {
+                Place::Offset(offset) => offset >= backup.size_bytes,
+                _ => toc.bytes >= backup.size_bytes,
+            });
+            if let Some(entry) = cut_off {
+                backup.find("format", format!("is cut off: it ends before {}", data_text(entry)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_tar(backup: &mut Backup, mut file: File, head: &[u8]) -> io::Result<()> {
+    match archive::read_header(head.get(TAR_BLOCK_BYTES as usize..).unwrap_or_default()) {
+        Err(error) => backup.note_error(&error),
+        Ok(header) => backup.note_header(&header, backup.modified_at),
+    }
+    if backup.compression == Compression::None {
+        let end = 2 * TAR_BLOCK_BYTES;
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(backup.size_bytes.saturating_sub(end)))?;
+        file.read_to_end(&mut tail)?;
+        if !backup.size_bytes.is_multiple_of(TAR_BLOCK_BYTES)
+            || tail.len() as u64 != end
+            || tail.iter().any(|byte| *byte != 0)
+        {
+            backup.find("format", "is cut off: a tar's end is missing");
+        }
+    }
+    Ok(())
+}
+
+fn format_of(head: &[u8]) -> Option<Format> {
+    let text = &head[..head.len().min(4096)];
+    let begins = |line: &str| memchr::memmem::find(text, line.as_bytes()).is_some();
+    if head.starts_with(archive::MAGIC) {
+        Some(Format::Custom)
+    } else if head.get(257..262) == Some(b"ustar".as_slice()) && head.starts_with(b"toc.dat\0") {
+        Some(Format::Tar)
+    } else if begins(script::DUMP_BEGIN) || begins(script::CLUSTER_BEGIN) {
+        Some(Format::Plain)
+    } else {
+        None
+    }
+}
+
+fn modified(metadata: &Metadata) -> io::Result<DateTime<Utc>> {
+    metadata.modified().map(DateTime::from)
+}
+
+/// `path`'s last part.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What an error while reading means.
+pub(super) fn error_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is cut off".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,134 @@
+//! Backups: whether they are there, young and whole, and what that was seen from.
+//!
+//! No evidence is never good: a missing folder, an empty listing, an unreadable file and a missing program are
+//! findings. Two depths:
+//!
+//! - [`monitor`] (quick) looks at existence, age, count, size and format marks, in seconds.
+//! - [`verify`] (full) reads every byte, and compares what the dump holds with the tables that it should hold.
+
+mod archive;
+mod compression;
+mod dump;
+mod meter;
+mod policy;
+mod script;
+mod seal;
+mod source;
+mod start;
+mod tool;
+mod verify;
+
+use std::{fmt, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+pub use compression::Compression;
+pub use dump::{Backup, Format};
+pub use policy::{MonitorReport, SourceState, monitor};
+pub use start::StartedFrom;
+pub use verify::{Scope, TableRows, Verified, VerifyReport, verify};
+
+use crate::Failure;
+
+/// Why backups could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A source was asked for that is not configured.
+    #[error("no backup source is named {name:?}; {remedy}")]
+    UnknownSource {
+        /// The name that was given.
+        name: String,
+        /// The nearest name, or those that there are.
+        remedy: String,
+    },
+    /// Something could not be read or run, so that nothing is known.
+    #[error("could not be judged: {}", .0.join("; "))]
+    Undecided(Vec<String>),
+}
+
+impl BackupError {
+    /// Which exit status this error asks for.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::UnknownSource { .. } => Failure::Usage,
+            Self::Undecided(_) => Failure::Work,
+        }
+    }
+}
+
+/// How a backup or a source stands; the worst of its findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Worth a look.
+    Warning,
+    /// There may be no good backup.
+    Critical,
+    /// Nothing is known, which is no better.
+    Unknown,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is; never [`Status::Ok`].
+    pub status: Status,
+    /// Which check found it, such as `age`.
+    pub check: &'static str,
+    /// One sentence.
+    pub text: String,
+}
+
+impl Finding {
+    fn warning(check: &'static str, text: impl Into<String>) -> Self {
+        Self { status: Status::Warning, check, text: text.into() }
+    }
+
+    fn critical(check: &'static str, text: impl Into<String>) -> Self {
+        Self { status: Status::Critical, check, text: text.into() }
+    }
+
+    fn unknown(check: &'static str, text: impl Into<String>) -> Self {
+        Self { status: Status::Unknown, check, text: text.into() }
+    }
+}
+
+/// The worst of `findings`.
+fn worst(findings: &[Finding]) -> Status {
+    findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Ok)
+}
+
+/// How long before `now` something was, for a person: `25 h 1 min`.
+pub fn age_text(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    (now - then).to_std().map_or_else(|_| "less than no time".to_owned(), duration_text)
+}
+
+fn duration_text(duration: Duration) -> String {
+    let minutes = duration.as_secs() / 60;
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{} s", duration.as_secs()),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours @ 0..96, minutes) => format!("{hours} h {minutes} min"),
+        (hours, _) => format!("{} d {} h", hours / 24, hours % 24),
+    }
+}
+
+/// A count of bytes for a person: `1.5 MB`.
+pub fn size_text(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().si().to_string()
+}

@@ -1,0 +1,381 @@
+//! The quick look at every source, and what is expected of it: age, count, size.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::{
+    Backup, BackupError, Finding, Status, age_text, duration_text,
+    meter::run_blocking,
+    size_text,
+    source::{self, Listing},
+    worst,
+};
+use crate::{
+    Error, Task,
+    alert::{self, Alert, Deliveries, Severity},
+    config::{BackupKind, BackupSource, Config},
+    progress::Progress,
+    report::{Metric, Outcome, Report},
+};
+
+/// Against so many earlier backups the newest one's size is held.
+const MEDIAN_OF: usize = 7;
+
+/// What a quick look at every source found.
+#[derive(Debug, Serialize)]
+pub struct MonitorReport {
+    /// When it was looked.
+    pub checked_at: DateTime<Utc>,
+    /// Every source, in the order of the configuration.
+    pub sources: Vec<SourceState>,
+    /// The alerts, one a source that is not well, and what became of them.
+    pub alerts: Deliveries,
+}
+
+/// How one source stands.
+#[derive(Debug, Serialize)]
+pub struct SourceState {
+    /// Its name.
+    pub name: String,
+    /// What kind of backup it holds.
+    pub kind: BackupKind,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Which entries of it were looked at.
+    pub pattern: Option<String>,
+    /// The worst of the findings.
+    pub status: Status,
+    /// How it stands, in one sentence.
+    pub summary: String,
+    /// How many backups are there.
+    pub count: usize,
+    /// How many of them show no fault.
+    pub good_count: usize,
+    /// When the newest good backup began.
+    pub last_good_at: Option<DateTime<Utc>>,
+    /// The backup that began last, good or not.
+    pub newest: Option<Backup>,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks at every configured source and sends alerts for those that are not well.
+pub fn monitor<'a>(config: &'a Config, progress: &'a dyn Progress) -> Task<'a, MonitorReport> {
+    Box::pin(async move {
+        let sources = config.backup_sources()?;
+        let now = Utc::now();
+        progress.begin("look at backups", Some(sources.len() as u64));
+        let mut states = Vec::new();
+        for source in &sources {
+            states.push(judge(source, list(config, source).await, now));
+            progress.advance(1);
+        }
+        progress.finish();
+        let alerts: Vec<Alert> = states.iter().filter_map(SourceState::alert).collect();
+        let alerts = alert::send(&config.alerts, &alerts).await;
+        Ok(MonitorReport { checked_at: now, sources: states, alerts })
+    })
+}
+
+/// Looks at one source, for as long as its folder answers.
+pub(super) async fn list(config: &Config, source: &BackupSource) -> Listing {
+    let stall = config.backup.stall_timeout;
+    let owned = source.clone();
+    match run_blocking(&crate::progress::Silent, stall, move |_| source::list(&owned)).await {
+        Ok(listing) => listing,
+        Err(lost) => {
+            let text = format!("the folder {} {lost}", source.path.display());
+            Listing { backups: Vec::new(), problems: vec![Finding::unknown("folder", text)] }
+        }
+    }
+}
+
+/// The finding for a source in whose folder there is nothing.
+pub(super) fn nothing_found(source: &BackupSource) -> Finding {
+    let folder = source.path.display();
+    Finding::critical(
+        "listing",
+        match &source.pattern {
+            Some(pattern) => format!("no backup: nothing in {folder} matches {pattern}"),
+            None => format!("no backup: nothing in {folder} looks like a dump"),
+        },
+    )
+}
+
+impl MonitorReport {
+    /// Checks that every source could be judged, and that critical alerts reached somebody. To be asked when the
+    /// report is printed.
+    ///
+    /// # Errors
+    /// [`BackupError::Undecided`], or the alert that was not delivered.
+    pub fn require(&self) -> Result<(), Error> {
+        self.alerts.require()?;
+        let undecided = self.sources.iter().flat_map(|source| {
+            let findings = source.findings.iter().filter(|finding| finding.status == Status::Unknown);
+            findings.map(|finding| format!("{}: {}", source.name, finding.text))
+        });
+        let undecided: Vec<String> = undecided.collect();
+        if undecided.is_empty() { Ok(()) } else { Err(BackupError::Undecided(undecided).into()) }
+    }
+}
+
+impl Report for MonitorReport {
+    const SCHEMA: &'static str = "stockfoil.monitor-backups/1";
+
+    fn outcome(&self) -> Outcome {
+        let all_well = self.sources.iter().all(|source| source.status == Status::Ok);
+        if all_well && !self.sources.is_empty() { Outcome::Clean } else { Outcome::Findings }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let gauge = |name, help, value: fn(&SourceState) -> String| {
+            self.sources.iter().map(move |source| Metric {
+                name,
+                help,
+                labels: vec![("source", source.name.clone())],
+                value: value(source),
+            })
+        };
+        gauge(
+            "stockfoil_backup_last_success_timestamp_seconds",
+            "When the newest good backup began, in Unix time; 0 when there is none.",
+            |source| source.last_good_at.map_or(0, |at| at.timestamp()).to_string(),
+        )
+        .chain(gauge("stockfoil_backup_good_count", "How many good backups are there.", |source| {
+            source.good_count.to_string()
+        }))
+        .chain(gauge(
+            "stockfoil_backup_newest_size_bytes",
+            "Size of the newest backup; 0 when there is none.",
+            |source| source.newest.as_ref().map_or(0, |backup| backup.size_bytes).to_string(),
+        ))
+        .chain(gauge(
+            "stockfoil_backup_status",
+            "How the source stands: 0 ok, 1 warning, 2 critical, 3 unknown.",
+            |source| (source.status as u8).to_string(),
+        ))
+        .collect()
+    }
+}
+
+impl SourceState {
+    fn alert(&self) -> Option<Alert> {
+        let severity = match self.status {
+            Status::Ok => return None,
+            Status::Warning => Severity::Warning,
+            Status::Critical | Status::Unknown => Severity::Critical,
+        };
+        let others = self.findings.iter().filter(|finding| !self.summary.ends_with(&finding.text));
+        let details = others.map(|finding| format!("{}: {}", finding.status, finding.text));
+        let seen =
+            format!("{} of {} backups in {} are good", self.good_count, self.count, self.path.display());
+        Some(Alert {
+            source: "monitor-backups",
+            severity,
+            key: format!("backup/{}", self.name),
+            summary: format!("backup source {}: {}", self.name, self.summary),
+            details: details.chain([seen]).collect(),
+            run_id: None,
+        })
+    }
+}
+
+/// Holds what was found against what is expected of `source`.
+fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>) -> SourceState {
+    let Listing { backups, problems: mut findings } = listing;
+    if backups.is_empty() && findings.is_empty() {
+        findings.push(nothing_found(source));
+    }
+    let tolerated = TimeDelta::from_std(source.future_tolerance).unwrap_or(TimeDelta::zero());
+    let is_future = |backup: &&Backup| backup.started_at.max(backup.modified_at) > now + tolerated;
+    for backup in backups.iter().filter(is_future) {
+        let at = backup.started_at.max(backup.modified_at).format("%Y-%m-%d %H:%M UTC");
+        findings.push(Finding::critical("future", format!("{} is from the future ({at})", backup.name())));
+    }
+    if let Some(newest) = backups.first() {
+        findings.extend(newest.findings.iter().map(|finding| Finding {
+            text: format!("the newest backup, {}, {}", newest.name(), finding.text),
+            ..finding.clone()
+        }));
+    }
+    let good: Vec<&Backup> =
+        backups.iter().filter(|backup| backup.findings.is_empty() && !is_future(backup)).collect();
+    match good.first() {
+        Some(last) => {
+            findings.extend(check_age(source, last, now));
+            if good.len() < source.min_count {
+                let text =
+                    format!("{} good backups, fewer than min_count ({})", good.len(), source.min_count);
+                findings.push(Finding::warning("count", text));
+            }
+        }
+        None if !backups.is_empty() => {
+            findings.push(Finding::critical("count", format!("none of {} backups is good", backups.len())));
+        }
+        None => {}
+    }
+    let drop = check_drop(source, &good);
+    // A backup that lost a third of its size is not one to rely on.
+    let last_good = if drop.is_some() { good.get(1) } else { good.first() };
+    let last_good_at = last_good.map(|backup| backup.started_at);
+    findings.extend(drop);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.status));
+
+    let summary = match (findings.first(), good.first()) {
+        (Some(finding), _) => finding.text.clone(),
+        (None, Some(last)) => format!(
+            "{} good backups; the newest, {} ({}), began {} ago",
+            good.len(),
+            last.name(),
+            size_text(last.size_bytes),
+            age_text(last.started_at, now)
+        ),
+        // Without a finding there is a good backup.
+        (None, None) => "no backup".into(),
+    };
+    SourceState {
+        name: source.name.clone(),
+        kind: source.kind,
+        path: source.path.clone(),
+        pattern: source.pattern.clone(),
+        status: worst(&findings),
+        summary,
+        count: backups.len(),
+        good_count: good.len(),
+        last_good_at,
+        newest: backups.into_iter().next(),
+        findings,
+    }
+}
+
+fn check_age(source: &BackupSource, last: &Backup, now: DateTime<Utc>) -> Option<Finding> {
+    // A start in the tolerated future is no age at all.
+    let age = (now - last.started_at).to_std().unwrap_or_default();
+    let text = |limit_name, limit| {
+        format!(
+            "the newest good backup, {}, began {} ago, more than {limit_name} ({})",
+            last.name(),
+            duration_text(age),
+            duration_text(limit)
+        )
+    };
+    if age > source.max_age {
+        Some(Finding::critical("age", text("max_age", source.max_age)))
+    } else if age > source.warn_age() {
+        Some(Finding::warning("age", text("warn_age", source.warn_age())))
+    } else {
+        None
+    }
+}
+
+/// Holds the newest good backup's size against the median of the good ones of the same make before it: never
+/// against bad ones, so that an empty file can't become the measure.
+fn check_drop(source: &BackupSource, good: &[&Backup]) -> Option<Finding> {
+    let (newest, earlier) = good.split_first()?;
+    let mut sizes: Vec<u64> = earlier
+        .iter()
+        .filter(|backup| (backup.format, backup.compression) == (newest.format, newest.compression))
+        .map(|backup| backup.size_bytes)
+        .take(MEDIAN_OF)
+        .collect();
+    sizes.sort_unstable();
+    let median = *sizes.get(sizes.len() / 2)?;
+    let is_smaller =
+        u128::from(newest.size_bytes) * 100 < u128::from(median) * u128::from(100 - source.max_drop_pct);
+    is_smaller.then(|| {
+        let drop = 100 - u128::from(newest.size_bytes) * 100 / u128::from(median);
+        Finding::critical(
+            "drop",
+            format!(
+                "{} ({}) is {drop} % smaller than the median of the {} good backups before it ({}), more than max_drop_pct ({} %)",
+                newest.name(),
+                size_text(newest.size_bytes),
+                sizes.len(),
+                size_text(median),
+                source.max_drop_pct
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Compression, Format, StartedFrom},
+        *,
+    };
+
+    fn now() -> DateTime<Utc> {
+        "2026-02-01T03:00:00Z".parse().unwrap()
+    }
+
+    fn backup(minutes_old: i64, size_bytes: u64) -> Backup {
+        let started_at = now() - TimeDelta::minutes(minutes_old);
+        Backup {
+            path: format!("/b/{minutes_old}.dump").into(),
+            format: Some(Format::Custom),
+            compression: Compression::None,
+            size_bytes,
+            started_at,
+            started_from: StartedFrom::Header,
+            modified_at: started_at,
+            database: None,
+            server_version: None,
+            findings: Vec::new(),
+        }
+    }
+
+    fn bad(minutes_old: i64) -> Backup {
+        Backup { findings: vec![Finding::critical("size", "is empty (0 bytes)")], ..backup(minutes_old, 0) }
+    }
+
+    fn source() -> BackupSource {
+        BackupSource { min_count: 1, ..BackupSource::dumps("nightly", "/b") }
+    }
+
+    fn checks(backups: Vec<Backup>) -> Vec<(Status, &'static str)> {
+        let state = judge(&source(), Listing { backups, problems: Vec::new() }, now());
+        state.findings.iter().map(|finding| (finding.status, finding.check)).collect()
+    }
+
+    #[test]
+    fn age_counts_to_the_minute() {
+        use Status::{Critical, Warning};
+        assert_eq!(checks(vec![backup(24 * 60 + 30, 9)]), []);
+        assert_eq!(checks(vec![backup(24 * 60 + 31, 9)]), [(Warning, "age")]);
+        assert_eq!(checks(vec![backup(24 * 60 + 59, 9)]), [(Warning, "age")]);
+        assert_eq!(checks(vec![backup(25 * 60, 9)]), [(Warning, "age")]);
+        assert_eq!(checks(vec![backup(25 * 60 + 1, 9)]), [(Critical, "age")]);
+        assert_eq!(checks(vec![backup(-5, 9)]), []);
+        assert_eq!(checks(vec![backup(-6, 9)]), [(Critical, "future"), (Critical, "count")]);
+    }
+
+    #[test]
+    fn a_bad_backup_never_becomes_the_measure() {
+        use Status::Critical;
+        assert_eq!(checks(vec![bad(1), bad(1441)]), [(Critical, "size"), (Critical, "count")]);
+        assert_eq!(checks(vec![bad(1), backup(60, 9)]), [(Critical, "size")]);
+        assert_eq!(checks(vec![backup(1, 50), bad(60), bad(120), backup(180, 100)]), [(Critical, "drop")]);
+        assert_eq!(checks(vec![backup(1, 70), bad(60), backup(120, 100), backup(180, 100)]), []);
+        assert_eq!(checks(vec![backup(1, 69), backup(120, 100), backup(180, 100)]), [(Critical, "drop")]);
+    }
+
+    #[test]
+    fn no_evidence_is_never_ok() {
+        assert_eq!(checks(vec![]), [(Status::Critical, "listing")]);
+        let report = MonitorReport { checked_at: now(), sources: vec![], alerts: Deliveries::default() };
+        assert_eq!(report.outcome(), Outcome::Findings);
+        let problems = vec![Finding::unknown("folder", "can't be read")];
+        let state = judge(&source(), Listing { backups: vec![backup(1, 9)], problems }, now());
+        let report = MonitorReport { sources: vec![state], ..report };
+        assert!(report.require().unwrap_err().to_string().contains("can't be read"));
+    }
+
+    #[test]
+    fn the_last_success_is_a_time_and_never_a_suspicious_backup() {
+        let listing = Listing { backups: vec![backup(1, 50), backup(60, 100)], problems: Vec::new() };
+        assert_eq!(judge(&source(), listing, now()).last_good_at, Some(now() - TimeDelta::minutes(60)));
+    }
+}

@@ -1,0 +1,287 @@
+//! Reads SQL as pg_dump and pg_restore write it, to its end: which tables it defines, whose data it holds, how many
+//! rows, and whether it is whole.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
+
+/// A line outside of data is remembered up to this length; longer ones are INSERT statements.
+const LINE_BYTES_MAX: usize = 1 << 16;
+
+/// What is known of a table from a dump.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct TableContents {
+    /// Whether the dump defines the table.
+    pub(super) is_defined: bool,
+    /// Whether its rows are in its partitions.
+    pub(super) is_partitioned: bool,
+    /// Whether the dump has a part for its rows, even if there are none.
+    pub(super) has_data: bool,
+    /// How many rows, where they were counted: those of COPY.
+    pub(super) rows: Option<u64>,
+}
+
+/// Tables by schema and name.
+pub(super) type Contents = BTreeMap<(String, String), TableContents>;
+
+/// What a script was found to hold.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    pub(super) contents: Contents,
+    /// Whether the last line that pg_dump or pg_dumpall writes was found.
+    pub(super) is_complete: bool,
+    /// The table in whose rows the script ends, with the rows until there.
+    pub(super) open_copy: Option<(String, u64)>,
+}
+
+/// The first line that is written of a database, of a whole cluster, and the last ones.
+pub(super) const DUMP_BEGIN: &str = "-- PostgreSQL database dump";
+pub(super) const CLUSTER_BEGIN: &str = "-- PostgreSQL database cluster dump";
+pub(super) const DUMP_END: &str = "-- PostgreSQL database dump complete";
+pub(super) const CLUSTER_END: &str = "-- PostgreSQL database cluster dump complete";
+
+/// Reads `source` to its end.
+///
+/// # Errors
+/// What `source` gives.
+pub(super) fn read_script(mut source: impl Read) -> io::Result<Script> {
+    let mut reader = Reader::default();
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match source.read(&mut buffer)? {
+            0 => return Ok(reader.finish()),
+            read => reader.feed(&buffer[..read]),
+        }
+    }
+}
+
+/// The rows of a file that holds one table's COPY data, or none where the line that ends it (`\.`) is missing.
+///
+/// # Errors
+/// What `source` gives.
+pub(super) fn read_copy_data(mut source: impl Read) -> io::Result<Option<u64>> {
+    let mut reader = Reader { copy: Some(Key::default()), ..Reader::default() };
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match source.read(&mut buffer)? {
+            0 => {
+                reader.end_line();
+                return Ok(reader.copy.is_none().then_some(reader.rows));
+            }
+            read => reader.feed(&buffer[..read]),
+        }
+    }
+}
+
+type Key = (String, String);
+
+#[derive(Debug, Default)]
+struct Reader {
+    script: Script,
+    /// The beginning of the line that is being read.
+    line: Vec<u8>,
+    /// The entry whose comment was read last.
+    entry: Option<(Key, EntryKind)>,
+    /// The table whose rows are being read.
+    copy: Option<Key>,
+    rows: u64,
+    is_cluster: bool,
+    is_begun: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntryKind {
+    Table,
+    Data,
+    Other,
+}
+
+impl Reader {
+    fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            self.extend_line(&rest[..end]);
+            self.end_line();
+            rest = &rest[end + 1..];
+        }
+        self.extend_line(rest);
+    }
+
+    fn extend_line(&mut self, bytes: &[u8]) {
+        // Of a row only `\.` matters.
+        let limit = if self.copy.is_some() { 3 } else { LINE_BYTES_MAX };
+        let room = limit.saturating_sub(self.line.len()).min(bytes.len());
+        self.line.extend_from_slice(&bytes[..room]);
+    }
+
+    fn end_line(&mut self) {
+        if let Some(key) = &self.copy {
+            if self.line == b"\\." {
+                let table = self.script.contents.entry(key.clone()).or_default();
+                // A cluster dump may hold the same name in several databases.
+                table.rows = Some(table.rows.unwrap_or(0) + self.rows);
+                self.copy = None;
+            } else {
+                self.rows += 1;
+            }
+        } else {
+            let line = std::mem::take(&mut self.line);
+            self.statement_line(&String::from_utf8_lossy(&line));
+        }
+        self.line.clear();
+    }
+
+    fn statement_line(&mut self, line: &str) {
+        let line = line.trim_end_matches('\r');
+        match line {
+            DUMP_BEGIN | CLUSTER_BEGIN => {
+                self.is_begun = true;
+                self.is_cluster |= line == CLUSTER_BEGIN;
+                self.script.is_complete = false;
+            }
+            DUMP_END => self.script.is_complete = !self.is_cluster,
+            CLUSTER_END => self.script.is_complete = true,
+            _ => {}
+        }
+        if let Some((key, kind)) = entry_comment(line) {
+            if kind != EntryKind::Other {
+                let table = self.script.contents.entry(key.clone()).or_default();
+                match kind {
+                    EntryKind::Table => table.is_defined = true,
+                    _ => table.has_data = true,
+                }
+            }
+            self.entry = Some((key, kind));
+        } else if let Some((key, kind)) = &self.entry {
+            match kind {
+                EntryKind::Table if line.starts_with("PARTITION BY ") => {
+                    self.script.contents.entry(key.clone()).or_default().is_partitioned = true;
+                }
+                EntryKind::Data if line.starts_with("COPY ") && line.ends_with(" FROM stdin;") => {
+                    self.rows = 0;
+                    self.copy = Some(key.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(mut self) -> Script {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+        if let Some((schema, name)) = self.copy {
+            self.script.open_copy = Some((format!("{schema}.{name}"), self.rows));
+        }
+        self.script.is_complete &= self.is_begun && self.script.open_copy.is_none();
+        self.script
+    }
+}
+
+/// Reads `-- Data for Name: items; Type: TABLE DATA; Schema: public; Owner: app`.
+fn entry_comment(line: &str) -> Option<(Key, EntryKind)> {
+    let (is_data, rest) = match line.strip_prefix("-- Data for Name: ") {
+        Some(rest) => (true, rest),
+        None => (false, line.strip_prefix("-- Name: ")?),
+    };
+    // From behind: a name may hold anything.
+    let (rest, _owner) = rest.rsplit_once("; Owner: ")?;
+    let (rest, schema) = rest.rsplit_once("; Schema: ")?;
+    let (name, kind) = rest.rsplit_once("; Type: ")?;
+    let kind = match (is_data, kind) {
+        (true, "TABLE DATA") => EntryKind::Data,
+        (false, "TABLE") => EntryKind::Table,
+        _ => EntryKind::Other,
+    };
+    Some(((schema.to_owned(), name.to_owned()), kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = "--
+-- PostgreSQL database dump
+--
+
+\\restrict abc
+
+--
+-- Name: items; Type: TABLE; Schema: public; Owner: app
+--
+
+CREATE TABLE public.items (
+    id text
+);
+
+--
+-- Name: moves; Type: TABLE; Schema: public; Owner: app
+--
+
+CREATE TABLE public.moves (
+    id text
+)
+PARTITION BY RANGE (id);
+
+--
+-- Data for Name: items; Type: TABLE DATA; Schema: public; Owner: app
+--
+
+COPY public.items (id) FROM stdin;
+-- PostgreSQL database dump complete
+
+\\\\.
+\\.
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\\unrestrict abc
+";
+
+    fn table(is_partitioned: bool, rows: Option<u64>) -> TableContents {
+        TableContents { is_defined: true, is_partitioned, has_data: rows.is_some(), rows }
+    }
+
+    #[test]
+    fn a_whole_script_is_read() {
+        let script = read_script(WHOLE.as_bytes()).unwrap();
+        assert!(script.is_complete && script.open_copy.is_none());
+        let key = |name: &str| ("public".to_owned(), name.to_owned());
+        assert_eq!(
+            script.contents,
+            Contents::from([(key("items"), table(false, Some(3))), (key("moves"), table(true, None))])
+        );
+    }
+
+    #[test]
+    fn a_script_that_is_cut_at_any_line_is_not_complete() {
+        let lines: Vec<&str> = WHOLE.split_inclusive('\n').collect();
+        let end = lines.iter().rposition(|line| line.trim() == DUMP_END).unwrap();
+        for cut in 0..end {
+            let script = read_script(lines[..cut].concat().as_bytes()).unwrap();
+            assert!(!script.is_complete, "cut before line {cut}");
+        }
+        let inside = lines.iter().position(|line| *line == "\\\\.\n").unwrap();
+        let script = read_script(lines[..inside].concat().as_bytes()).unwrap();
+        assert_eq!(script.open_copy, Some(("public.items".into(), 2)));
+    }
+
+    #[test]
+    fn a_cluster_dump_needs_its_own_end() {
+        let cluster = format!("{CLUSTER_BEGIN}\n{WHOLE}");
+        assert!(!read_script(cluster.as_bytes()).unwrap().is_complete);
+        assert!(read_script(format!("{cluster}{CLUSTER_END}\n").as_bytes()).unwrap().is_complete);
+    }
+
+    #[test]
+    fn the_data_of_a_table_ends_with_its_mark() {
+        assert_eq!(read_copy_data(&b"1\n2\n\\.\n\n\n"[..]).unwrap(), Some(2));
+        assert_eq!(read_copy_data(&b"\\."[..]).unwrap(), Some(0));
+        assert_eq!(read_copy_data(&b"1\n2\n"[..]).unwrap(), None);
+        assert_eq!(read_copy_data(&b""[..]).unwrap(), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! Checks that every backup source has a young, whole and plausible backup.
+
+use stockfoil_core::backup;
+
+cli::args! {
+    /// Check that every backup source has a young, whole and plausible backup; alert where it has not. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database.
+    struct Args {}
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main(async |_args: Args, cx| {
+        let report = backup::monitor(cx.config(), cx.progress()).await?;
+        let outcome = cx.emit(&report)?;
+        report.require()?;
+        Ok(outcome)
+    })
+}

@@ -1,0 +1,33 @@
+//! Reads backups to their last byte and compares their tables with the inventory's.
+
+use std::path::PathBuf;
+
+use stockfoil_core::{
+    backup::{self, Scope},
+    model::Model,
+};
+
+cli::args! {
+    /// Read the newest backup of each source to its last byte, and compare its tables with the inventory's. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database.
+    struct Args {
+        /// only the source of this name
+        #[argh(option, arg_name = "name")]
+        source: Option<String>,
+        /// this dump, a file or a directory, instead of the sources' newest
+        #[argh(option, arg_name = "path")]
+        file: Option<PathBuf>,
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main(async |args: Args, cx| {
+        if args.source.is_some() && args.file.is_some() {
+            return Err(cli::RunError::Usage("--source and --file exclude each other; give one".into()));
+        }
+        let scope = Scope { source: args.source, file: args.file };
+        let report = backup::verify(cx.config(), &Model::default(), &scope, cx.progress()).await?;
+        let outcome = cx.emit(&report)?;
+        report.require()?;
+        Ok(outcome)
+    })
+}
