@@ -15,6 +15,7 @@
 //! - [`client`]: a typed client, generated from the schema.
 //! - [`browse`]: looking at tables and rows, as one organization or as all of them.
 //! - [`backup`]: whether backups are there, young and whole.
+//! - [`client`]: a typed client, generated from the schema; [`rows`] is the one of our own tables.
 //! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
 //!
 //! # Invariants
@@ -37,6 +38,7 @@ pub mod migration;
 pub mod model;
 pub mod progress;
 pub mod report;
+pub mod rows;
 pub mod sql;
 pub mod tenancy;
 pub mod validate;

@@ -52,6 +52,21 @@ async fn the_checked_in_client_of_the_hostile_schema_is_current() {
 }
 
 #[tokio::test]
+async fn the_rows_that_core_uses_are_current() {
+    let db = TestDb::migrated().await;
+    let rows = workspace().join("crates/core/src/rows.rs");
+    db.run("db-generate").arg("--check").arg("--out").arg(rows).await.ok().says("rows.rs: current");
+}
+
+#[tokio::test]
+async fn two_databases_migrated_apart_have_one_client() {
+    let (application, empty) = (TestDb::inventory().await, TestDb::empty().await);
+    application.run("migrate-all").await.ok();
+    empty.run("migrate-all").await.ok();
+    assert_eq!(generate(&application, &[]).await, generate(&empty, &[]).await);
+}
+
+#[tokio::test]
 async fn every_kind_of_column_is_read_exactly() {
     let db = hostile_db().await;
     db.execute(

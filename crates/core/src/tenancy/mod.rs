@@ -9,7 +9,7 @@ pub mod users;
 
 use std::{fmt, str::FromStr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     Error, Failure,
@@ -150,11 +150,8 @@ async fn require(db: &Db, model: &Model, tenant_tables: &[&QualifiedName]) -> Re
     }
 }
 
-/// An organization's id: 1 to 63 printable ASCII characters without spaces.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct OrgId(String);
+/// The database holds the same rule as [`OrgId::new`], so that an id that was read is one too.
+pub use crate::rows::OrgId;
 
 /// A text can't be an organization's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -204,6 +201,12 @@ impl FromStr for OrgId {
 impl fmt::Display for OrgId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+impl Serialize for OrgId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
