@@ -39,7 +39,7 @@ impl Print for OrgList {
             ["ID", "NAME", "SUBDOMAIN", "ACTIVE", "USERS", "ITEMS", "CREATED"],
             self.organizations.iter().map(|org| {
                 [
-                    visible(&org.id),
+                    visible(org.id.as_str()),
                     visible(&org.name),
                     org.subdomain.as_deref().map_or_else(|| "-".into(), visible),
                     yes_or_no(org.is_active).into(),

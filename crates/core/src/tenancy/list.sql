@@ -1,12 +1,8 @@
 -- Every organization with exact counts, in one snapshot. Locks: nothing.
 SELECT
-    o.id,
-    o.name,
-    o.subdomain,
-    o.is_active,
+    {organizations.columns},
     coalesce(u.count, 0) AS users,
-    coalesce(i.count, 0) AS items,
-    o.created_at
+    coalesce(i.count, 0) AS items
 FROM {organizations} AS o
 LEFT JOIN (SELECT {org} AS org, count(*) FROM {users} GROUP BY {org}) AS u ON u.org = o.id
 LEFT JOIN (SELECT {org} AS org, count(*) FROM {items} GROUP BY {org}) AS i ON i.org = o.id

@@ -11,7 +11,8 @@ use crate::{
     db::{Context as _, Db, DbError, sqlstate},
     model::Model,
     report::{Outcome, Report},
-    sql::{Ident, QualifiedName},
+    rows::public::organizations,
+    sql::{Fixed, Ident, QualifiedName},
 };
 
 /// The longest name, in characters.
@@ -157,10 +158,10 @@ pub fn create<'a>(db: &'a Db, model: &'a Model, new: NewOrganization) -> Task<'a
 }
 
 /// An organization with what belongs to it.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, Serialize)]
 pub struct OrgSummary {
     /// Its id.
-    pub id: String,
+    pub id: OrgId,
     /// Its name.
     pub name: String,
     /// Its subdomain.
@@ -199,13 +200,46 @@ impl Report for OrgList {
 pub fn list<'a>(db: &'a Db, model: &'a Model, active_only: bool) -> Task<'a, OrgList> {
     Box::pin(async move {
         require(db, model, &[&model.users.table, &model.items]).await?;
-        let organizations = sqlx::query_as(model.render(include_str!("list.sql")).sql())
+        let columns = Fixed(organizations::COLUMNS);
+        let statement = model.render_with(include_str!("list.sql"), &[("organizations.columns", &columns)]);
+        let counted: Vec<Counted> = sqlx::query_as(statement.sql())
             .bind(active_only)
             .fetch_all(db.pool())
             .await
             .context("list the organizations")?;
-        Ok(OrgList { active_only, organizations })
+        Ok(OrgList { active_only, organizations: counted.into_iter().map(OrgSummary::from).collect() })
     })
+}
+
+/// The organization `id`, if there is one.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    model: &Model,
+    id: &OrgId,
+) -> Result<Option<organizations::Row>, DbError> {
+    let columns = Fixed(organizations::COLUMNS);
+    let statement =
+        model.render_with(include_str!("select_organization.sql"), &[("organizations.columns", &columns)]);
+    sqlx::query_as(statement.sql())
+        .bind(id)
+        .fetch_optional(connection)
+        .await
+        .context("look for the organization")
+}
+
+#[derive(sqlx::FromRow)]
+struct Counted {
+    #[sqlx(flatten)]
+    organization: organizations::Row,
+    users: i64,
+    items: i64,
+}
+
+impl From<Counted> for OrgSummary {
+    fn from(Counted { organization, users, items }: Counted) -> Self {
+        let organizations::Row { id, name, subdomain, is_active, created_at, .. } = organization;
+        Self { id, name, subdomain, is_active, users, items, created_at }
+    }
 }
 
 /// Says which unique key another organization was faster with. Matched by the beginning of the constraint's name:

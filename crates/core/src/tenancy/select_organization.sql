@@ -1,2 +1,2 @@
 -- Locks: nothing.
-SELECT is_active FROM {organizations} WHERE id = $1
+SELECT {organizations.columns} FROM {organizations} WHERE id = $1

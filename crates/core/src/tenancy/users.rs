@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{OrgId, TenancyError, email_pattern::EmailPattern, require};
+use super::{OrgId, TenancyError, email_pattern::EmailPattern, organization, require};
 use crate::{
     Error, Task,
     catalog::{self, UniqueKey},
@@ -182,13 +182,7 @@ async fn attempt(db: &Db, model: &Model, assignment: &Assignment) -> Result<User
         "BEGIN ISOLATION LEVEL READ COMMITTED"
     };
     let mut tx = db.pool().begin_with(begin).await?;
-    let is_active: Option<bool> =
-        sqlx::query_scalar(model.render(include_str!("select_organization.sql")).sql())
-            .bind(org)
-            .fetch_optional(&mut *tx)
-            .await
-            .context("look for the organization")?;
-    let Some(is_active) = is_active else {
+    let Some(organization) = organization::find(&mut tx, model, org).await? else {
         return Err(TenancyError::UnknownOrganization(org.clone()).into());
     };
 
@@ -242,7 +236,7 @@ async fn attempt(db: &Db, model: &Model, assignment: &Assignment) -> Result<User
             .collect(),
         already_there: already.len(),
         conflicts,
-        warnings: (!is_active).then(warning).into_iter().collect(),
+        warnings: (!organization.is_active).then(warning).into_iter().collect(),
     })
 }
 
