@@ -7,6 +7,8 @@ use crate::{
     Error,
     db::{Context as _, DbError},
     report::{Outcome, Report},
+    rows::stockfoil::run,
+    sql::{Fixed, render},
 };
 
 /// A run's number in `stockfoil.run`.
@@ -74,17 +76,21 @@ pub async fn finish<R: Report>(
     Ok(report)
 }
 
-/// When a run of `command` last ended clean, in UTC; none when none did.
+/// The run of `command` that ended clean last; none when none did.
 ///
 /// # Errors
 /// When the records can't be read.
 pub async fn last_clean(
     connection: &mut PgConnection,
     command: &'static str,
-) -> Result<Option<chrono::DateTime<chrono::Utc>>, DbError> {
-    sqlx::query_scalar("SELECT max(finished_at) FROM stockfoil.run WHERE command = $1 AND outcome = 'clean'")
+) -> Result<Option<run::Row>, DbError> {
+    let statement = render(
+        "SELECT {columns} FROM stockfoil.run WHERE command = $1 AND outcome = 'clean' ORDER BY finished_at DESC NULLS LAST LIMIT 1",
+        &[("columns", &Fixed(run::COLUMNS))],
+    );
+    sqlx::query_as(statement.sql())
         .bind(command)
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await
         .context("look for the last clean run")
 }

@@ -1020,7 +1020,8 @@ pub mod stockfoil {
         }
     }
 
-    /// One row an organization whose balances were backfilled and verified.
+    /// One row an organization whose balances were backfilled and verified: exact_since by the
+    /// first run, finished_at by the last.
     ///
     /// The table `stockfoil.backfill`: primary key `org_id`; each row belongs to the organization
     /// in `org_id`.
@@ -1030,6 +1031,8 @@ pub mod stockfoil {
         /// A row of `stockfoil.backfill`.
         #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
         pub struct Row {
+            /// Column `exact_since` of `stockfoil.backfill`: `timestamp with time zone`.
+            pub exact_since: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
             /// Column `finished_at` of `stockfoil.backfill`: `timestamp with time zone`.
             pub finished_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
             /// Column `keys` of `stockfoil.backfill`: `bigint`.
@@ -1042,7 +1045,7 @@ pub mod stockfoil {
 
         macro_rules! columns {
             () => {
-                r#""finished_at", "keys", "org_id", "run_id""#
+                r#""exact_since", "finished_at", "keys", "org_id", "run_id""#
             };
         }
 

@@ -85,7 +85,8 @@ pub fn run<'a>(
         let mut report = ReconcileReport::new(options);
         report.not_backfilled = not_backfilled;
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
-        report.last_clean = history::last_clean(&mut session, COMMAND).await?;
+        let last_clean = history::last_clean(&mut session, COMMAND).await?;
+        report.last_clean = last_clean.and_then(|run| run.finished_at);
         let mut work = Work { model, options, orgs, progress, report };
         if options.dry_run {
             work.look(&mut session).await?;
