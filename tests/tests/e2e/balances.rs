@@ -1,4 +1,7 @@
 //! Balances: the triggers, backfill-balances and reconcile-balances.
 
+mod backfill;
 mod fixture;
+mod reconcile;
 mod triggers;
+mod writers;

@@ -17,7 +17,7 @@ use crate::{
 pub(super) const ATTEMPTS_MAX: u32 = 3;
 
 /// After so many attempts at one batch somebody is told.
-const TELL_AFTER_ATTEMPTS: u32 = 10;
+const TELL_AFTER_ATTEMPTS: u32 = 20;
 
 /// The statement that finds the keys that differ: `org, item, location, lot, ledger_qty, balance_qty, drift`.
 pub(super) fn statement(model: &Model) -> Statement {
@@ -137,33 +137,32 @@ impl Differences {
         let ledger_file = render(include_str!("ledger_file.sql"), &[]);
         let statement = model.render_with(include_str!("repair.sql"), &[("ledger_file", &ledger_file)]);
         let ledger = model.ledger.table.to_string();
-        let mut repaired = 0;
-        let mut first = 1;
+        let (mut repaired, mut first, mut size, mut attempts) = (0, 1, i64::from(batch_rows), 0);
         while first <= self.rows {
-            let last = self.rows.min(first + i64::from(batch_rows) - 1);
-            let mut attempt = 0;
-            // A statement of its own is a transaction of its own; one that fails is the same batch again.
-            let (is_same, rows): (bool, i64) = loop {
-                let batch = sqlx::query_as(statement.sql())
-                    .bind(&ledger)
-                    .bind(first)
-                    .bind(last)
-                    .bind(&self.ledger_file)
-                    .fetch_one(&mut *session)
-                    .await;
-                match batch {
-                    Err(error) if is_contention(&error) => {
-                        attempt += 1;
-                        if attempt % TELL_AFTER_ATTEMPTS == 0 {
-                            progress.note(&format!(
-                                "waiting for a writer that holds one of balances {first} to {last} of {}",
-                                self.rows
-                            ));
-                        }
-                        tokio::time::sleep(pause()).await;
+            let last = self.rows.min(first + size - 1);
+            // A statement of its own is a transaction of its own.
+            let batch = sqlx::query_as(statement.sql())
+                .bind(&ledger)
+                .bind(first)
+                .bind(last)
+                .bind(&self.ledger_file)
+                .fetch_one(&mut *session)
+                .await;
+            let (is_same, rows): (bool, i64) = match batch {
+                Err(error) if is_contention(&error) => {
+                    // Fewer keys at once hold up fewer writers, and one that is held up holds up fewer keys.
+                    size = (size / 2).max(1);
+                    attempts += 1;
+                    if attempts % TELL_AFTER_ATTEMPTS == 0 {
+                        progress.note(&format!(
+                            "waiting for a writer that holds balance {first} of {} or one after it",
+                            self.rows
+                        ));
                     }
-                    batch => break batch.context("add the drift to the balances")?,
+                    tokio::time::sleep(pause()).await;
+                    continue;
                 }
+                batch => batch.context("add the drift to the balances")?,
             };
             if !is_same {
                 return Ok(Repair::LedgerReplaced);
@@ -172,6 +171,8 @@ impl Differences {
             repaired += rows;
             progress.advance(rows);
             first = last + 1;
+            size = (size * 2).min(i64::from(batch_rows));
+            attempts = 0;
         }
         Ok(Repair::Done(repaired))
     }

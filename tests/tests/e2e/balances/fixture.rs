@@ -1,33 +1,13 @@
 //! A migrated inventory with a little of everything in it.
 
-use stockfoil_core::{balance, model::Model};
 use testkit::TestDb;
 
-/// Three organizations, four items, two locations; no ledger entries.
+/// Migrated but never backfilled: three organizations, four items, two locations; no ledger entries.
 pub(super) async fn inventory() -> TestDb {
-    let db = TestDb::inventory().await;
+    let db = TestDb::migrated().await;
     db.execute(
-        "CREATE TABLE organizations (id text PRIMARY KEY, name text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
-         INSERT INTO organizations (id, name) VALUES ('default', 'Default Organization');
-         ALTER TABLE items ADD COLUMN org_id text NOT NULL DEFAULT 'default' REFERENCES organizations (id);
-         ALTER TABLE locations ADD COLUMN org_id text NOT NULL DEFAULT 'default' REFERENCES organizations (id);
-         ALTER TABLE inventory_ledger ADD COLUMN org_id text NOT NULL DEFAULT 'default' REFERENCES organizations (id);",
-    )
-    .await;
-    db.execute(
-        std::fs::read_to_string(
-            testkit::workspace().join("migrations/20260101000100_stockfoil_records.up.sql"),
-        )
-        .unwrap(),
-    )
-    .await;
-    for object in balance::objects(&Model::default()).all() {
-        for statement in &object.create {
-            db.execute(statement.as_str()).await;
-        }
-    }
-    db.execute(
-        "INSERT INTO organizations (id, name) VALUES ('acme', 'Acme'), ('zeta', 'Zeta');
+        "TRUNCATE stockfoil.run, stockfoil.finding, stockfoil.backfill;
+         INSERT INTO organizations (id, name) VALUES ('acme', 'Acme'), ('zeta', 'Zeta');
          INSERT INTO items (id, item_number, name) SELECT i, i, i FROM unnest('{bolt,nut,Ä-ring,ore}'::text[]) AS i;
          INSERT INTO locations (id, site, name) VALUES ('l1', 's', 'one'), ('l2', 's', 'two');",
     )
@@ -62,4 +42,31 @@ pub(super) async fn wrong_keys(db: &TestDb) -> Vec<Vec<String>> {
          WHERE l.entries IS DISTINCT FROM b.qty_canonical AND NOT (l.entries IS NULL AND b.qty_canonical = 0)",
     )
     .await
+}
+
+/// Entries that no trigger sees.
+pub(super) async fn behind_the_triggers(db: &TestDb, sql: &str) {
+    db.execute(format!("SET session_replication_role = replica; {sql}; RESET session_replication_role"))
+        .await;
+}
+
+/// An inventory whose 600 entries in three organizations are older than the triggers.
+pub(super) async fn not_backfilled() -> TestDb {
+    let db = inventory().await;
+    behind_the_triggers(
+        &db,
+        "INSERT INTO inventory_ledger (org_id, item_id, location_id, lot_id, qty_canonical)
+         SELECT (ARRAY['default', 'acme', 'zeta'])[1 + n % 3], (ARRAY['bolt', 'nut', 'Ä-ring', 'ore'])[1 + n % 4],
+                'l' || 1 + n % 2, (ARRAY[NULL, '', 'A', 'B'])[1 + n % 7 % 4], n * 0.25 - 40
+         FROM generate_series(1, 600) AS n",
+    )
+    .await;
+    db
+}
+
+/// The same, backfilled.
+pub(super) async fn backfilled() -> TestDb {
+    let db = not_backfilled().await;
+    db.run("backfill-balances").await.ok();
+    db
 }
