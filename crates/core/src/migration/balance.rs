@@ -23,6 +23,9 @@ use crate::{
     sql::{QualifiedName, Statement},
 };
 
+/// The command, as its report names it.
+const COMMAND: &str = "migrate-balance";
+
 /// What the plan would do, without doing it.
 ///
 /// # Errors
@@ -32,9 +35,7 @@ pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, Mi
         model.check(db).await?;
         let mut session = db.session().await?;
         let steps = steps(&mut session, model, config).await?;
-        let (steps, done_before) = runner::pending(&mut session, steps).await?;
-        let steps = runner::describe(&mut session, &steps).await?;
-        Ok(MigrationReport { command: "migrate-balance", dry_run: true, done_before, steps })
+        runner::plan(&mut session, COMMAND, steps).await
     })
 }
 
@@ -56,8 +57,7 @@ pub fn run<'a>(
         let mut session = db.session().await?;
         require_organizations(&mut session, model).await?;
         let steps = steps(&mut session, model, config).await?;
-        let (steps, done_before) = runner::run(db, &steps, progress).await?;
-        Ok(MigrationReport { command: "migrate-balance", dry_run: false, done_before, steps })
+        runner::run(db, COMMAND, &steps, progress).await
     })
 }
 

@@ -27,6 +27,9 @@ use crate::{
 /// Rows that one transaction of the fill gives to the default organization.
 const FILL_ROWS: &str = "5000";
 
+/// The command, as its report names it.
+const COMMAND: &str = "migrate-org";
+
 /// What the plan would do, without doing it.
 ///
 /// # Errors
@@ -36,9 +39,7 @@ pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, Mi
         model.check(db).await?;
         let mut session = db.session().await?;
         let steps = steps(&mut session, model, config).await?;
-        let (steps, done_before) = runner::pending(&mut session, steps).await?;
-        let steps = runner::describe(&mut session, &steps).await?;
-        Ok(MigrationReport { command: "migrate-org", dry_run: true, done_before, steps })
+        runner::plan(&mut session, COMMAND, steps).await
     })
 }
 
@@ -58,8 +59,7 @@ pub fn run<'a>(
         let _lock = db.run_lock(Duration::ZERO, progress).await?;
         let mut session = db.session().await?;
         let steps = steps(&mut session, model, config).await?;
-        let (steps, done_before) = runner::run(db, &steps, progress).await?;
-        Ok(MigrationReport { command: "migrate-org", dry_run: false, done_before, steps })
+        runner::run(db, COMMAND, &steps, progress).await
     })
 }
 

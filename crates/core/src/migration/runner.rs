@@ -47,14 +47,22 @@ impl Report for MigrationReport {
     }
 }
 
-/// The steps that the catalog does not show to be done, and the number of those that it does.
+/// What running `steps` would do, without doing it.
 ///
 /// # Errors
 /// Database errors.
-pub(super) async fn pending(
-    connection: &mut PgConnection,
+pub(super) async fn plan(
+    session: &mut PgConnection,
+    command: &'static str,
     steps: Vec<Step>,
-) -> Result<(Vec<Step>, usize), DbError> {
+) -> Result<MigrationReport, Error> {
+    let (steps, done_before) = pending(session, steps).await?;
+    let steps = describe(session, &steps).await?;
+    Ok(MigrationReport { command, dry_run: true, done_before, steps })
+}
+
+/// The steps that the catalog does not show to be done, and the number of those that it does.
+async fn pending(connection: &mut PgConnection, steps: Vec<Step>) -> Result<(Vec<Step>, usize), DbError> {
     let total = steps.len();
     let mut pending = Vec::new();
     for step in steps {
@@ -66,14 +74,7 @@ pub(super) async fn pending(
     Ok((pending, done))
 }
 
-/// Describes steps without running them.
-///
-/// # Errors
-/// Database errors.
-pub(super) async fn describe(
-    connection: &mut PgConnection,
-    steps: &[Step],
-) -> Result<Vec<StepReport>, DbError> {
+async fn describe(connection: &mut PgConnection, steps: &[Step]) -> Result<Vec<StepReport>, DbError> {
     let mut reports = Vec::with_capacity(steps.len());
     for step in steps {
         reports.push(report(connection, step, None).await?);
@@ -82,15 +83,15 @@ pub(super) async fn describe(
 }
 
 /// Runs those of `steps` that the catalog does not show to be done, in order; each is checked again after it.
-/// Returns their reports and how many were done before.
 ///
 /// # Errors
 /// The first step's that fails; those before it stay done.
 pub(super) async fn run(
     db: &Db,
+    command: &'static str,
     steps: &[Step],
     progress: &dyn Progress,
-) -> Result<(Vec<StepReport>, usize), Error> {
+) -> Result<MigrationReport, Error> {
     let mut session = session(db).await?;
     let mut reports = Vec::with_capacity(steps.len());
     progress.begin("migration steps", Some(steps.len() as u64));
@@ -116,7 +117,7 @@ pub(super) async fn run(
     }
     progress.finish();
     let done_before = steps.len() - reports.len();
-    Ok((reports, done_before))
+    Ok(MigrationReport { command, dry_run: false, done_before, steps: reports })
 }
 
 async fn session(db: &Db) -> Result<PgConnection, Error> {
