@@ -11,7 +11,7 @@ CREATE FUNCTION pg_temp.chance(n bigint, purpose bigint) RETURNS double precisio
 RETURN (hashint8extended(n, purpose) & 1048575) / 1048576.0;
 
 CREATE FUNCTION pg_temp.id(kind text, n bigint) RETURNS text LANGUAGE sql IMMUTABLE
-RETURN md5(kind || n)::uuid::text;
+RETURN kind || '-' || lpad(n::text, CASE kind WHEN 'entry' THEN 6 WHEN 'audit' THEN 5 WHEN 'location' THEN 2 WHEN 'user' THEN 2 ELSE 4 END, '0');
 
 CREATE TEMP TABLE calendar AS SELECT date_trunc('day', now()) - interval '365 days' AS first_day;
 
@@ -95,7 +95,7 @@ SELECT pg_temp.id('sheet', n), 'CNT-' || lpad(n::text, 4, '0'), pg_temp.id('loca
 FROM calendar, generate_series(1, 150) AS n;
 
 INSERT INTO count_lines (id, count_sheet_id, item_id, lot_id, qty_counted, created_at)
-SELECT pg_temp.id('line', sheet * 100 + line), pg_temp.id('sheet', sheet), pg_temp.id('item', item),
+SELECT pg_temp.id('line', (sheet - 1) * 20 + line), pg_temp.id('sheet', sheet), pg_temp.id('item', item),
        CASE WHEN item % 8 IN (3, 4) THEN 'LOT-' || lpad(item::text, 3, '0') || '-0' END,
        floor(pg_temp.chance(sheet * 100 + line, 10) * 500), first_day + sheet * interval '58 hours'
 FROM calendar, generate_series(1, 150) AS sheet, generate_series(1, 20) AS line,
