@@ -72,6 +72,17 @@ impl Context {
         Ok(Arc::clone(self.db.get_or_init(|| db)))
     }
 
+    /// Connects where a database is configured and answers, for commands that work without one; says why not.
+    pub async fn try_connect(&self) -> Option<Arc<Db>> {
+        if matches!(self.config.connect_options(), Err(ConfigError::NoDatabase)) {
+            return None;
+        }
+        self.connect()
+            .await
+            .inspect_err(|error| self.say(format!("{}: without a database: {error}", self.name)))
+            .ok()
+    }
+
     /// Writes the report in the format asked for, and passes on its outcome.
     ///
     /// # Errors

@@ -26,6 +26,18 @@ pub trait Report: Serialize {
     }
 }
 
+impl<R: Report> Report for &R {
+    const SCHEMA: &'static str = R::SCHEMA;
+
+    fn outcome(&self) -> Outcome {
+        (**self).outcome()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        (**self).metrics()
+    }
+}
+
 /// One sample of a gauge in the Prometheus text format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {

@@ -3,13 +3,14 @@
 use stockfoil_core::backup;
 
 cli::args! {
-    /// Check that every backup source has a young, whole and plausible backup; alert where it has not. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database.
+    /// Check that every backup source has a young, whole and plausible backup; alert where it has not. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database; where one is configured and answers, the run is recorded there.
     struct Args {}
 }
 
 fn main() -> std::process::ExitCode {
     cli::main(async |_args: Args, cx| {
-        let report = backup::monitor(cx.config(), cx.progress()).await?;
+        let db = cx.try_connect().await;
+        let report = backup::monitor(cx.config(), db.as_deref(), cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.require()?;
         Ok(outcome)

@@ -8,7 +8,7 @@ use stockfoil_core::{
 };
 
 cli::args! {
-    /// Read the newest backup of each source to its last byte, and compare its tables with the inventory's. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database.
+    /// Read the newest backup of each source to its last byte, and compare its tables with the inventory's. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database; where one is configured and answers, the run is recorded there.
     struct Args {
         /// only the source of this name
         #[argh(option, arg_name = "name")]
@@ -25,7 +25,9 @@ fn main() -> std::process::ExitCode {
             return Err(cli::RunError::Usage("--source and --file exclude each other; give one".into()));
         }
         let scope = Scope { source: args.source, file: args.file };
-        let report = backup::verify(cx.config(), &Model::default(), &scope, cx.progress()).await?;
+        let db = cx.try_connect().await;
+        let report =
+            backup::verify(cx.config(), db.as_deref(), &Model::default(), &scope, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.require()?;
         Ok(outcome)

@@ -613,8 +613,34 @@ async fn a_source_or_a_file_is_chosen() {
     folder.run("verify-backup").args(["--file", "backups/custom.dump"]).await.ok();
     folder.run("verify-backup").args(["--file", "backups/none.dump"]).await.status(1).says("does not exist");
     folder.run("verify-backup").args(["--file", "backups"]).await.status(1).says("neither a dump's file nor");
-    // The check needs no database.
-    folder.run("monitor-backups").env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none").await.ok();
+}
+
+#[tokio::test]
+async fn a_run_is_recorded_where_a_database_takes_it() {
+    let folder = Folder::with("custom.dump").await;
+    let db = TestDb::migrated().await;
+    for binary in ["monitor-backups", "verify-backup"] {
+        let run = |url: String| folder.run(binary).env("DATABASE_URL", url).args(["--format", "json"]);
+        let report = run(db.url()).await.ok().json();
+        let sql = format!(
+            "SELECT id, outcome, finished_at IS NOT NULL FROM stockfoil.run WHERE command = '{binary}'"
+        );
+        assert_eq!(db.rows(sql).await, [[report["run_id"].to_string(), "clean".into(), "t".into()]]);
+        // Without one, and on one that keeps no records, the check is as good.
+        let down = run("postgres://nobody@127.0.0.1:1/none".into()).await.ok();
+        assert_eq!(down.tells("without a database: can't connect").json()["run_id"], Value::Null);
+        let bare = TestDb::empty().await;
+        assert_eq!(run(bare.url()).await.ok().json()["run_id"], Value::Null);
+    }
+    fs::write(folder.path("later.dump"), "").unwrap();
+    let run = folder.run("monitor-backups").env("DATABASE_URL", db.url()).args(["--format", "json"]).await;
+    let report = run.status(1).json();
+    assert_eq!(report["alerts"][0]["run_id"], report["run_id"]);
+    let sql = format!(
+        "SELECT outcome, summary #>> '{{sources,nightly}}' FROM stockfoil.run WHERE id = {}",
+        report["run_id"]
+    );
+    assert_eq!(db.rows(sql).await, [["findings", "critical"]]);
 }
 
 /// A `pg_restore` that does what `script` says.
@@ -923,7 +949,7 @@ async fn the_monitors_json_is_stable() {
     let report = folder.run("monitor-backups").args(["--format", "json"]).await.ok().json();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(report["schema"], "stockfoil.monitor-backups/1");
-    assert_eq!(keys(&report), "schema outcome checked_at sources alerts");
+    assert_eq!(keys(&report), "schema outcome run_id checked_at sources alerts");
     assert_eq!(
         keys(&report["sources"][0]),
         "name kind path pattern status summary count good_count last_good_at newest findings"

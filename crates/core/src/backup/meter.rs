@@ -14,10 +14,10 @@ use crate::progress::Progress;
 /// How often progress is passed on and a stall looked for.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
-/// How far a piece of work came, in bytes, and whether it should stop.
+/// How far a piece of work came, in bytes or entries, and whether it should stop.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    bytes: AtomicU64,
+    done: AtomicU64,
     is_cancelled: AtomicBool,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Metered<R> {
 /// The work showed no sign of life for too long, or broke off.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// No byte for this long.
+    /// Nothing was done for this long.
     Stalled(Duration),
     /// Its thread ended without a result.
     Broken,
@@ -58,8 +58,13 @@ impl Meter {
         Metered { source, meter: Arc::clone(self) }
     }
 
+    /// Counts `units` that no reader counts.
+    pub(super) fn add(&self, units: u64) {
+        self.done.fetch_add(units, Ordering::Relaxed);
+    }
+
     fn count(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.done.load(Ordering::Relaxed)
     }
 }
 
@@ -69,7 +74,7 @@ impl<R: Read> Read for Metered<R> {
             return Err(io::Error::other("cancelled"));
         }
         let read = self.source.read(buffer)?;
-        self.meter.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        self.meter.add(read as u64);
         Ok(read)
     }
 }

@@ -11,6 +11,7 @@ mod compression;
 mod dump;
 mod meter;
 mod policy;
+mod record;
 mod script;
 mod seal;
 mod source;

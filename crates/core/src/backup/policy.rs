@@ -1,13 +1,15 @@
 //! The quick look at every source, and what is expected of it: age, count, size.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use serde_json::{Map, json};
 
 use super::{
     Backup, BackupError, Finding, Status, age_text, duration_text,
     meter::run_blocking,
+    record::Record,
     size_text,
     source::{self, Listing},
     worst,
@@ -16,9 +18,14 @@ use crate::{
     Error, Task,
     alert::{self, Alert, Deliveries, Severity},
     config::{BackupKind, BackupSource, Config},
+    db::Db,
+    history::RunId,
     progress::Progress,
     report::{Metric, Outcome, Report},
 };
+
+/// The command, as `stockfoil.run` and alerts name it.
+const COMMAND: &str = "monitor-backups";
 
 /// Against so many earlier backups the newest one's size is held.
 const MEDIAN_OF: usize = 7;
@@ -26,6 +33,8 @@ const MEDIAN_OF: usize = 7;
 /// What a quick look at every source found.
 #[derive(Debug, Serialize)]
 pub struct MonitorReport {
+    /// The run in `stockfoil.run`; none where no database took the record.
+    pub run_id: Option<RunId>,
     /// When it was looked.
     pub checked_at: DateTime<Utc>,
     /// Every source, in the order of the configuration.
@@ -61,10 +70,19 @@ pub struct SourceState {
     pub findings: Vec<Finding>,
 }
 
-/// Looks at every configured source and sends alerts for those that are not well.
-pub fn monitor<'a>(config: &'a Config, progress: &'a dyn Progress) -> Task<'a, MonitorReport> {
+/// Looks at every configured source and sends alerts for those that are not well. Where `db` is at hand, the run is
+/// recorded there.
+///
+/// # Errors
+/// When no source is configured. What a source lacks is a finding; ask [`MonitorReport::require`] for the rest.
+pub fn monitor<'a>(
+    config: &'a Config,
+    db: Option<&'a Db>,
+    progress: &'a dyn Progress,
+) -> Task<'a, MonitorReport> {
     Box::pin(async move {
         let sources = config.backup_sources()?;
+        let record = Record::start(db, COMMAND).await;
         let now = Utc::now();
         progress.begin("look at backups", Some(sources.len() as u64));
         let mut states = Vec::new();
@@ -73,9 +91,13 @@ pub fn monitor<'a>(config: &'a Config, progress: &'a dyn Progress) -> Task<'a, M
             progress.advance(1);
         }
         progress.finish();
-        let alerts: Vec<Alert> = states.iter().filter_map(SourceState::alert).collect();
+        let run_id = record.run_id();
+        let alerts: Vec<Alert> = states.iter().filter_map(|state| state.alert(run_id)).collect();
         let alerts = alert::send(&config.alerts, &alerts).await;
-        Ok(MonitorReport { checked_at: now, sources: states, alerts })
+        let report = MonitorReport { run_id, checked_at: now, sources: states, alerts };
+        let statuses = report.sources.iter().map(|source| (source.name.clone(), json!(source.status)));
+        record.finish(&report, json!({ "sources": statuses.collect::<Map<_, _>>() })).await;
+        Ok(report)
     })
 }
 
@@ -83,7 +105,7 @@ pub fn monitor<'a>(config: &'a Config, progress: &'a dyn Progress) -> Task<'a, M
 pub(super) async fn list(config: &Config, source: &BackupSource) -> Listing {
     let stall = config.backup.stall_timeout;
     let owned = source.clone();
-    match run_blocking(&crate::progress::Silent, stall, move |_| source::list(&owned)).await {
+    match run_blocking(&crate::progress::Silent, stall, move |meter| source::list(&owned, meter)).await {
         Ok(listing) => listing,
         Err(lost) => {
             let text = format!("the folder {} {lost}", source.path.display());
@@ -161,7 +183,7 @@ impl Report for MonitorReport {
 }
 
 impl SourceState {
-    fn alert(&self) -> Option<Alert> {
+    fn alert(&self, run_id: Option<RunId>) -> Option<Alert> {
         let severity = match self.status {
             Status::Ok => return None,
             Status::Warning => Severity::Warning,
@@ -172,12 +194,12 @@ impl SourceState {
         let seen =
             format!("{} of {} backups in {} are good", self.good_count, self.count, self.path.display());
         Some(Alert {
-            source: "monitor-backups",
+            source: COMMAND,
             severity,
             key: format!("backup/{}", self.name),
             summary: format!("backup source {}: {}", self.name, self.summary),
             details: details.chain([seen]).collect(),
-            run_id: None,
+            run_id: run_id.map(|run| run.0),
         })
     }
 }
@@ -216,6 +238,7 @@ fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>) -> SourceS
         }
         None => {}
     }
+    findings.extend(check_mixed(&good));
     let drop = check_drop(source, &good);
     // A backup that lost a third of its size is not one to rely on.
     let last_good = if drop.is_some() { good.get(1) } else { good.first() };
@@ -268,6 +291,19 @@ fn check_age(source: &BackupSource, last: &Backup, now: DateTime<Utc>) -> Option
     } else {
         None
     }
+}
+
+/// Where the dumps of several databases lie together, one that stopped would hide behind the others.
+fn check_mixed(good: &[&Backup]) -> Option<Finding> {
+    let databases: BTreeSet<&str> = good.iter().filter_map(|backup| backup.database.as_deref()).collect();
+    (databases.len() > 1).then(|| {
+        let names: Vec<&str> = databases.into_iter().collect();
+        let text = format!(
+            "holds backups of several databases ({}); give each a source with its pattern",
+            names.join(", ")
+        );
+        Finding::warning("mixed", text)
+    })
 }
 
 /// Holds the newest good backup's size against the median of the good ones of the same make before it: never
@@ -363,9 +399,18 @@ mod tests {
     }
 
     #[test]
+    fn databases_do_not_hide_behind_each_other() {
+        let of = |name: &str, backup| Backup { database: Some(name.into()), ..backup };
+        assert_eq!(checks(vec![of("a", backup(1, 9)), of("a", backup(9, 9))]), []);
+        let mixed = [(Status::Warning, "mixed")];
+        assert_eq!(checks(vec![of("a", backup(1, 9)), of("b", backup(9, 9))]), mixed);
+    }
+
+    #[test]
     fn no_evidence_is_never_ok() {
         assert_eq!(checks(vec![]), [(Status::Critical, "listing")]);
-        let report = MonitorReport { checked_at: now(), sources: vec![], alerts: Deliveries::default() };
+        let report =
+            MonitorReport { run_id: None, checked_at: now(), sources: vec![], alerts: Deliveries::default() };
         assert_eq!(report.outcome(), Outcome::Findings);
         let problems = vec![Finding::unknown("folder", "can't be read")];
         let state = judge(&source(), Listing { backups: vec![backup(1, 9)], problems }, now());

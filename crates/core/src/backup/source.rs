@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use super::{Backup, Finding, dump, seal};
+use super::{Backup, Finding, dump, meter::Meter, seal};
 use crate::config::{BackupKind, BackupSource};
 
 /// What a look at a source found.
@@ -16,8 +16,8 @@ pub(super) struct Listing {
     pub(super) problems: Vec<Finding>,
 }
 
-/// Looks at `source`. Blocks.
-pub(super) fn list(source: &BackupSource) -> Listing {
+/// Looks at `source`; `meter` counts the entries. Blocks.
+pub(super) fn list(source: &BackupSource, meter: &Meter) -> Listing {
     let mut listing = Listing::default();
     let paths = match find(source, &mut listing.problems) {
         Ok(paths) => paths,
@@ -28,6 +28,7 @@ pub(super) fn list(source: &BackupSource) -> Listing {
     };
     let BackupKind::Dump = source.kind;
     for path in paths {
+        meter.add(1);
         match dump::inspect(&path) {
             Ok(Some(backup)) if source.pattern.is_some() || backup.looks_like_one() => {
                 listing.backups.push(backup);

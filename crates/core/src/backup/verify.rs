@@ -9,6 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Map, json};
 
 use super::{
     Backup, BackupError, Compression, Finding, Format, Status,
@@ -16,6 +17,7 @@ use super::{
     dump::{self, DataFile, TAR_BLOCK_BYTES, TOC_FILE, data_text, error_text, file_name, table_key},
     meter::{Meter, run_blocking},
     policy,
+    record::Record,
     script::{self, Contents, TableContents},
     seal::{self, Seal},
     tool::{Feed, PgRestore, Ran, ToolError},
@@ -24,10 +26,15 @@ use super::{
 use crate::{
     Error, Task,
     config::{Config, nearest},
+    db::Db,
+    history::RunId,
     model::Model,
     progress::Progress,
     report::{Metric, Outcome, Report},
 };
+
+/// The command, as `stockfoil.run` names it.
+const COMMAND: &str = "verify-backup";
 
 /// A table of contents in a tar may have so many bytes; a database of a million tables stays below it.
 const TOC_BYTES_MAX: u64 = 1 << 31;
@@ -44,6 +51,8 @@ pub struct Scope {
 /// What a full look found.
 #[derive(Debug, Serialize)]
 pub struct VerifyReport {
+    /// The run in `stockfoil.run`; none where no database took the record.
+    pub run_id: Option<RunId>,
     /// When it began.
     pub checked_at: DateTime<Utc>,
     /// The newest backup of each source, or the file that was named.
@@ -80,43 +89,55 @@ pub struct TableRows {
     pub rows: Option<u64>,
 }
 
-/// Reads the backups in `scope` to their last byte, and compares their tables with those of `model`.
+/// Reads the backups in `scope` to their last byte, and compares their tables with those of `model`. Where `db` is at
+/// hand, the run is recorded there.
+///
+/// # Errors
+/// When no source is configured, or none of that name. What a backup lacks is a finding; ask
+/// [`VerifyReport::require`] for the rest.
 pub fn verify<'a>(
     config: &'a Config,
+    db: Option<&'a Db>,
     model: &'a Model,
     scope: &'a Scope,
     progress: &'a dyn Progress,
 ) -> Task<'a, VerifyReport> {
     Box::pin(async move {
         let checked_at = Utc::now();
-        let reader = Reader { config, model, progress, pg_restore: PgRestore::of(config) };
-        let mut backups = Vec::new();
-        if let Some(file) = &scope.file {
-            backups.push(reader.read_file(file).await);
-        } else {
-            let sources = config.backup_sources()?;
-            let chosen: Vec<_> = match &scope.source {
-                None => sources.iter().collect(),
-                Some(name) => match sources.iter().find(|source| source.name == *name) {
-                    Some(source) => vec![source],
+        let chosen = match (&scope.file, &scope.source) {
+            (Some(_), _) => Vec::new(),
+            (None, None) => config.backup_sources()?,
+            (None, Some(name)) => {
+                let sources = config.backup_sources()?;
+                match sources.iter().find(|source| source.name == *name) {
+                    Some(source) => vec![source.clone()],
                     None => {
                         return Err(
                             unknown_source(name, sources.iter().map(|source| source.name.as_str())).into()
                         );
                     }
-                },
-            };
-            for source in chosen {
-                let mut listing = policy::list(config, source).await;
-                let newest = (!listing.backups.is_empty()).then(|| listing.backups.swap_remove(0));
-                if newest.is_none() && listing.problems.is_empty() {
-                    listing.problems.push(policy::nothing_found(source));
                 }
-                backups.push(reader.read(Some(source.name.clone()), newest, listing.problems).await);
             }
+        };
+        let record = Record::start(db, COMMAND).await;
+        let reader = Reader { config, model, progress, pg_restore: PgRestore::of(config) };
+        let mut backups = Vec::new();
+        if let Some(file) = &scope.file {
+            backups.push(reader.read_file(file).await);
+        }
+        for source in &chosen {
+            let mut listing = policy::list(config, source).await;
+            let newest = (!listing.backups.is_empty()).then(|| listing.backups.swap_remove(0));
+            if newest.is_none() && listing.problems.is_empty() {
+                listing.problems.push(policy::nothing_found(source));
+            }
+            backups.push(reader.read(Some(source.name.clone()), newest, listing.problems).await);
         }
         progress.finish();
-        Ok(VerifyReport { checked_at, backups })
+        let report = VerifyReport { run_id: record.run_id(), checked_at, backups };
+        let statuses = report.backups.iter().map(|backup| (backup.title(), json!(backup.status)));
+        record.finish(&report, json!({ "backups": statuses.collect::<Map<_, _>>() })).await;
+        Ok(report)
     })
 }
 
