@@ -6,6 +6,7 @@ mod architecture;
 mod backups;
 mod balances;
 mod generate;
+mod guides;
 mod make;
 mod migration;
 mod studio;

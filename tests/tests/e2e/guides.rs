@@ -1,0 +1,72 @@
+//! The guides against the binaries.
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use testkit::{Binary, binary_path, workspace};
+
+/// What every command has.
+const COMMON: [&str; 6] = ["--config", "--format", "--output", "--quiet", "--verbose", "--help"];
+
+fn guide(name: &str) -> String {
+    fs::read_to_string(workspace().join(name)).unwrap()
+}
+
+fn commands() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(workspace().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().join("src/main.rs").exists())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 14, "{names:?}");
+    names
+}
+
+/// The flags in a text; those of `--help` stand at the beginning of their line.
+fn flags<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    words
+        .map(|word| word.trim_end_matches(|letter: char| !letter.is_ascii_lowercase()))
+        .filter(|word| word.starts_with("--"))
+        .filter(|word| !COMMON.contains(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_quick_reference_has_each_commands_flags_and_no_others() {
+    let guide = guide("docs/quick-reference.md");
+    for command in commands() {
+        let help = Command::new(binary_path(&command)).arg("--help").output().unwrap().stdout;
+        let help = String::from_utf8(help).unwrap();
+        let known = flags(help.lines().filter(|line| line.starts_with("  -")).flat_map(|line| {
+            line.split_whitespace().take_while(|word| word.starts_with('-')).collect::<Vec<_>>()
+        }));
+        let row = guide
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{command}` |")))
+            .unwrap_or_else(|| panic!("{command} is missing"));
+        let shown = flags(row.split(['`', ' ', '/']));
+        assert_eq!(shown, known, "{command}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_command_in_both_spellings() {
+    let readme = guide("README.md");
+    for command in commands() {
+        let original = command.replacen('-', ":", 1);
+        assert!(readme.contains(&format!("| `{command}` | `{original}` |")), "{command}");
+    }
+}
+
+#[tokio::test]
+async fn the_readmes_configuration_is_one() {
+    let readme = guide("README.md");
+    let sample = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stockfoil.toml");
+    // Nobody answers at that address, so a configuration that holds ends in status 3.
+    fs::write(&file, sample.replace("db.example.com", "127.0.0.1:1")).unwrap();
+    Binary::new("org-list").arg("--config").arg(&file).await.refuses(3, "127.0.0.1");
+}
