@@ -29,10 +29,15 @@ impl Studio {
     /// Starts the studio on any free port and opens its link.
     async fn open(db: &TestDb) -> Studio {
         let mut studio = Studio::start(&db.url()).await;
-        let answer = studio.get_with("/login?token=TOKEN", &[]).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        studio.cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        studio.log_in().await;
         studio
+    }
+
+    /// Exchanges the link's token for the cookie.
+    async fn log_in(&mut self) {
+        let answer = self.get_with("/login?token=TOKEN", &[]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
     }
 
     async fn start(url: &str) -> Studio {
@@ -651,6 +656,9 @@ async fn the_switch_shows_one_organization_alone() {
     assert!(crossing.contains("bore-item") && !crossing.contains("bore-secret"), "{crossing}");
     let organizations = studio.page("/table/public.organizations?org=org-acme").await;
     assert_eq!(first_cells(&organizations), ["org-acme"]);
+    let balances = studio.page("/table/public.inventory_balances?org=org-acme").await;
+    assert!(rows(&balances).len() == 2 && !rows(&balances).concat().contains("org-bore"), "{balances}");
+    assert_eq!(rows(&studio.page("/table/public.inventory_balances").await).len(), 3);
     // What refers to a row is counted within the organization.
     let item = studio.page("/row/public.items?org=org-bore&col=id&val=bore-item").await;
     assert!(item.contains(">1</span>") && !item.contains(">2</span>"), "{item}");
@@ -677,8 +685,7 @@ async fn row_level_security_applies_to_the_switch() {
     ))
     .await;
     let mut studio = Studio::start(&db.cluster().url_as(&role, db.name())).await;
-    let opened = studio.get_with("/login?token=TOKEN", &[]).await;
-    studio.cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    studio.log_in().await;
     let all = studio.page("/table/public.users").await;
     assert!(all.contains("Row-level security") && !all.contains("-secret"), "{all}");
     let acme = studio.page("/table/public.users?org=org-acme").await;
@@ -740,12 +747,111 @@ async fn a_lock_is_not_waited_for_long_and_the_studio_goes_on() {
 }
 
 #[tokio::test]
-async fn it_works_on_a_read_only_server() {
+async fn a_page_that_takes_too_long_is_ended() {
     let db = TestDb::inventory().await;
-    db.execute(format!("ALTER DATABASE {} SET default_transaction_read_only = on", db.name())).await;
+    db.execute("CREATE VIEW slow AS SELECT pg_sleep(600)::text AS nap").await;
     let studio = Studio::open(&db).await;
+    let answer = studio.get("/table/public.slow").await;
+    assert_eq!(answer.status, 504, "{}", answer.body);
+    assert!(answer.body.contains("within 10 s"), "{}", answer.body);
+    studio.page("/").await;
+}
+
+#[tokio::test]
+async fn a_standby_is_shown() {
+    let db = two_organizations().await;
+    let url = db.url();
+    let name = db.name().to_owned();
+    let standby = tokio::task::spawn_blocking(move || Cluster::shared().standby()).await.unwrap();
+    assert_ne!(standby.url(&name), url);
+    let mut studio = Studio::start(&standby.url(&name)).await;
+    studio.log_in().await;
     assert!(studio.page("/").await.contains("standby or read-only session"));
-    studio.page("/table/public.items").await;
+    assert!(
+        studio
+            .page("/table/public.inventory_ledger?org=org-acme&sort=created_at")
+            .await
+            .contains("acme-entry")
+    );
+    assert!(studio.page("/row/public.items?col=id&val=bore-item").await.contains("bore-secret"));
+}
+
+#[tokio::test]
+async fn many_organizations_are_asked_for_by_id() {
+    let db = two_organizations().await;
+    db.execute("INSERT INTO organizations (id, name) SELECT 'org-' || i, 'Number ' || i FROM generate_series(1, 200) i").await;
+    let studio = Studio::open(&db).await;
+    let page = studio.page("/table/public.users?org=org-acme").await;
+    assert!(
+        page.contains("<input id=\"org\" name=\"org\" value=\"org-acme\"") && !page.contains("Number 7<"),
+        "{page}"
+    );
+    assert!(page.contains("acme-secret") && !page.contains("bore-secret"));
+}
+
+#[tokio::test]
+async fn the_browser_gets_the_link_in_a_private_file() {
+    let db = TestDb::inventory().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (opener, pipe) = (folder.path().join("xdg-open"), folder.path().join("pipe"));
+    std::fs::write(
+        &opener,
+        format!("#!/bin/sh\n{{ echo \"$# $1\"; stat -c %a \"$1\"; cat \"$1\"; }} >{}\n", pipe.display()),
+    )
+    .unwrap();
+    for command in [["chmod", "+x", opener.to_str().unwrap()].as_slice(), &["mkfifo", pipe.to_str().unwrap()]]
+    {
+        assert!(std::process::Command::new(command[0]).args(&command[1..]).status().unwrap().success());
+    }
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.path().display());
+    let mut process = db.run("db-studio").args(["--port", "0"]).env("PATH", path).spawn();
+    let mut link = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut link).await.unwrap();
+    // Reading waits for the opener.
+    let given =
+        tokio::process::Command::new("timeout").args(["60", "cat"]).arg(&pipe).output().await.unwrap().stdout;
+    let given = String::from_utf8(given).unwrap();
+    let mut lines = given.lines();
+    let (count, file) = lines.next().unwrap().split_once(' ').unwrap();
+    assert_eq!((count, lines.next()), ("1", Some("600")), "{given}");
+    assert!(!file.contains("token") && given.contains(&link.trim().replace('&', "&amp;")), "{given}");
+    let file = std::path::PathBuf::from(file);
+    assert!(file.exists());
+    let pid = process.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = process.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("interrupted during serving 127.0.0.1:") && !said.contains("token"), "{said}");
+    assert!(!file.exists(), "the file is gone with the studio");
+    // Where there is no browser to start, the link is enough.
+    let lonely = tempfile::tempdir().unwrap();
+    let mut process = db.run("db-studio").args(["--port", "0"]).env("PATH", lonely.path()).spawn();
+    let mut link = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut link).await.unwrap();
+    assert!(link.starts_with("http://127.0.0.1:"));
+    let address = link.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+    drop(TcpStream::connect(address).await.unwrap());
+    assert_eq!(process.try_wait().unwrap(), None, "it goes on");
+}
+
+#[tokio::test]
+async fn the_link_is_data_in_json_too() {
+    let db = TestDb::inventory().await;
+    let mut process = db.run("db-studio").args(["--port=0", "--no-open", "--format=json"]).spawn();
+    let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
+    let mut text = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        text.push_str(&line);
+        if line == "}" {
+            break;
+        }
+    }
+    let link: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(link["schema"], "stockfoil.studio/1");
+    assert_eq!(link["outcome"], "clean");
+    let (url, address) = (link["url"].as_str().unwrap(), link["address"].as_str().unwrap());
+    assert!(url.starts_with(&format!("http://{address}/login?token=")), "{text}");
 }
 
 #[tokio::test]
@@ -781,8 +887,7 @@ async fn the_password_is_nowhere() {
         cluster.port()
     );
     let mut studio = Studio::start(&url).await;
-    let opened = studio.get_with("/login?token=TOKEN", &[]).await;
-    studio.cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    studio.log_in().await;
     for path in ["/", "/table/public.items", "/nothing", "/table/public.nothing"] {
         assert!(!studio.get(path).await.body.contains("pa55"), "{path}");
     }

@@ -36,7 +36,7 @@ pub(crate) fn overview(shell: &Shell<'_>, counts: &[Option<Count>]) -> Markup {
                     h2 { (title) }
                     div.grid.list.overview tabindex="0" role="region" aria-label=(title) {
                         table {
-                            thead { tr { th scope="col" { "Table" } th.number scope="col" { "Rows" } th.number scope="col" { "Size" } th scope="col" { span.unseen { "Share" } } th scope="col" { "About" } } }
+                            thead { tr { th scope="col" { "Table" } th.number scope="col" { "Rows" } th.number scope="col" { "Size" } th.share scope="col" { span.unseen { "Share" } } th.about scope="col" { "About" } } }
                             tbody { @for (relation, count) in members { (line(shell, relation, *count, largest)) } }
                         }
                     }
@@ -64,9 +64,7 @@ pub(crate) fn overview(shell: &Shell<'_>, counts: &[Option<Count>]) -> Markup {
 }
 
 fn line(shell: &Shell<'_>, relation: &Relation, count: Option<Count>, largest: i64) -> Markup {
-    // At least a hair's breadth for what is not empty.
-    let share = (i128::from(relation.bytes) * i128::from(BAR) / i128::from(largest))
-        .max(i128::from(relation.bytes > 0));
+    let share = i128::from(relation.bytes) * i128::from(BAR) / i128::from(largest);
     html! {
         tr {
             th scope="row" {
@@ -79,7 +77,7 @@ fn line(shell: &Shell<'_>, relation: &Relation, count: Option<Count>, largest: i
             td.about {
                 @if let Some(kind) = kind(relation) { span.tag { (kind) } " " }
                 @if !relation.is_readable { span.tag { "no permission" } " " }
-                @if !relation.is_scoped() && shell.snapshot.organizations().is_some() { span.tag title="No organization column: shown under no organization" { "no organization’s" } " " }
+                @if !relation.is_scoped() && shell.snapshot.organizations().is_some() { span.tag title="It has no organization column, so it is shown under no organization" { "not by organization" } " " }
                 @if let Some(comment) = &relation.comment { (comment) }
             }
         }
