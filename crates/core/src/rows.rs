@@ -15,7 +15,7 @@
 )]
 
 /// An organization's id. Only the module above makes one, since it knows who is asking.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]
 #[sqlx(transparent)]
 pub struct OrgId(pub(super) String);
 
@@ -27,14 +27,14 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.audit_logs`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `action` of `public.audit_logs`: `text`.
             pub action: String,
             /// Column `created_at` of `public.audit_logs`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `details` of `public.audit_logs`: `jsonb`.
-            pub details: Option<sqlx::types::JsonValue>,
+            pub details: Option<::sqlx::types::JsonValue>,
             /// Column `entity` of `public.audit_logs`: `text`.
             pub entity: String,
             /// Column `entity_id` of `public.audit_logs`: `text`.
@@ -60,24 +60,24 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."audit_logs"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."audit_logs"
                 WHERE "org_id" = $1
@@ -89,8 +89,8 @@ pub mod public {
                 ORDER BY "audit_logs"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -106,13 +106,13 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.count_lines`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `count_sheet_id` of `public.count_lines`: `text`; references
             /// `public.count_sheets (id)`.
             pub count_sheet_id: String,
             /// Column `created_at` of `public.count_lines`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `id` of `public.count_lines`: `text`; in the primary key.
             pub id: String,
             /// Column `item_id` of `public.count_lines`: `text`; references `public.items (id)`.
@@ -123,7 +123,7 @@ pub mod public {
             /// (id)`.
             pub org_id: OrgId,
             /// Column `qty_counted` of `public.count_lines`: `numeric(18,6)`.
-            pub qty_counted: sqlx::types::Decimal,
+            pub qty_counted: ::sqlx::types::Decimal,
         }
 
         macro_rules! columns {
@@ -137,24 +137,24 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."count_lines"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."count_lines"
                 WHERE "org_id" = $1
@@ -166,8 +166,8 @@ pub mod public {
                 ORDER BY "count_lines"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -183,7 +183,7 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.count_sheets`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `count_number` of `public.count_sheets`: `text`.
             pub count_number: String,
@@ -191,7 +191,7 @@ pub mod public {
             /// (id)`.
             pub counted_by: Option<String>,
             /// Column `created_at` of `public.count_sheets`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `id` of `public.count_sheets`: `text`; in the primary key.
             pub id: String,
             /// Column `location_id` of `public.count_sheets`: `text`; references `public.locations
@@ -216,36 +216,36 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."count_sheets"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this `count_number`.
         pub async fn find_by_count_number(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             count_number: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."count_sheets"
                 WHERE "org_id" = $1 AND "count_number" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(count_number).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(count_number).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."count_sheets"
                 WHERE "org_id" = $1
@@ -257,8 +257,8 @@ pub mod public {
                 ORDER BY "count_sheets"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -274,10 +274,10 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.feature_flags`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `created_at` of `public.feature_flags`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `enabled` of `public.feature_flags`: `boolean`.
             pub enabled: bool,
             /// Column `id` of `public.feature_flags`: `text`; in the primary key.
@@ -300,36 +300,36 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."feature_flags"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this `key`.
         pub async fn find_by_key(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             key: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."feature_flags"
                 WHERE "org_id" = $1 AND "key" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(key).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(key).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."feature_flags"
                 WHERE "org_id" = $1
@@ -341,8 +341,8 @@ pub mod public {
                 ORDER BY "feature_flags"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -358,14 +358,14 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.inventory_balances`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `item_id` of `public.inventory_balances`: `text`; in the primary key.
             pub item_id: String,
             /// Column `last_ledger_id` of `public.inventory_balances`: `text`.
             pub last_ledger_id: Option<String>,
             /// Column `last_updated` of `public.inventory_balances`: `timestamp with time zone`.
-            pub last_updated: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub last_updated: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `location_id` of `public.inventory_balances`: `text`; in the primary key.
             pub location_id: String,
             /// Column `lot_id` of `public.inventory_balances`: `text`.
@@ -377,7 +377,7 @@ pub mod public {
             /// references `public.organizations (id)`.
             pub org_id: OrgId,
             /// Column `qty_canonical` of `public.inventory_balances`: `numeric`.
-            pub qty_canonical: sqlx::types::BigDecimal,
+            pub qty_canonical: ::sqlx::types::BigDecimal,
         }
 
         macro_rules! columns {
@@ -392,16 +392,16 @@ pub mod public {
 
         /// Finds the organization's row with this (`item_id`, `location_id`, `lot_key`).
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             item_id: &str,
             location_id: &str,
             lot_key: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."inventory_balances"
                 WHERE "org_id" = $1 AND "item_id" = $2 AND "location_id" = $3 AND "lot_key" = $4"#);
-            sqlx::query_as(SQL)
+            ::sqlx::query_as(SQL)
                 .bind(org)
                 .bind(item_id)
                 .bind(location_id)
@@ -413,11 +413,11 @@ pub mod public {
         /// The organization's rows in the order of (`item_id`, `location_id`, `lot_key`): at most
         /// `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<(&str, &str, &str)>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."inventory_balances"
                 WHERE "org_id" = $1
@@ -429,8 +429,8 @@ pub mod public {
                 ORDER BY "inventory_balances"."item_id", "inventory_balances"."location_id", "inventory_balances"."lot_key"
                 LIMIT $5"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after.0)
                     .bind(after.1)
@@ -448,10 +448,10 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.inventory_ledger`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `created_at` of `public.inventory_ledger`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `created_by` of `public.inventory_ledger`: `text`; references `public.users
             /// (id)`.
             pub created_by: Option<String>,
@@ -475,7 +475,7 @@ pub mod public {
             /// Signed, in the item's canonical unit: in is positive, out is negative.
             ///
             /// `numeric(18,6)`.
-            pub qty_canonical: sqlx::types::Decimal,
+            pub qty_canonical: ::sqlx::types::Decimal,
             /// Column `reference` of `public.inventory_ledger`: `text`.
             pub reference: Option<String>,
         }
@@ -492,24 +492,24 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."inventory_ledger"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."inventory_ledger"
                 WHERE "org_id" = $1
@@ -521,8 +521,8 @@ pub mod public {
                 ORDER BY "inventory_ledger"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -538,10 +538,10 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.items`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `created_at` of `public.items`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `id` of `public.items`: `text`; in the primary key.
             pub id: String,
             /// Column `is_active` of `public.items`: `boolean`.
@@ -567,36 +567,36 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."items"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this `item_number`.
         pub async fn find_by_item_number(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             item_number: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."items"
                 WHERE "org_id" = $1 AND "item_number" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(item_number).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(item_number).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."items"
                 WHERE "org_id" = $1
@@ -608,8 +608,8 @@ pub mod public {
                 ORDER BY "items"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -625,10 +625,10 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.locations`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `created_at` of `public.locations`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `id` of `public.locations`: `text`; in the primary key.
             pub id: String,
             /// Column `name` of `public.locations`: `text`.
@@ -651,37 +651,37 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."locations"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this (`site`, `name`).
         pub async fn find_by_site_and_name(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             site: &str,
             name: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."locations"
                 WHERE "org_id" = $1 AND "site" = $2 AND "name" = $3"#);
-            sqlx::query_as(SQL).bind(org).bind(site).bind(name).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(site).bind(name).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."locations"
                 WHERE "org_id" = $1
@@ -693,8 +693,8 @@ pub mod public {
                 ORDER BY "locations"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -710,23 +710,23 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.organization_api_keys`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `created_at` of `public.organization_api_keys`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `expires_at` of `public.organization_api_keys`: `timestamp with time zone`.
-            pub expires_at: Option<sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>>,
+            pub expires_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
             /// Column `hash` of `public.organization_api_keys`: `bytea`.
             pub hash: Vec<u8>,
             /// Column `key_id` of `public.organization_api_keys`: `text`; in the primary key.
             pub key_id: String,
             /// Column `last_used_on` of `public.organization_api_keys`: `date`.
-            pub last_used_on: Option<sqlx::types::chrono::NaiveDate>,
+            pub last_used_on: Option<::sqlx::types::chrono::NaiveDate>,
             /// Column `org_id` of `public.organization_api_keys`: `text`; references
             /// `public.organizations (id)`.
             pub org_id: OrgId,
             /// Column `revoked_at` of `public.organization_api_keys`: `timestamp with time zone`.
-            pub revoked_at: Option<sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>>,
+            pub revoked_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
         }
 
         macro_rules! columns {
@@ -741,36 +741,36 @@ pub mod public {
 
         /// Finds the organization's row with this `key_id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             key_id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organization_api_keys"
                 WHERE "org_id" = $1 AND "key_id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(key_id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(key_id).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this `hash`.
         pub async fn find_by_hash(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             hash: &[u8],
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organization_api_keys"
                 WHERE "org_id" = $1 AND "hash" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(hash).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(hash).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `key_id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organization_api_keys"
                 WHERE "org_id" = $1
@@ -782,8 +782,8 @@ pub mod public {
                 ORDER BY "organization_api_keys"."key_id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -798,10 +798,10 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.organizations`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `created_at` of `public.organizations`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `id` of `public.organizations`: `text`; in the primary key.
             pub id: OrgId,
             /// Column `is_active` of `public.organizations`: `boolean`.
@@ -811,7 +811,7 @@ pub mod public {
             /// Column `subdomain` of `public.organizations`: `text`.
             pub subdomain: Option<String>,
             /// Column `updated_at` of `public.organizations`: `timestamp with time zone`.
-            pub updated_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub updated_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
         }
 
         macro_rules! columns {
@@ -824,30 +824,33 @@ pub mod public {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `id`.
-        pub async fn find(conn: &mut sqlx::PgConnection, id: &OrgId) -> sqlx::Result<Option<Row>> {
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            id: &OrgId,
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organizations"
                 WHERE "id" = $1"#);
-            sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the row with this `subdomain`.
         pub async fn find_by_subdomain(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             subdomain: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organizations"
                 WHERE "subdomain" = $1"#);
-            sqlx::query_as(SQL).bind(subdomain).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(subdomain).fetch_optional(conn).await
         }
 
         /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<&OrgId>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organizations"
                 ORDER BY "organizations"."id"
@@ -858,8 +861,8 @@ pub mod public {
                 ORDER BY "organizations"."id"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }
@@ -870,10 +873,10 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.users`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `created_at` of `public.users`: `timestamp with time zone`.
-            pub created_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub created_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `email` of `public.users`: `text`.
             pub email: String,
             /// Column `id` of `public.users`: `text`; in the primary key.
@@ -897,36 +900,36 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."users"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this `email`.
         pub async fn find_by_email(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             email: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."users"
                 WHERE "org_id" = $1 AND "email" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(email).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(email).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<&str>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."users"
                 WHERE "org_id" = $1
@@ -938,8 +941,8 @@ pub mod public {
                 ORDER BY "users"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -957,14 +960,14 @@ pub mod stockfoil {
     /// The table `stockfoil.alert_state`: primary key (`source`, `key`).
     pub mod alert_state {
         /// A row of `stockfoil.alert_state`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `key` of `stockfoil.alert_state`: `text`; in the primary key.
             pub key: String,
             /// Column `last_sent_at` of `stockfoil.alert_state`: `timestamp with time zone`.
-            pub last_sent_at: Option<sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>>,
+            pub last_sent_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
             /// Column `opened_at` of `stockfoil.alert_state`: `timestamp with time zone`.
-            pub opened_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub opened_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `severity` of `stockfoil.alert_state`: `text`.
             pub severity: String,
             /// Column `source` of `stockfoil.alert_state`: `text`; in the primary key.
@@ -982,23 +985,23 @@ pub mod stockfoil {
 
         /// Finds the row with this (`source`, `key`).
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             source: &str,
             key: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."alert_state"
                 WHERE "source" = $1 AND "key" = $2"#);
-            sqlx::query_as(SQL).bind(source).bind(key).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(source).bind(key).fetch_optional(conn).await
         }
 
         /// The rows in the order of (`source`, `key`): at most `limit`, those behind `after` where
         /// one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<(&str, &str)>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."alert_state"
                 ORDER BY "alert_state"."source", "alert_state"."key"
@@ -1009,8 +1012,8 @@ pub mod stockfoil {
                 ORDER BY "alert_state"."source", "alert_state"."key"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(after.0)
                     .bind(after.1)
                     .bind(limit)
@@ -1029,12 +1032,12 @@ pub mod stockfoil {
         use super::super::OrgId;
 
         /// A row of `stockfoil.backfill`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `exact_since` of `stockfoil.backfill`: `timestamp with time zone`.
-            pub exact_since: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub exact_since: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `finished_at` of `stockfoil.backfill`: `timestamp with time zone`.
-            pub finished_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub finished_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `keys` of `stockfoil.backfill`: `bigint`.
             pub keys: i64,
             /// Column `org_id` of `stockfoil.backfill`: `text`; in the primary key.
@@ -1053,11 +1056,14 @@ pub mod stockfoil {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the organization's row.
-        pub async fn find(conn: &mut sqlx::PgConnection, org: &OrgId) -> sqlx::Result<Option<Row>> {
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            org: &OrgId,
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."backfill"
                 WHERE "org_id" = $1"#);
-            sqlx::query_as(SQL).bind(org).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).fetch_optional(conn).await
         }
     }
 
@@ -1070,12 +1076,12 @@ pub mod stockfoil {
         use super::super::OrgId;
 
         /// A row of `stockfoil.finding`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `balance_qty` of `stockfoil.finding`: `numeric`.
-            pub balance_qty: Option<sqlx::types::BigDecimal>,
+            pub balance_qty: Option<::sqlx::types::BigDecimal>,
             /// Column `closed_at` of `stockfoil.finding`: `timestamp with time zone`.
-            pub closed_at: Option<sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>>,
+            pub closed_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
             /// Column `closed_run` of `stockfoil.finding`: `bigint`; references `stockfoil.run
             /// (id)`.
             pub closed_run: Option<i64>,
@@ -1088,13 +1094,13 @@ pub mod stockfoil {
             /// Column `last_run` of `stockfoil.finding`: `bigint`; references `stockfoil.run (id)`.
             pub last_run: i64,
             /// Column `ledger_qty` of `stockfoil.finding`: `numeric`.
-            pub ledger_qty: Option<sqlx::types::BigDecimal>,
+            pub ledger_qty: Option<::sqlx::types::BigDecimal>,
             /// Column `location_id` of `stockfoil.finding`: `text`.
             pub location_id: String,
             /// Column `lot_id` of `stockfoil.finding`: `text`.
             pub lot_id: Option<String>,
             /// Column `opened_at` of `stockfoil.finding`: `timestamp with time zone`.
-            pub opened_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub opened_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `opened_run` of `stockfoil.finding`: `bigint`; references `stockfoil.run
             /// (id)`.
             pub opened_run: i64,
@@ -1117,24 +1123,24 @@ pub mod stockfoil {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: i64,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."finding"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<i64>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."finding"
                 WHERE "org_id" = $1
@@ -1146,8 +1152,8 @@ pub mod stockfoil {
                 ORDER BY "finding"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -1162,20 +1168,20 @@ pub mod stockfoil {
     /// The table `stockfoil.run`: primary key `id`.
     pub mod run {
         /// A row of `stockfoil.run`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `command` of `stockfoil.run`: `text`.
             pub command: String,
             /// Column `finished_at` of `stockfoil.run`: `timestamp with time zone`.
-            pub finished_at: Option<sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>>,
+            pub finished_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
             /// Column `id` of `stockfoil.run`: `bigint`; in the primary key.
             pub id: i64,
             /// Column `outcome` of `stockfoil.run`: `text`.
             pub outcome: Option<String>,
             /// Column `started_at` of `stockfoil.run`: `timestamp with time zone`.
-            pub started_at: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub started_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `summary` of `stockfoil.run`: `jsonb`.
-            pub summary: sqlx::types::JsonValue,
+            pub summary: ::sqlx::types::JsonValue,
         }
 
         macro_rules! columns {
@@ -1188,19 +1194,19 @@ pub mod stockfoil {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `id`.
-        pub async fn find(conn: &mut sqlx::PgConnection, id: i64) -> sqlx::Result<Option<Row>> {
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i64) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."run"
                 WHERE "id" = $1"#);
-            sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
         }
 
         /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<i64>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."run"
                 ORDER BY "run"."id"
@@ -1211,8 +1217,8 @@ pub mod stockfoil {
                 ORDER BY "run"."id"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }

@@ -222,6 +222,28 @@ async fn a_schema_without_organizations_has_a_client_without() {
 }
 
 #[tokio::test]
+async fn an_organization_is_known_by_what_its_table_says() {
+    for (id, rust, feature) in [("uuid", "::sqlx::types::Uuid", true), ("bigint", "i64", false)] {
+        let db = TestDb::empty().await;
+        db.execute(format!(
+            "CREATE TABLE organizations (id {id} PRIMARY KEY);
+            CREATE TABLE items (id {id} PRIMARY KEY, org_id {id} REFERENCES organizations, by {id})"
+        ))
+        .await;
+        let client = generate(&db, &[]).await;
+        for part in [
+            &format!("pub struct OrgId(pub(super) {rust});"),
+            "pub org_id: Option<OrgId>,",
+            &format!("pub by: Option<{rust}>,"),
+            &format!("after: Option<{rust}>,"),
+        ] {
+            assert!(client.contains(part), "{part} in {client}");
+        }
+        assert_eq!(client.lines().nth(2).unwrap().contains("uuid"), feature, "{client}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_is_written_checked_and_found_stale() {
     let db = hostile_db().await;
     let folder = tempfile::tempdir().unwrap();
@@ -232,7 +254,7 @@ async fn a_file_is_written_checked_and_found_stale() {
 
     run(&["--check"]).await.status(1).says("rows.rs: missing; run db-generate --lang rust --out rows.rs");
     assert!(!file.exists(), "a check writes nothing");
-    run(&[]).await.ok().says("rows.rs: written; 10 tables, 2 enums");
+    run(&[]).await.ok().says("rows.rs: written; 13 tables, 3 enums");
     let written = fs::read_to_string(&file).unwrap();
     let modified = fs::metadata(&file).unwrap().modified().unwrap();
     run(&["--check"]).await.ok().says("rows.rs: current");

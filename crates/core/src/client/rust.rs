@@ -64,7 +64,7 @@ fn head(out: &mut Source, schema: &Schema) {
 fn org_id(out: &mut Source, org: &Resolved) {
     out.line("");
     out.doc("An organization's id. Only the module above makes one, since it knows who is asking.");
-    out.line("#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]");
+    out.line("#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]");
     out.line("#[sqlx(transparent)]");
     out.line(&format!("pub struct OrgId(pub(super) {});", owned(&org.kind, &HashMap::new())));
 }
@@ -79,7 +79,7 @@ fn enumeration(out: &mut Source, item: &Enum, names: &Names<'_>) -> Result<(), G
     }
     out.line("///");
     out.doc(&format!("A parameter is sent as text: write {}.", code(&format!("$1::{}", item.name))));
-    out.line("#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]");
+    out.line("#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]");
     // Read and sent as text: sqlx finds an enum by a name that hangs on the session's search_path.
     out.line("#[sqlx(type_name = \"text\")]");
     out.open(&format!("pub enum {} {{", names.items[&item.name]));
@@ -152,7 +152,7 @@ impl TableWriter<'_> {
 
     fn row(&self, out: &mut Source) {
         out.doc(&format!("A row of {}.", code(&full_name(&self.table.name))));
-        out.line("#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]");
+        out.line("#[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]");
         out.open("pub struct Row {");
         for column in &self.table.columns {
             out.doc(&self.about_column(column));
@@ -230,7 +230,7 @@ impl TableWriter<'_> {
                 .zip(&arguments)
                 .map(|(column, argument)| format!("{argument}: {}", self.borrowed(column))),
         );
-        out.function(name, &parameters, "sqlx::Result<Option<Row>>");
+        out.function(name, &parameters, "::sqlx::Result<Option<Row>>");
         let conditions = format!("WHERE {}", self.conditions(columns, "="));
         out.statement("SQL", &self.clauses([conditions]));
         out.query("", "SQL", &self.binds(&arguments), "fetch_optional");
@@ -289,7 +289,7 @@ impl TableWriter<'_> {
         let mut parameters = self.scope();
         parameters.push(format!("after: Option<{after}>"));
         parameters.push("limit: i64".into());
-        out.function("list", &parameters, "sqlx::Result<Vec<Row>>");
+        out.function("list", &parameters, "::sqlx::Result<Vec<Row>>");
         // Without the table, a column that is read as text would be sorted as text.
         let sorted = |column: &&Column| format!("{}.{}", self.table.name.name, column.name);
         let order: Vec<String> = columns.iter().map(sorted).collect();
@@ -326,7 +326,7 @@ impl TableWriter<'_> {
 
     /// The parameters that each function begins with.
     fn scope(&self) -> Vec<String> {
-        let mut parameters = vec!["conn: &mut sqlx::PgConnection".to_owned()];
+        let mut parameters = vec!["conn: &mut ::sqlx::PgConnection".to_owned()];
         if self.table.org_column.is_some() {
             parameters.push("org: &OrgId".into());
         }
@@ -480,23 +480,23 @@ fn owned(kind: &Type, paths: &HashMap<&QualifiedName, String>) -> String {
         Type::Int8 => "i64".into(),
         Type::Float4 => "f32".into(),
         Type::Float8 => "f64".into(),
-        Type::Decimal => "sqlx::types::Decimal".into(),
-        Type::Numeric => "sqlx::types::BigDecimal".into(),
+        Type::Decimal => "::sqlx::types::Decimal".into(),
+        Type::Numeric => "::sqlx::types::BigDecimal".into(),
         Type::Text | Type::AsText => "String".into(),
         Type::Bytea => "Vec<u8>".into(),
-        Type::Date => "sqlx::types::chrono::NaiveDate".into(),
-        Type::Time => "sqlx::types::chrono::NaiveTime".into(),
+        Type::Date => "::sqlx::types::chrono::NaiveDate".into(),
+        Type::Time => "::sqlx::types::chrono::NaiveTime".into(),
         Type::TimeTz => {
-            "sqlx::postgres::types::PgTimeTz<sqlx::types::chrono::NaiveTime, sqlx::types::chrono::FixedOffset>"
+            "::sqlx::postgres::types::PgTimeTz<::sqlx::types::chrono::NaiveTime, ::sqlx::types::chrono::FixedOffset>"
                 .into()
         }
-        Type::Timestamp => "sqlx::types::chrono::NaiveDateTime".into(),
-        Type::TimestampTz => "sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>".into(),
-        Type::Interval => "sqlx::postgres::types::PgInterval".into(),
-        Type::Json => "sqlx::types::JsonValue".into(),
-        Type::Uuid => "sqlx::types::Uuid".into(),
-        Type::Oid => "sqlx::postgres::types::Oid".into(),
-        Type::Range(element) => format!("sqlx::postgres::types::PgRange<{}>", owned(element, paths)),
+        Type::Timestamp => "::sqlx::types::chrono::NaiveDateTime".into(),
+        Type::TimestampTz => "::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>".into(),
+        Type::Interval => "::sqlx::postgres::types::PgInterval".into(),
+        Type::Json => "::sqlx::types::JsonValue".into(),
+        Type::Uuid => "::sqlx::types::Uuid".into(),
+        Type::Oid => "::sqlx::postgres::types::Oid".into(),
+        Type::Range(element) => format!("::sqlx::postgres::types::PgRange<{}>", owned(element, paths)),
         Type::Enum(name) => paths[name].clone(),
         Type::Array(element) => format!("Vec<{}>", owned(element, paths)),
     }
@@ -667,7 +667,7 @@ impl Source {
     fn query(&mut self, arm: &str, statement: &str, binds: &[String], fetch: &str) {
         let mut calls: Vec<String> = binds.iter().map(|bind| format!(".bind({bind})")).collect();
         calls.extend([format!(".{fetch}(conn)"), ".await".into()]);
-        let query = format!("sqlx::query_as({statement})");
+        let query = format!("::sqlx::query_as({statement})");
         let end = if arm.is_empty() { "" } else { "," };
         let line = format!("{arm}{query}{}{end}", calls.concat());
         if self.depth * 4 + line.chars().count() <= WIDTH {

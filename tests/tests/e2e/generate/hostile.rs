@@ -15,7 +15,7 @@
 )]
 
 /// An organization's id. Only the module above makes one, since it knows who is asking.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]
 #[sqlx(transparent)]
 pub struct OrgId(pub(super) String);
 
@@ -24,7 +24,7 @@ pub mod my_schema {
     /// The enum `My Schema.Färbe`.
     ///
     /// A parameter is sent as text: write `$1::"My Schema"."Färbe"`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]
     #[sqlx(type_name = "text")]
     pub enum Färbe {
         /// `rot`.
@@ -38,7 +38,7 @@ pub mod my_schema {
     /// The table `My Schema.My Schema`: primary key `id`; unique `color`.
     pub mod my_schema {
         /// A row of `My Schema.My Schema`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `color` of `My Schema.My Schema`: `"My Schema"."Färbe"`.
             pub color: super::super::my_schema::Färbe,
@@ -58,30 +58,30 @@ pub mod my_schema {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `id`.
-        pub async fn find(conn: &mut sqlx::PgConnection, id: i32) -> sqlx::Result<Option<Row>> {
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i32) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "My Schema"."My Schema"
                 WHERE "id" = $1"#);
-            sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the row with this `color`.
         pub async fn find_by_color(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             color: super::super::my_schema::Färbe,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "My Schema"."My Schema"
                 WHERE "color" = $1::text::"My Schema"."Färbe""#);
-            sqlx::query_as(SQL).bind(color).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(color).fetch_optional(conn).await
         }
 
         /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<i32>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "My Schema"."My Schema"
                 ORDER BY "My Schema"."id"
@@ -92,8 +92,8 @@ pub mod my_schema {
                 ORDER BY "My Schema"."id"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }
@@ -104,7 +104,7 @@ pub mod public {
     /// The enum `public.Entry Type`.
     ///
     /// A parameter is sent as text: write `$1::"public"."Entry Type"`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]
     #[sqlx(type_name = "text")]
     pub enum EntryType {
         /// `in`.
@@ -115,12 +115,28 @@ pub mod public {
         Out,
     }
 
+    /// The enum `public.Option`.
+    ///
+    /// A parameter is sent as text: write `$1::"public"."Option"`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]
+    #[sqlx(type_name = "text")]
+    pub enum Option {
+        /// `Some`.
+        Some,
+        /// `None`.
+        None,
+        /// `Ok`.
+        Ok,
+        /// `Vec`.
+        Vec,
+    }
+
     /// How far it is.
     ///
     /// The enum `public.status`.
     ///
     /// A parameter is sent as text: write `$1::"public"."status"`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::sqlx::Type)]
     #[sqlx(type_name = "text")]
     pub enum Status {
         /// `draft`.
@@ -152,7 +168,7 @@ pub mod public {
     /// The table `public.Order Lines`: primary key `id`.
     pub mod order_lines_7bf0ae0c {
         /// A row of `public.Order Lines`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `id` of `public.Order Lines`: `integer`; in the primary key.
             pub id: i32,
@@ -171,19 +187,19 @@ pub mod public {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `id`.
-        pub async fn find(conn: &mut sqlx::PgConnection, id: i32) -> sqlx::Result<Option<Row>> {
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i32) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."Order Lines"
                 WHERE "id" = $1"#);
-            sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
         }
 
         /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<i32>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."Order Lines"
                 ORDER BY "Order Lines"."id"
@@ -194,8 +210,73 @@ pub mod public {
                 ORDER BY "Order Lines"."id"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
+    /// The table `public.OrgId`: primary key `id`; each row belongs to the organization in
+    /// `org_id`.
+    pub mod org_id {
+        use super::super::OrgId;
+
+        /// A row of `public.OrgId`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `id` of `public.OrgId`: `integer`; in the primary key.
+            pub id: i32,
+            /// Column `org_id` of `public.OrgId`: `text`; references `public.organizations (id)`.
+            pub org_id: Option<OrgId>,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""id", "org_id""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the organization's row with this `id`.
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            org: &OrgId,
+            id: i32,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."OrgId"
+                WHERE "org_id" = $1 AND "id" = $2"#);
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+        }
+
+        /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
+        /// where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            org: &OrgId,
+            after: Option<i32>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."OrgId"
+                WHERE "org_id" = $1
+                ORDER BY "OrgId"."id"
+                LIMIT $2"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."OrgId"
+                WHERE "org_id" = $1 AND "id" > $2
+                ORDER BY "OrgId"."id"
+                LIMIT $3"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
+                    .bind(org)
+                    .bind(after)
+                    .bind(limit)
+                    .fetch_all(conn)
+                    .await,
             }
         }
     }
@@ -207,12 +288,12 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.keyed`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `a_status` of `public.keyed`: `public.status`; in the primary key.
             pub a_status: super::super::public::Status,
             /// Column `amount` of `public.keyed`: `numeric`.
-            pub amount: sqlx::types::BigDecimal,
+            pub amount: ::sqlx::types::BigDecimal,
             /// Column `code` of `public.keyed`: `character(4)`; in the primary key.
             pub code: String,
             /// Column `conn` of `public.keyed`: `text`.
@@ -240,16 +321,16 @@ pub mod public {
 
         /// Finds the organization's row with this (`a_status`, `code`, `limit`).
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             a_status: super::super::public::Status,
             code: &str,
             limit: i32,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."keyed"
                 WHERE "org_id" = $1 AND "a_status" = $2::text::"public"."status" AND "code" = $3::bpchar AND "limit" = $4"#);
-            sqlx::query_as(SQL)
+            ::sqlx::query_as(SQL)
                 .bind(org)
                 .bind(a_status)
                 .bind(code)
@@ -260,61 +341,61 @@ pub mod public {
 
         /// Finds the organization's row with this `amount`.
         pub async fn find_by_amount(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
-            amount: &sqlx::types::BigDecimal,
-        ) -> sqlx::Result<Option<Row>> {
+            amount: &::sqlx::types::BigDecimal,
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."keyed"
                 WHERE "org_id" = $1 AND "amount" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(amount).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(amount).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this `host`.
         pub async fn find_by_host(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             host: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."keyed"
                 WHERE "org_id" = $1 AND "host" = $2::text::"pg_catalog"."inet""#);
-            sqlx::query_as(SQL).bind(org).bind(host).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(host).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this `org`.
         pub async fn find_by_org(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             org_: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."keyed"
                 WHERE "org_id" = $1 AND "org" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(org_).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(org_).fetch_optional(conn).await
         }
 
         /// Finds the organization's row with this (`conn`, `org`).
         pub async fn find_by_conn_and_org(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             conn_: &str,
             org_: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."keyed"
                 WHERE "org_id" = $1 AND "conn" = $2 AND "org" = $3"#);
-            sqlx::query_as(SQL).bind(org).bind(conn_).bind(org_).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(conn_).bind(org_).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of (`a_status`, `code`, `limit`): at most `limit`,
         /// those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<(super::super::public::Status, &str, i32)>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."keyed"
                 WHERE "org_id" = $1
@@ -326,8 +407,8 @@ pub mod public {
                 ORDER BY "keyed"."a_status", "keyed"."code", "keyed"."limit"
                 LIMIT $5"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after.0)
                     .bind(after.1)
@@ -342,7 +423,7 @@ pub mod public {
     /// The table `public.keyless`: no primary key.
     pub mod keyless {
         /// A row of `public.keyless`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `note` of `public.keyless`: `text`.
             pub note: Option<String>,
@@ -364,7 +445,7 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.kinds`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `a_bool` of `public.kinds`: `boolean`.
             pub a_bool: bool,
@@ -373,28 +454,28 @@ pub mod public {
             /// Column `a_char` of `public.kinds`: `"char"`.
             pub a_char: i8,
             /// Column `a_date` of `public.kinds`: `date`.
-            pub a_date: sqlx::types::chrono::NaiveDate,
+            pub a_date: ::sqlx::types::chrono::NaiveDate,
             /// Column `a_decimal` of `public.kinds`: `numeric(18,6)`.
-            pub a_decimal: sqlx::types::Decimal,
+            pub a_decimal: ::sqlx::types::Decimal,
             /// Column `a_domain` of `public.kinds`: `public.work_email`.
             pub a_domain: String,
             /// Column `a_double` of `public.kinds`: `double precision`.
             pub a_double: f64,
             /// Column `a_json` of `public.kinds`: `json`.
-            pub a_json: sqlx::types::JsonValue,
+            pub a_json: ::sqlx::types::JsonValue,
             /// Column `a_jsonb` of `public.kinds`: `jsonb`.
-            pub a_jsonb: sqlx::types::JsonValue,
+            pub a_jsonb: ::sqlx::types::JsonValue,
             /// Column `a_name` of `public.kinds`: `name`.
             pub a_name: String,
             /// Column `a_numeric` of `public.kinds`: `numeric`.
-            pub a_numeric: sqlx::types::BigDecimal,
+            pub a_numeric: ::sqlx::types::BigDecimal,
             /// Column `a_padded` of `public.kinds`: `character(5)`.
             pub a_padded: String,
             /// Column `a_point` of `public.kinds`: `public.point3`; read as PostgreSQL's text for
             /// it.
             pub a_point: String,
             /// Column `a_range` of `public.kinds`: `int4range`.
-            pub a_range: sqlx::postgres::types::PgRange<i32>,
+            pub a_range: ::sqlx::postgres::types::PgRange<i32>,
             /// Column `a_real` of `public.kinds`: `real`.
             pub a_real: f32,
             /// Column `a_small` of `public.kinds`: `smallint`.
@@ -406,21 +487,21 @@ pub mod public {
             /// Column `a_text` of `public.kinds`: `text`.
             pub a_text: String,
             /// Column `a_time` of `public.kinds`: `time without time zone`.
-            pub a_time: sqlx::types::chrono::NaiveTime,
+            pub a_time: ::sqlx::types::chrono::NaiveTime,
             /// Column `a_timestamp` of `public.kinds`: `timestamp without time zone`.
-            pub a_timestamp: sqlx::types::chrono::NaiveDateTime,
+            pub a_timestamp: ::sqlx::types::chrono::NaiveDateTime,
             /// Column `a_timestamptz` of `public.kinds`: `timestamp with time zone`.
-            pub a_timestamptz: sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>,
+            pub a_timestamptz: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `a_timetz` of `public.kinds`: `time with time zone`.
-            pub a_timetz: sqlx::postgres::types::PgTimeTz<sqlx::types::chrono::NaiveTime, sqlx::types::chrono::FixedOffset>,
+            pub a_timetz: ::sqlx::postgres::types::PgTimeTz<::sqlx::types::chrono::NaiveTime, ::sqlx::types::chrono::FixedOffset>,
             /// Column `a_varchar` of `public.kinds`: `character varying(10)`.
             pub a_varchar: String,
             /// Column `a_vector` of `public.kinds`: `tsvector`; read as PostgreSQL's text for it.
             pub a_vector: String,
             /// Column `a_wide` of `public.kinds`: `numeric(29,2)`.
-            pub a_wide: sqlx::types::BigDecimal,
+            pub a_wide: ::sqlx::types::BigDecimal,
             /// Column `an_amount` of `public.kinds`: `public.amount`.
-            pub an_amount: Option<sqlx::types::Decimal>,
+            pub an_amount: Option<::sqlx::types::Decimal>,
             /// Column `an_entry_type` of `public.kinds`: `public."Entry Type"`.
             pub an_entry_type: super::super::public::EntryType,
             /// Column `an_inet` of `public.kinds`: `inet`; read as PostgreSQL's text for it.
@@ -428,13 +509,13 @@ pub mod public {
             /// Column `an_int` of `public.kinds`: `integer`.
             pub an_int: i32,
             /// Column `an_interval` of `public.kinds`: `interval`.
-            pub an_interval: sqlx::postgres::types::PgInterval,
+            pub an_interval: ::sqlx::postgres::types::PgInterval,
             /// Column `an_oid` of `public.kinds`: `oid`.
-            pub an_oid: sqlx::postgres::types::Oid,
+            pub an_oid: ::sqlx::postgres::types::Oid,
             /// Column `blobs` of `public.kinds`: `bytea[]`.
             pub blobs: Vec<Vec<u8>>,
             /// Column `decimals` of `public.kinds`: `numeric(9,2)[]`.
-            pub decimals: Vec<sqlx::types::Decimal>,
+            pub decimals: Vec<::sqlx::types::Decimal>,
             /// Column `emails` of `public.kinds`: `public.email[]`.
             pub emails: Vec<String>,
             /// Column `id` of `public.kinds`: `bigint`; in the primary key; numbered by the
@@ -443,7 +524,7 @@ pub mod public {
             /// Column `ints` of `public.kinds`: `integer[]`.
             pub ints: Vec<i32>,
             /// Column `jsons` of `public.kinds`: `jsonb[]`.
-            pub jsons: Vec<sqlx::types::JsonValue>,
+            pub jsons: Vec<::sqlx::types::JsonValue>,
             /// May be missing; see \[id\], 1. never guess.
             ///
             /// `text`.
@@ -451,7 +532,7 @@ pub mod public {
             /// Column `maybe_ints` of `public.kinds`: `integer[]`.
             pub maybe_ints: Option<Vec<i32>>,
             /// Column `numbers` of `public.kinds`: `numrange`.
-            pub numbers: sqlx::postgres::types::PgRange<sqlx::types::BigDecimal>,
+            pub numbers: ::sqlx::postgres::types::PgRange<::sqlx::types::BigDecimal>,
             /// Column `org_id` of `public.kinds`: `text`; references `public.organizations (id)`.
             pub org_id: OrgId,
             /// Column `points` of `public.kinds`: `public.point3[]`; read as PostgreSQL's text for
@@ -462,7 +543,7 @@ pub mod public {
             /// Column `statuses` of `public.kinds`: `public.status[]`.
             pub statuses: Vec<super::super::public::Status>,
             /// Column `times` of `public.kinds`: `tstzrange`.
-            pub times: sqlx::postgres::types::PgRange<sqlx::types::chrono::DateTime<sqlx::types::chrono::Utc>>,
+            pub times: ::sqlx::postgres::types::PgRange<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
             /// Column `twice` of `public.kinds`: `integer`; computed by the database, never
             /// written.
             pub twice: Option<i32>,
@@ -491,24 +572,24 @@ pub mod public {
 
         /// Finds the organization's row with this `id`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             id: i64,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."kinds"
                 WHERE "org_id" = $1 AND "id" = $2"#);
-            sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).bind(id).fetch_optional(conn).await
         }
 
         /// The organization's rows in the order of `id`: at most `limit`, those behind `after`
         /// where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             org: &OrgId,
             after: Option<i64>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."kinds"
                 WHERE "org_id" = $1
@@ -520,8 +601,8 @@ pub mod public {
                 ORDER BY "kinds"."id"
                 LIMIT $3"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT)
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
                     .bind(org)
                     .bind(after)
                     .bind(limit)
@@ -534,7 +615,7 @@ pub mod public {
     /// The table `public.line\nend`: primary key `a\n    b`.
     pub mod line_end {
         /// A row of `public.line\nend`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `a\n    b` of `public.line\nend`: `integer`; in the primary key.
             #[sqlx(rename = "a\n    b")]
@@ -554,23 +635,26 @@ pub mod public {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `a\n    b`.
-        pub async fn find(conn: &mut sqlx::PgConnection, a_b: i32) -> sqlx::Result<Option<Row>> {
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            a_b: i32,
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), "\nFROM \"public\".\"line\nend\"\nWHERE \"a\n    b\" = $1");
-            sqlx::query_as(SQL).bind(a_b).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(a_b).fetch_optional(conn).await
         }
 
         /// The rows in the order of `a\n    b`: at most `limit`, those behind `after` where one is
         /// given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<i32>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), "\nFROM \"public\".\"line\nend\"\nORDER BY \"line\nend\".\"a\n    b\"\nLIMIT $1");
             const NEXT: &str = concat!("SELECT ", columns!(), "\nFROM \"public\".\"line\nend\"\nWHERE \"a\n    b\" > $1\nORDER BY \"line\nend\".\"a\n    b\"\nLIMIT $2");
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }
@@ -578,10 +662,10 @@ pub mod public {
     /// The table `public.measures`: primary key `at`.
     pub mod measures {
         /// A row of `public.measures`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `at` of `public.measures`: `date`; in the primary key.
-            pub at: sqlx::types::chrono::NaiveDate,
+            pub at: ::sqlx::types::chrono::NaiveDate,
             /// Column `value` of `public.measures`: `double precision`.
             pub value: Option<f64>,
         }
@@ -597,21 +681,21 @@ pub mod public {
 
         /// Finds the row with this `at`.
         pub async fn find(
-            conn: &mut sqlx::PgConnection,
-            at: sqlx::types::chrono::NaiveDate,
-        ) -> sqlx::Result<Option<Row>> {
+            conn: &mut ::sqlx::PgConnection,
+            at: ::sqlx::types::chrono::NaiveDate,
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."measures"
                 WHERE "at" = $1"#);
-            sqlx::query_as(SQL).bind(at).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(at).fetch_optional(conn).await
         }
 
         /// The rows in the order of `at`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
-            after: Option<sqlx::types::chrono::NaiveDate>,
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<::sqlx::types::chrono::NaiveDate>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."measures"
                 ORDER BY "measures"."at"
@@ -622,8 +706,8 @@ pub mod public {
                 ORDER BY "measures"."at"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }
@@ -631,7 +715,7 @@ pub mod public {
     /// The table `public.order_lines`: primary key `id`.
     pub mod order_lines {
         /// A row of `public.order_lines`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `id` of `public.order_lines`: `integer`; in the primary key.
             pub id: i32,
@@ -647,19 +731,19 @@ pub mod public {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `id`.
-        pub async fn find(conn: &mut sqlx::PgConnection, id: i32) -> sqlx::Result<Option<Row>> {
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i32) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."order_lines"
                 WHERE "id" = $1"#);
-            sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
         }
 
         /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<i32>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."order_lines"
                 ORDER BY "order_lines"."id"
@@ -670,8 +754,8 @@ pub mod public {
                 ORDER BY "order_lines"."id"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }
@@ -683,7 +767,7 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.organizations`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `id` of `public.organizations`: `text`; in the primary key.
             pub id: OrgId,
@@ -706,30 +790,33 @@ pub mod public {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `id`.
-        pub async fn find(conn: &mut sqlx::PgConnection, id: &OrgId) -> sqlx::Result<Option<Row>> {
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            id: &OrgId,
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organizations"
                 WHERE "id" = $1"#);
-            sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
         }
 
         /// Finds the row with this `subdomain`.
         pub async fn find_by_subdomain(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             subdomain: &str,
-        ) -> sqlx::Result<Option<Row>> {
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organizations"
                 WHERE "subdomain" = $1"#);
-            sqlx::query_as(SQL).bind(subdomain).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(subdomain).fetch_optional(conn).await
         }
 
         /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<&OrgId>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."organizations"
                 ORDER BY "organizations"."id"
@@ -740,8 +827,8 @@ pub mod public {
                 ORDER BY "organizations"."id"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }
@@ -749,7 +836,7 @@ pub mod public {
     /// The table `public.select`: primary key `id`.
     pub mod select {
         /// A row of `public.select`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `!` of `public.select`: `text`.
             #[sqlx(rename = "!")]
@@ -765,7 +852,7 @@ pub mod public {
             pub back_tick: String,
             /// Column `createdAt` of `public.select`: `date`.
             #[sqlx(rename = "createdAt")]
-            pub created_at: sqlx::types::chrono::NaiveDate,
+            pub created_at: ::sqlx::types::chrono::NaiveDate,
             /// Column `größe` of `public.select`: `text`.
             pub größe: String,
             /// Column `hash"#` of `public.select`: `text`.
@@ -804,19 +891,19 @@ pub mod public {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the row with this `id`.
-        pub async fn find(conn: &mut sqlx::PgConnection, id: i32) -> sqlx::Result<Option<Row>> {
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i32) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."select"
                 WHERE "id" = $1"#);
-            sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
         }
 
         /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
         pub async fn list(
-            conn: &mut sqlx::PgConnection,
+            conn: &mut ::sqlx::PgConnection,
             after: Option<i32>,
             limit: i64,
-        ) -> sqlx::Result<Vec<Row>> {
+        ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."select"
                 ORDER BY "select"."id"
@@ -827,8 +914,8 @@ pub mod public {
                 ORDER BY "select"."id"
                 LIMIT $2"#);
             match after {
-                None => sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }
@@ -839,7 +926,7 @@ pub mod public {
         use super::super::OrgId;
 
         /// A row of `public.settings`.
-        #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
             /// Column `org_id` of `public.settings`: `text`; in the primary key; references
             /// `public.organizations (id)`.
@@ -858,11 +945,128 @@ pub mod public {
         pub const COLUMNS: &str = columns!();
 
         /// Finds the organization's row.
-        pub async fn find(conn: &mut sqlx::PgConnection, org: &OrgId) -> sqlx::Result<Option<Row>> {
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            org: &OrgId,
+        ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "public"."settings"
                 WHERE "org_id" = $1"#);
-            sqlx::query_as(SQL).bind(org).fetch_optional(conn).await
+            ::sqlx::query_as(SQL).bind(org).fetch_optional(conn).await
+        }
+    }
+
+    /// The table `public.sqlx`: primary key `id`.
+    pub mod sqlx {
+        /// A row of `public.sqlx`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `Row` of `public.sqlx`: `text`.
+            #[sqlx(rename = "Row")]
+            pub row: Option<String>,
+            /// Column `id` of `public.sqlx`: `integer`; in the primary key.
+            pub id: i32,
+            /// Column `option` of `public.sqlx`: `public."Option"`.
+            pub option: Option<super::super::public::Option>,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""Row", "id", "option"::text AS "option""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `id`.
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i32) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."sqlx"
+                WHERE "id" = $1"#);
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i32>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."sqlx"
+                ORDER BY "sqlx"."id"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."sqlx"
+                WHERE "id" > $1
+                ORDER BY "sqlx"."id"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
+    /// The table `public.std`: primary key `id`; unique `sqlx`.
+    pub mod std {
+        /// A row of `public.std`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `id` of `public.std`: `integer`; in the primary key.
+            pub id: i32,
+            /// Column `sqlx` of `public.std`: `integer`.
+            pub sqlx: i32,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""id", "sqlx""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `id`.
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i32) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."std"
+                WHERE "id" = $1"#);
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+        }
+
+        /// Finds the row with this `sqlx`.
+        pub async fn find_by_sqlx(
+            conn: &mut ::sqlx::PgConnection,
+            sqlx: i32,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."std"
+                WHERE "sqlx" = $1"#);
+            ::sqlx::query_as(SQL).bind(sqlx).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i32>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."std"
+                ORDER BY "std"."id"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "public"."std"
+                WHERE "id" > $1
+                ORDER BY "std"."id"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
         }
     }
 }

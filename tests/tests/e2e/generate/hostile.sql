@@ -117,6 +117,12 @@ end" ("a
 CREATE TABLE "Order Lines" (id integer PRIMARY KEY, order_id integer REFERENCES "select" (id));
 CREATE TABLE "order_lines" (id integer PRIMARY KEY);
 
+-- Names that mean something in Rust.
+CREATE TYPE "Option" AS ENUM ('Some', 'None', 'Ok', 'Vec');
+CREATE TABLE sqlx (id integer PRIMARY KEY, option "Option", "Row" text);
+CREATE TABLE std (id integer PRIMARY KEY, sqlx integer UNIQUE NOT NULL);
+CREATE TABLE "OrgId" (org_id text REFERENCES organizations (id), id integer PRIMARY KEY);
+
 CREATE SCHEMA "My Schema";
 CREATE TYPE "My Schema"."Färbe" AS ENUM ('rot', 'grün');
 CREATE TABLE "My Schema"."My Schema" (
