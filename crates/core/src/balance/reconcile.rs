@@ -64,7 +64,7 @@ impl Options {
 /// # Errors
 /// When the tolerance is none, the table is missing, an organization is not there, nothing was ever backfilled,
 /// another run holds the lock, or the database refuses. That an alert reached nobody is no error here: ask
-/// [`Deliveries::require`] when the report is printed.
+/// [`Deliveries::require`](crate::alert::Deliveries::require) when the report is printed.
 pub fn run<'a>(
     db: &'a Db,
     model: &'a Model,
