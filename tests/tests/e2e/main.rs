@@ -10,6 +10,7 @@ mod guides;
 mod make;
 mod migration;
 mod studio;
+mod templates;
 mod tenancy;
 mod testkit_itself;
 mod with_postgres;

@@ -114,11 +114,16 @@ impl Differences {
         // Losing the last batches in a crash of the server loses no truth: the next comparison finds their drift
         // again. What says that they are done is committed later, synchronously, and so behind them in the log.
         //
-        // The lock timeout is below the server's usual deadlock_timeout of 1 s: the repair yields, never a writer.
-        sqlx::raw_sql("SET synchronous_commit = off; SET lock_timeout = '300ms'")
-            .execute(&mut *session)
-            .await
-            .context("set up the repair")?;
+        // The lock timeout is well below the time after which the server looks for deadlocks (1 s unless set
+        // otherwise): the repair gives way, and never makes a writer the one that must.
+        sqlx::query(
+            "SELECT set_config('synchronous_commit', 'off', false),
+                    set_config('lock_timeout', greatest(1, least(300, setting::int4 / 3)) || 'ms', false)
+             FROM pg_settings WHERE name = 'deadlock_timeout'",
+        )
+        .execute(&mut *session)
+        .await
+        .context("set up the repair")?;
         let repaired = self.repair_batches(session, model, batch_rows, progress).await?;
         sqlx::raw_sql("RESET synchronous_commit; RESET lock_timeout")
             .execute(session)

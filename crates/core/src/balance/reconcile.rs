@@ -93,9 +93,12 @@ pub fn run<'a>(
             return Ok(work.report);
         }
         db.require_writable()?;
-        let _lock = db.run_lock(Duration::ZERO, progress).await?;
+        let lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
-        let result = match work.mend(&mut session, run).await {
+        let mended = work.mend(&mut session, run).await;
+        // Nobody need wait for a channel that is slow.
+        drop(lock);
+        let result = match mended {
             Ok(()) => {
                 let messages = work.report.messages();
                 work.report.alerts = alert::send(alerts, &messages).await;
