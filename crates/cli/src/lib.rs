@@ -123,9 +123,11 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
             Ok(cx) => cx,
             Err(error) => return report_error(A::NAME, &error.into()),
         };
+        // Before the work begins: a signal that finds no handler ends the process without its cleaning up.
+        let interrupted = interrupts();
         let result = tokio::select! {
             result = run(args, &cx) => Some(result),
-            () = interrupted() => None,
+            () = interrupted => None,
         };
         cx.finish_progress();
         match result {
@@ -143,14 +145,18 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
     status
 }
 
-async fn interrupted() {
+/// Handles SIGINT and SIGTERM from this call on; the future ends with the first of them.
+fn interrupts() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        match signals {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            }
+            // Without handlers the default action of the signals ends the process all the same.
+            _ => std::future::pending().await,
         }
-        // Without handlers the default action of the signals ends the process all the same.
-        _ => std::future::pending().await,
     }
 }
 
