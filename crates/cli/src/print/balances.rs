@@ -3,7 +3,7 @@ use stockfoil_core::{
         backfill::BackfillReport,
         reconcile::{Counts, Listed, ReconcileReport},
     },
-    ledger::{Kind, Quantity},
+    ledger::{Discrepancy, Kind, Quantity},
 };
 
 use crate::{Mark, Page, Print};
@@ -16,12 +16,17 @@ impl Print for BackfillReport {
         let Self { rows, not_a_number, compare_ms, repair_ms, verify_ms, .. } = self;
         if self.dry_run {
             page.line(format!(
-                "{} organizations: {rows} balances would be written; nothing was changed",
-                self.organizations
+                "{}: {} would be written; nothing was changed",
+                count(self.organizations, "organization"),
+                count(*rows, "balance")
             ));
         } else {
             let keys = self.keys.unwrap_or_default();
-            page.line(format!("{} organizations, {keys} balances: {rows} written", self.organizations));
+            page.line(format!(
+                "{}, {}: {rows} written",
+                count(self.organizations, "organization"),
+                count(keys, "balance")
+            ));
             let lacking = self.still_lacking.unwrap_or_default();
             if lacking == 0 {
                 page.marked(
@@ -69,7 +74,8 @@ impl Print for ReconcileReport {
             (Kind::NotANumber, not_a_number, "an entry that is no number: correct it in the ledger"),
         ] {
             if count > 0 {
-                let mark = if kind == Kind::Small { Mark::Warning } else { Mark::Bad };
+                let mark =
+                    if self.unresolved == 0 || kind == Kind::Small { Mark::Warning } else { Mark::Bad };
                 page.marked(mark, format!("{count} {kind} ({meaning})"));
             }
         }
@@ -93,21 +99,12 @@ impl Print for ReconcileReport {
                 format!("{} findings of earlier runs are gone, and closed", self.findings.closed),
             );
         }
-        page.table(
-            ["kind", "org", "item", "location", "lot", "ledger", "balance", "drift", ""],
-            self.listed.iter().take(SHOWN_MAX).map(row),
-        );
-        if self.listed.len() > SHOWN_MAX || total > self.listed.len() as u64 {
-            page.line(format!(
-                "and {} more; --format json lists them",
-                total - (SHOWN_MAX.min(self.listed.len())) as u64
-            ));
+        for listed in self.listed.iter().take(SHOWN_MAX) {
+            difference(page, listed, would);
         }
-        for listed in self.listed.iter().take(SHOWN_MAX).filter(|listed| !listed.newest_entries.is_empty()) {
-            page.line(format!("newest entries of {}:", listed.discrepancy.key));
-            for entry in &listed.newest_entries {
-                page.line(format!("  {}  {}  {}", entry.created_at, text(entry.quantity.as_ref()), entry.id));
-            }
+        let shown = SHOWN_MAX.min(self.listed.len()) as u64;
+        if total > shown {
+            page.line(format!("and {} more; --format json and stockfoil.finding have them", total - shown));
         }
         for part in &self.broken_parts {
             page.marked(
@@ -126,7 +123,9 @@ impl Print for ReconcileReport {
         }
         if self.unresolved > 0 {
             match self.last_clean {
-                Some(time) => page.line(format!("the last clean run ended {time}")),
+                Some(time) => {
+                    page.line(format!("the last clean run ended {}", time.format("%Y-%m-%d %H:%M:%S UTC")));
+                }
                 None => page.line("no run has ended clean before"),
             }
             page.line(
@@ -138,22 +137,31 @@ impl Print for ReconcileReport {
     }
 }
 
-fn row(listed: &Listed) -> [String; 9] {
-    let discrepancy = &listed.discrepancy;
-    let key = &discrepancy.key;
-    [
-        listed.kind.to_string(),
-        key.org_id.to_string(),
-        key.item_id.clone(),
-        key.location_id.clone(),
-        key.lot_id.clone().unwrap_or_else(|| "-".into()),
-        text(discrepancy.ledger_qty.as_ref()),
-        text(discrepancy.balance_qty.as_ref()),
-        listed.drift.to_string(),
-        if listed.repaired { "corrected".into() } else { String::new() },
-    ]
+/// Several lines, since ids are long and people copy them.
+fn difference(page: &mut Page, listed: &Listed, would: &str) {
+    let Discrepancy { key, ledger_qty, balance_qty } = &listed.discrepancy;
+    let side = |quantity: &Option<Quantity>, none: &str| {
+        quantity.as_ref().map_or_else(|| none.to_owned(), ToString::to_string)
+    };
+    page.line(format!(
+        "{}: ledger {}, balance {}, drift {}{}",
+        listed.kind,
+        side(ledger_qty, "has no entry"),
+        side(balance_qty, "is missing"),
+        listed.drift,
+        if listed.repaired { format!(", {would}corrected") } else { String::new() }
+    ));
+    page.line(format!("      {key}"));
+    for entry in &listed.newest_entries {
+        page.line(format!(
+            "      entry of {}: {} ({})",
+            entry.created_at.format("%Y-%m-%d %H:%M:%S UTC"),
+            side(&entry.quantity, "no quantity"),
+            entry.id
+        ));
+    }
 }
 
-fn text(quantity: Option<&Quantity>) -> String {
-    quantity.map_or_else(|| "-".into(), ToString::to_string)
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use crate::{
     Error, Task, alert,
     balance::{
-        BalanceError, Kind as Part, State,
+        BalanceError, Kind as Part,
         backfill::BATCH_ROWS,
         broken_parts, check_organizations,
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
@@ -77,11 +77,17 @@ pub fn run<'a>(
         model.check(db).await?;
         let mut session = difference::session(db).await?;
         let broken = broken_parts(&mut session, model).await?;
-        if broken.iter().any(|(kind, _, state)| *kind == Part::Table || *state == State::Missing) {
+        if broken.iter().any(|(kind, ..)| *kind == Part::Table) {
             return Err(not_migrated(db, &broken));
         }
         check_organizations(&mut session, model, &options.orgs).await?;
-        let (orgs, not_backfilled) = scope(&mut session, model, options).await?;
+        let (orgs, not_backfilled) = match scope(&mut session, model, options).await {
+            // Triggers that were there are a finding; those that never were are a migration to be finished.
+            Err(Error::Balance(BalanceError::NeverBackfilled(_))) if !broken.is_empty() => {
+                return Err(not_migrated(db, &broken));
+            }
+            scope => scope?,
+        };
         let mut report = ReconcileReport::new(options);
         report.not_backfilled = not_backfilled;
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();

@@ -52,10 +52,10 @@ async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
 #[tokio::test]
 async fn one_organization_is_backfilled_alone() {
     let db = not_backfilled().await;
-    db.run("backfill-balances").args(["--org", "acme"]).await.ok().says("1 organizations");
+    db.run("backfill-balances").args(["--org", "acme"]).await.ok().says("1 organization, ");
     assert_eq!(db.value("SELECT string_agg(DISTINCT org_id, ' ') FROM inventory_balances").await, "acme");
     assert!(wrong_keys(&db).await.iter().all(|row| row[0] != "acme"));
-    db.run("backfill-balances").args(["--org", "zeta", "--org=default"]).await.ok().says("2 organizations");
+    db.run("backfill-balances").args(["--org", "zeta", "--org=default"]).await.ok().says("2 organizations, ");
     assert!(wrong_keys(&db).await.is_empty());
 }
 

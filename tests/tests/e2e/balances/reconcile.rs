@@ -273,9 +273,18 @@ async fn a_trigger_that_does_not_work_is_reported() {
     assert_eq!(report["broken_parts"][0]["name"], "inventory_ledger_balance_insert");
     assert_eq!(report["alerts"][0]["key"], "balances/triggers");
     db.execute("DROP TRIGGER inventory_ledger_balance_insert ON inventory_ledger").await;
+    db.execute(entry("nut", "NULL", "1")).await;
+    let run = db.run("reconcile-balances").await.status(1).says("1 large");
+    run.says(
+        "trigger inventory_ledger_balance_insert is missing; run migrate-balance, then backfill-balances",
+    );
+    db.execute("TRUNCATE stockfoil.backfill").await;
     db.run("reconcile-balances")
         .await
         .refuses(3, "trigger inventory_ledger_balance_insert is missing; run migrate-balance first");
+    db.run("migrate-balance").await.ok();
+    db.run("backfill-balances").await.ok().says("1 written");
+    reconcile(&db, 0, &[]).await;
 }
 
 #[tokio::test]

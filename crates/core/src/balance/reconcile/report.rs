@@ -168,7 +168,7 @@ impl Report for ReconcileReport {
             gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty),
             gauge(
                 "stockfoil_reconcile_not_backfilled",
-                "Organizations that were never backfilled.",
+                "Organizations that were never backfilled",
                 self.not_backfilled.len() as u64,
             ),
             gauge(
@@ -290,7 +290,7 @@ impl ReconcileReport {
                 .map(|BrokenPart { kind, name, state }| format!("{kind} {name} {state}"))
                 .chain(["Run migrate-balance, then backfill-balances.".to_owned()])
                 .collect();
-            let summary = "Balances are not kept any more: the ledger's triggers were changed.".to_owned();
+            let summary = "balances are not kept any more: the ledger's triggers were changed".to_owned();
             messages.push(alert(Severity::Critical, "balances/triggers".into(), summary, details));
         }
         for (org, (count, keys)) in self.by_org.iter().take(ALERTED_ORGS_MAX) {
@@ -302,14 +302,14 @@ impl ReconcileReport {
                 "Find the cause, then mend the balances from the ledger: reconcile-balances --fix-large"
                     .into(),
             );
-            let summary = format!("{} of organization {org} differ from the ledger.", balances(*count));
+            let summary = format!("{} of organization {org} differ from the ledger", balances(*count));
             messages.push(alert(Severity::Critical, format!("balances/{org}"), summary, details));
         }
         let others: Vec<_> = self.by_org.iter().skip(ALERTED_ORGS_MAX).collect();
         if !others.is_empty() {
             let count = others.iter().map(|(_, (count, _))| count).sum();
             let summary =
-                format!("{} of {} more organizations differ from the ledger.", balances(count), others.len());
+                format!("{} of {} more organizations differ from the ledger", balances(count), others.len());
             let details = vec!["See stockfoil.finding, or reconcile-balances --org.".to_owned()];
             messages.push(alert(Severity::Critical, "balances/others".into(), summary, details));
         }
@@ -321,7 +321,7 @@ impl ReconcileReport {
                 .map(|org| format!("organization {org}: run backfill-balances --org {org}"))
                 .collect();
             let summary =
-                format!("The balances of {} organizations were never backfilled.", self.not_backfilled.len());
+                format!("the balances of {} organizations were never backfilled", self.not_backfilled.len());
             messages.push(alert(Severity::Warning, "balances/not_backfilled".into(), summary, details));
         }
         messages
