@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::workspace;
 
 /// No command of a test takes longer; one that does hangs.
@@ -102,6 +104,12 @@ impl Binary {
             .spawn()
             .unwrap_or_else(|error| panic!("start {}: {error}", self.name))
     }
+}
+
+/// Sends a signal to a running binary. Not by kill(1), which a minimal system lacks.
+pub fn signal(child: &tokio::process::Child, signal: Signal) {
+    let id = child.id().expect("the binary still runs");
+    kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
 }
 
 impl IntoFuture for Binary {

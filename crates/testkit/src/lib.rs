@@ -15,9 +15,10 @@ mod binary;
 mod cluster;
 mod database;
 
-pub use binary::{Binary, Run, binary_path};
+pub use binary::{Binary, Run, binary_path, signal};
 pub use cluster::{Cluster, Standby};
 pub use database::TestDb;
+pub use rustix::process::Signal;
 
 use std::path::{Path, PathBuf};
 

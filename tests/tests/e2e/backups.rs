@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::{Binary, Cluster, Run, TestDb};
+use testkit::{Binary, Cluster, Run, Signal, TestDb, signal};
 use tokio::sync::OnceCell;
 
 const ENTRIES: u64 = 20_000;
@@ -725,8 +725,7 @@ async fn a_pg_restore_that_hangs_is_ended_with_its_children() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(child.try_wait().unwrap().is_none());
     }
-    let kill = format!("kill -INT {}", child.id().unwrap());
-    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    signal(&child, Signal::INT);
     assert_eq!(child.wait().await.unwrap().code(), Some(130));
     gone(&pids).await;
 }

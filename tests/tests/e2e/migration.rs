@@ -1,4 +1,4 @@
-use testkit::{Binary, Cluster, TestDb};
+use testkit::{Binary, Cluster, Signal, TestDb, signal};
 
 /// Everything that a schema change could touch, as pg_dump prints it.
 fn schema(db: &TestDb) -> String {
@@ -666,8 +666,7 @@ mod refusals {
                 "{said}"
             );
         }
-        let pid = child.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        signal(&child, Signal::INT);
         let status = child.wait().await.unwrap();
         tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut said).await.unwrap();
         assert_eq!(status.code(), Some(130), "{said}");

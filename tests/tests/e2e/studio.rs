@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, process::Stdio};
 
-use testkit::{Cluster, TestDb, binary_path};
+use testkit::{Cluster, Signal, TestDb, binary_path, signal};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -817,8 +817,7 @@ async fn the_browser_gets_the_link_in_a_private_file() {
     assert!(!file.contains("token") && given.contains(&link.trim().replace('&', "&amp;")), "{given}");
     let file = std::path::PathBuf::from(file);
     assert!(file.exists());
-    let pid = process.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    signal(&process, Signal::INT);
     let output = process.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(130));
     let said = String::from_utf8(output.stderr).unwrap();
@@ -869,8 +868,7 @@ async fn a_signal_ends_it_with_130_and_its_sessions_with_it() {
     let db = TestDb::inventory().await;
     let mut studio = Studio::open(&db).await;
     studio.page("/").await;
-    let pid = studio.process.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    signal(&studio.process, Signal::TERM);
     assert_eq!(studio.process.wait().await.unwrap().code(), Some(130));
     assert_eq!(db.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'db-studio%' AND datname = current_database()").await, "0");
 }

@@ -1,10 +1,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use testkit::{Binary, TestDb};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
-};
+use testkit::{Binary, Signal, TestDb, signal};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{everything, text};
 
@@ -88,8 +85,7 @@ async fn waiting_for_a_key_can_be_interrupted() {
     let mut child = db.run("org-create").args(["-n", "Acme", "-k", "-"]).spawn();
     let mut talk = BufReader::new(child.stderr.take().unwrap()).lines();
     assert_eq!(talk.next_line().await.unwrap().unwrap(), "reading --api-key from standard input");
-    let kill = Command::new("kill").args(["-TERM", &child.id().unwrap().to_string()]).status().await;
-    assert!(kill.unwrap().success());
+    signal(&child, Signal::TERM);
     assert_eq!(child.wait().await.unwrap().code(), Some(130));
     assert_eq!(db.value("SELECT count(*) FROM organization_api_keys").await, "0");
 }
