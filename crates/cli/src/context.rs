@@ -1,7 +1,7 @@
 //! What a running binary has at hand: configuration, connection, progress, output.
 
 use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
+    io::{IsTerminal as _, Write as _},
     path::Path,
     sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
@@ -18,6 +18,7 @@ use stockfoil_core::{
 use crate::{
     Common, Format, Page, Print, RunError, page,
     progress::{self, Talk},
+    stdin,
 };
 
 /// The folder that new migrations go into.
@@ -35,6 +36,11 @@ pub struct Context {
 
 impl Context {
     pub(crate) fn new(name: &'static str, common: Common) -> Result<Self, ConfigError> {
+        // Here and not where the result is written: by then the work is done, and its result would be lost.
+        if let Some(folder) = common.output.as_deref().map(folder).filter(|folder| !folder.is_dir()) {
+            let reason = format!("there is no folder {}; create it, or give another path", folder.display());
+            return Err(ConfigError::Value { name: "--output".into(), reason });
+        }
         let config = Config::load(common.config.as_deref(), Environment::read()?)?;
         let talk = Talk::new(common.quiet);
         Ok(Self { name, common, config, talk, db: OnceLock::new() })
@@ -86,7 +92,7 @@ impl Context {
     /// Writes the report in the format asked for, and passes on its outcome.
     ///
     /// # Errors
-    /// When the output can't be written, or the report has no form in that format.
+    /// When the output can't be written.
     pub fn emit<R: Print>(&self, report: &R) -> Result<Outcome, RunError> {
         self.talk.finish();
         let text = match self.common.format {
@@ -96,16 +102,7 @@ impl Context {
                 page.into_text()
             }
             Format::Json => json(report)?,
-            Format::Prometheus => {
-                let metrics = report.metrics();
-                if metrics.is_empty() {
-                    return Err(RunError::Usage(format!(
-                        "{} has no prometheus format; use --format human or json",
-                        self.name
-                    )));
-                }
-                prometheus(&metrics)
-            }
+            Format::Prometheus => prometheus(&report.metrics()),
         };
         self.write(&text)?;
         Ok(report.outcome())
@@ -157,15 +154,13 @@ impl Context {
     ///
     /// # Errors
     /// [`RunError::Declined`] for a no, [`RunError::Usage`] where nobody can be asked.
-    pub fn confirm(&self, question: &str) -> Result<(), RunError> {
+    pub async fn confirm(&self, question: &str) -> Result<(), RunError> {
         if !self.is_interactive() {
             return Err(RunError::Usage(format!("{question}: nobody to ask; give --yes to go on")));
         }
         let _ = write!(anstream::stderr().lock(), "{question} [y/N] ");
-        let mut answer = String::new();
-        let read = std::io::stdin().lock().read_line(&mut answer);
-        match (read, answer.trim().to_lowercase().as_str()) {
-            (Ok(_), "y" | "yes") => Ok(()),
+        match stdin::line().await.map(|answer| answer.trim().to_lowercase()).as_deref() {
+            Ok("y" | "yes") => Ok(()),
             _ => Err(RunError::Declined),
         }
     }
@@ -233,10 +228,14 @@ fn prometheus(metrics: &[Metric]) -> String {
 }
 
 fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// The folder that `path` is in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

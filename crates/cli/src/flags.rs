@@ -52,6 +52,8 @@ pub trait Command: FromArgs + ArgsInfo {
     const NAME: &'static str;
     /// Its version.
     const VERSION: &'static str;
+    /// Whether it is made for a schedule, and so has a Prometheus form.
+    const SCHEDULED: bool;
 
     /// The common flags' values.
     fn common(&self) -> Common;
@@ -60,9 +62,12 @@ pub trait Command: FromArgs + ArgsInfo {
 /// Declares a binary's flags, with the common ones added.
 ///
 /// The fields are argh's, each with a comma behind it; the struct derives `FromArgs` and `ArgsInfo`, so the binary's crate depends on argh.
+/// `scheduled struct` declares a command that has `--format prometheus`.
 #[macro_export]
 macro_rules! args {
-    ($(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
+    ($(#[$meta:meta])* scheduled struct $($rest:tt)*) => { cli::args! { @true $(#[$meta])* struct $($rest)* } };
+    ($(#[$meta:meta])* struct $($rest:tt)*) => { cli::args! { @false $(#[$meta])* struct $($rest)* } };
+    (@$scheduled:literal $(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
         $(#[$meta])*
         #[derive(argh::FromArgs, argh::ArgsInfo)]
         struct $name {
@@ -87,6 +92,7 @@ macro_rules! args {
         impl cli::Command for $name {
             const NAME: &'static str = env!("CARGO_PKG_NAME");
             const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+            const SCHEDULED: bool = $scheduled;
 
             fn common(&self) -> cli::Common {
                 cli::Common {
@@ -141,10 +147,16 @@ pub(crate) fn parse<A: Command>() -> Result<A, Exit> {
 fn parse_words<A: Command>(words: &[String]) -> Result<A, Exit> {
     let words = normalize(words, &A::get_args_info(), A::NAME, A::VERSION)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    A::from_args(&[A::NAME], &words).map_err(|exit| match exit.status {
+    let args = A::from_args(&[A::NAME], &words).map_err(|exit| match exit.status {
         Ok(()) => Exit::Text(exit.output),
         Err(()) => Exit::Usage(one_line(&exit.output, A::NAME)),
-    })
+    })?;
+    // Here and not where the result is written: by then the work is done, and its result would be lost.
+    if args.common().format == Format::Prometheus && !A::SCHEDULED {
+        let reason = "has no prometheus format; use --format human or json";
+        return Err(Exit::Usage(format!("{} {reason}", A::NAME)));
+    }
+    Ok(args)
 }
 
 /// Splits `--key=value`, answers `--version`, turns `-h` into `--help`, and refuses what no flag is called.
@@ -273,6 +285,18 @@ mod tests {
         assert!(usage(&["x"]).contains("unexpected argument"));
         assert!(usage(&[]).contains("--name"), "{}", usage(&[]));
         assert!(usage(&["--name", "x", "--format", "xml"]).contains("human, json or prometheus"));
+    }
+
+    crate::args! {
+        /// Test flags of a scheduled command.
+        scheduled struct Nightly {}
+    }
+
+    #[test]
+    fn only_a_scheduled_command_has_a_prometheus_format() {
+        assert!(usage(&["--name", "x", "--format", "prometheus"]).contains("has no prometheus format"));
+        let words = ["--format", "prometheus"].map(str::to_owned);
+        assert_eq!(parse_words::<Nightly>(&words).ok().unwrap().format, Format::Prometheus);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod flags;
 mod page;
 mod print;
 mod progress;
-mod secret;
+mod stdin;
 
 use std::{error::Error as _, fmt::Write as _, process::ExitCode};
 

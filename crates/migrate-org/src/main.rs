@@ -24,11 +24,8 @@ fn main() -> std::process::ExitCode {
         if !args.yes && cx.is_interactive() {
             let plan = org::plan(&db, &model, cx.config()).await?;
             if !plan.steps.is_empty() {
-                cx.confirm(&format!(
-                    "{} steps change the schema of {}; go on?",
-                    plan.steps.len(),
-                    db.facts()
-                ))?;
+                let steps = plan.steps.len();
+                cx.confirm(&format!("{steps} steps change the schema of {}; go on?", db.facts())).await?;
             }
         }
         cx.emit(&org::run(&db, &model, cx.config(), cx.progress()).await?)

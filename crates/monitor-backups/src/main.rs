@@ -4,7 +4,7 @@ use stockfoil_core::backup;
 
 cli::args! {
     /// Check that every backup source has a young, whole and plausible backup; alert where it has not. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database; where one is configured and answers, the run is recorded there.
-    struct Args {}
+    scheduled struct Args {}
 }
 
 fn main() -> std::process::ExitCode {

@@ -9,7 +9,7 @@ use stockfoil_core::{
 
 cli::args! {
     /// Compare balances with the ledger, correct small differences, report large ones. Status 1 when a person must look.
-    struct Args {
+    scheduled struct Args {
         /// only this organization (repeatable)
         #[argh(option, arg_name = "id")]
         org: Vec<OrgId>,

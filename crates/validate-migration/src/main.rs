@@ -9,7 +9,7 @@ use stockfoil_core::{
 
 cli::args! {
     /// Check every claim of the migrations against the database, and show the evidence. Changes nothing; status 1 when a claim does not hold.
-    struct Args {
+    scheduled struct Args {
         /// folder with more migrations (default: ./migrations, where it is there)
         #[argh(option, arg_name = "folder")]
         folder: Option<PathBuf>,

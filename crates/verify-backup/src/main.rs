@@ -9,7 +9,7 @@ use stockfoil_core::{
 
 cli::args! {
     /// Read the newest backup of each source to its last byte, and compare its tables with the inventory's. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database; where one is configured and answers, the run is recorded there.
-    struct Args {
+    scheduled struct Args {
         /// only the source of this name
         #[argh(option, arg_name = "name")]
         source: Option<String>,

@@ -584,10 +584,27 @@ mod refusals {
         db.run("migrate-org").arg("--dryrun").await.refuses(2, "did you mean --dry-run?");
         db.run("migrate-org").arg("extra").await.refuses(2, "unexpected argument");
         db.run("validate-migration").args(["--format", "xml"]).await.refuses(2, "human, json or prometheus");
-        db.run("migrate-org")
-            .args(["--format", "prometheus", "--dry-run"])
-            .await
-            .refuses(2, "has no prometheus format");
+    }
+
+    #[tokio::test]
+    async fn a_format_that_a_command_does_not_have_is_refused_before_its_work() {
+        let db = TestDb::inventory().await;
+        let before = schema(&db);
+        for command in ["db-migrate", "migrate-org", "migrate-balance", "migrate-all"] {
+            db.run(command).args(["--format", "prometheus"]).await.refuses(2, "has no prometheus format");
+        }
+        assert_eq!(schema(&db), before);
+        let db = TestDb::migrated().await;
+        for (command, args) in [
+            ("backfill-balances", &[][..]),
+            ("org-create", &["--name", "Acme"]),
+            ("users-assign", &["--org-id", "default", "--all"]),
+        ] {
+            let run = db.run(command).args(args.iter().copied()).args(["--format", "prometheus"]).await;
+            run.refuses(2, "has no prometheus format");
+        }
+        assert_eq!(db.value("SELECT count(*) FROM organizations").await, "1");
+        assert_eq!(db.value("SELECT count(*) FROM organization_api_keys").await, "0");
     }
 
     #[tokio::test]

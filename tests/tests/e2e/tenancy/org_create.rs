@@ -246,7 +246,13 @@ async fn keys_that_still_hold_across_organizations_are_warned_of() {
 #[tokio::test]
 async fn a_key_that_can_not_be_shown_is_said() {
     let db = TestDb::migrated().await;
+    let before = everything(&db).await;
     let run = db.run("org-create").args(["-n", "Acme", "--id", "acme", "--output", "/nowhere/key.txt"]).await;
+    run.refuses(2, "there is no folder /nowhere");
+    assert_eq!(everything(&db).await, before);
+    // A folder can't be replaced by a file, which shows only when the key is written.
+    let folder = tempfile::tempdir().unwrap();
+    let run = db.run("org-create").args(["-n", "Acme", "--id", "acme", "--output"]).arg(folder.path()).await;
     run.refuses(3, "can't be written").tells("organization acme was created, but its API key");
 }
 

@@ -1,11 +1,24 @@
+//! Reading from standard input, a line at a time.
+
 use std::io::{BufRead as _, Read as _};
 
 use stockfoil_core::config::Secret;
 
 use crate::{Context, RunError};
 
-/// The longest secret that is read, in bytes.
+/// The longest line that is read, in bytes.
 const LENGTH_MAX: u64 = 4096;
+
+/// One line with its end; empty at the end of the input.
+///
+/// On a thread of its own, so that an interrupt is heard while nothing comes.
+pub(crate) async fn line() -> std::io::Result<String> {
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().take(LENGTH_MAX).read_line(&mut line).map(|_| line)
+    });
+    reading.await.map_err(std::io::Error::other).flatten()
+}
 
 impl Context {
     /// The value of a secret flag: what was given, or, for `-`, the first line of standard input without its end.
@@ -17,12 +30,7 @@ impl Context {
             return Ok(Secret::new(given));
         }
         self.say(format!("reading {flag} from standard input"));
-        // On a thread of its own, so that an interrupt is heard while nothing comes.
-        let reading = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            std::io::stdin().lock().take(LENGTH_MAX).read_line(&mut line).map(|_| line)
-        });
-        match reading.await.map_err(std::io::Error::other).flatten() {
+        match line().await {
             Ok(line) => {
                 let line = line.strip_suffix('\n').unwrap_or(&line);
                 Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
