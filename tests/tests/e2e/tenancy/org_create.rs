@@ -83,6 +83,8 @@ async fn a_given_key_is_taken_as_it_is_and_not_repeated() {
 async fn waiting_for_a_key_can_be_interrupted() {
     let db = TestDb::migrated().await;
     let mut child = db.run("org-create").args(["-n", "Acme", "-k", "-"]).spawn();
+    // Waiting for a child closes its standard input, whose end would be an answer too.
+    let _open = child.stdin.take();
     let mut talk = BufReader::new(child.stderr.take().unwrap()).lines();
     assert_eq!(talk.next_line().await.unwrap().unwrap(), "reading --api-key from standard input");
     signal(&child, Signal::TERM);
