@@ -133,6 +133,37 @@ struct UniqueKeyRow {
     is_replica_identity: bool,
 }
 
+/// A foreign key of one column onto another table's `id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Its name.
+    pub name: Ident,
+    /// Whether it is known to hold for every row.
+    pub valid: bool,
+}
+
+/// The foreign key on `column` of `table` alone onto `id` of `referenced`, a valid one before others.
+///
+/// # Errors
+/// Database errors.
+pub async fn foreign_key(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+    column: &Ident,
+    referenced: &QualifiedName,
+) -> Result<Option<ForeignKey>, crate::Error> {
+    let row: Option<(String, bool)> = sqlx::query_as(include_str!("catalog/foreign_key.sql"))
+        .bind(table.to_string())
+        .bind(column.as_str())
+        .bind(referenced.to_string())
+        .fetch_optional(connection)
+        .await
+        .context(format!("read the foreign keys of {}", table.plain()))?;
+    Ok(row
+        .map(|(name, valid)| Ok::<_, NameError>(ForeignKey { name: Ident::new(name)?, valid }))
+        .transpose()?)
+}
+
 /// How many rows the planner believes `table` to have; `None` before its first ANALYZE.
 ///
 /// # Errors

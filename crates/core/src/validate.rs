@@ -231,22 +231,11 @@ impl Checks {
         model: &Model,
         table: &QualifiedName,
     ) -> Result<(), Error> {
-        let keys: Vec<(String, bool)> = sqlx::query_as(
-            "SELECT k.conname::text, k.convalidated FROM pg_constraint k
-             WHERE k.contype = 'f' AND k.conrelid = to_regclass($1) AND k.confrelid = to_regclass($2)
-               AND k.conkey = ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attname = $3)
-             ORDER BY k.convalidated DESC, k.conname",
-        )
-        .bind(table.to_string())
-        .bind(model.organizations.to_string())
-        .bind(model.org_column.as_str())
-        .fetch_all(session)
-        .await
-        .context(format!("read the foreign keys of {}", table.plain()))?;
-        let (holds, evidence) = match keys.first() {
-            None => (false, "no foreign key onto organizations".into()),
-            Some((name, true)) => (true, format!("{name} is valid")),
-            Some((name, false)) => (false, format!("{name} is NOT VALID")),
+        let key = catalog::foreign_key(session, table, &model.org_column, &model.organizations).await?;
+        let (holds, evidence) = match key {
+            None => (false, "no foreign key onto organizations".to_owned()),
+            Some(key) if key.valid => (true, format!("{} is valid", key.name.as_str())),
+            Some(key) => (false, format!("{} is NOT VALID", key.name.as_str())),
         };
         self.add("foreign_key", table.plain(), holds, evidence, "migrate-org");
         Ok(())

@@ -1,4 +1,8 @@
 use testkit::{Binary, Cluster, Signal, TestDb, signal};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::{Child, ChildStderr},
+};
 
 /// Everything that a schema change could touch, as pg_dump prints it.
 fn schema(db: &TestDb) -> String {
@@ -19,6 +23,16 @@ async fn seed(db: &TestDb) {
          FROM generate_series(1, 2000) g",
     )
     .await;
+}
+
+/// Reads what the command says until it waits for somebody; returns the rest of its standard error, and what it said.
+async fn until_it_waits(child: &mut Child) -> (BufReader<ChildStderr>, String) {
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("waiting for pid") {
+        assert_ne!(stderr.read_line(&mut said).await.unwrap(), 0, "{said}");
+    }
+    (stderr, said)
 }
 
 mod versioned {
@@ -257,6 +271,20 @@ mod organizations {
     }
 
     #[tokio::test]
+    async fn a_foreign_key_from_before_is_validated_by_its_own_name() {
+        let db = TestDb::inventory().await;
+        db.run("migrate-org").await.ok();
+        db.execute(
+            "ALTER TABLE items DROP CONSTRAINT items_org_id_fkey;
+             ALTER TABLE items ADD CONSTRAINT \"it's $$ mine\" FOREIGN KEY (org_id) REFERENCES organizations NOT VALID",
+        )
+        .await;
+        db.run("migrate-org").await.ok().says("validate foreign key it's $$ mine of items");
+        assert_eq!(db.value("SELECT count(*) FROM pg_constraint WHERE NOT convalidated").await, "0");
+        db.run("migrate-org").await.ok().says("nothing to do");
+    }
+
+    #[tokio::test]
     async fn rows_of_an_unknown_organization_stop_it_and_are_said() {
         let db = TestDb::inventory().await;
         seed(&db).await;
@@ -309,15 +337,7 @@ mod organizations {
         let mut reader = db.connect().await;
         sqlx::raw_sql("BEGIN; SELECT count(*) FROM users").execute(&mut reader).await.unwrap();
         let mut child = db.run("migrate-org").spawn();
-        let mut said = String::new();
-        let mut stderr = tokio::io::BufReader::new(child.stderr.take().unwrap());
-        while !said.contains("waiting for pid") {
-            assert_ne!(
-                tokio::io::AsyncBufReadExt::read_line(&mut stderr, &mut said).await.unwrap(),
-                0,
-                "{said}"
-            );
-        }
+        let (_open, _) = until_it_waits(&mut child).await;
         // Another reader is not behind an ALTER in the queue, since none is queued.
         assert_eq!(db.value("SELECT count(*) FROM users").await, "0");
         sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
@@ -674,18 +694,10 @@ mod refusals {
         let mut blocker = db.connect().await;
         sqlx::raw_sql("BEGIN; SELECT count(*) FROM users").execute(&mut blocker).await.unwrap();
         let mut child = db.run("migrate-org").spawn();
-        let mut said = String::new();
-        let mut stderr = tokio::io::BufReader::new(child.stderr.take().unwrap());
-        while !said.contains("waiting for pid") {
-            assert_ne!(
-                tokio::io::AsyncBufReadExt::read_line(&mut stderr, &mut said).await.unwrap(),
-                0,
-                "{said}"
-            );
-        }
+        let (mut stderr, mut said) = until_it_waits(&mut child).await;
         signal(&child, Signal::INT);
         let status = child.wait().await.unwrap();
-        tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut said).await.unwrap();
+        stderr.read_to_string(&mut said).await.unwrap();
         assert_eq!(status.code(), Some(130), "{said}");
         assert!(said.contains("run the same command again to go on"), "{said}");
         assert_eq!(db.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'migrate-org%' AND datname = current_database()").await, "0");

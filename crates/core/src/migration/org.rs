@@ -92,7 +92,7 @@ async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Re
     ];
     for table in &model.tenant_tables {
         steps.extend(column_steps(session, model, table, &default).await?);
-        steps.extend(foreign_key_steps(model, table));
+        steps.extend(foreign_key_steps(session, model, table).await?);
     }
     let mut contract = Vec::new();
     for table in &model.tenant_tables {
@@ -208,9 +208,17 @@ async fn column_steps(
     }
 }
 
-fn foreign_key_steps(model: &Model, table: &QualifiedName) -> Vec<Step> {
+async fn foreign_key_steps(
+    session: &mut PgConnection,
+    model: &Model,
+    table: &QualifiedName,
+) -> Result<Vec<Step>, Error> {
     let (name, org) = (table.plain(), &model.org_column);
-    let key = Ident::joined(&[table.name.as_str(), org.as_str(), "fkey"]);
+    // One that was there before keeps its name: its definition counts.
+    let key = match catalog::foreign_key(session, table, org, &model.organizations).await? {
+        Some(found) => found.name,
+        None => Ident::joined(&[table.name.as_str(), org.as_str(), "fkey"]),
+    };
     let goal = |kind: &str| {
         let binds = [table.to_string(), org.as_str().into(), model.organizations.to_string(), kind.into()];
         Goal::new(include_str!("goals/foreign_key.sql"), binds)
@@ -239,19 +247,11 @@ fn foreign_key_steps(model: &Model, table: &QualifiedName) -> Vec<Step> {
             format!("validate foreign key {} of {name}", key.as_str()),
             Lock::ShareUpdateExclusive,
             tables.into_iter().rev().collect(),
-            vec![render(
-                // Whatever the key is called that was there before, its definition found it.
-                include_str!("validate_foreign_key.sql"),
-                &[
-                    ("table_name", &Literal::new(&table.to_string())),
-                    ("org_name", &Literal::new(org.as_str())),
-                    ("organizations_name", &Literal::new(&model.organizations.to_string())),
-                ],
-            )],
+            vec![render("ALTER TABLE {table} VALIDATE CONSTRAINT {key}", &fragments)],
             goal("valid"),
         )
     };
-    vec![add, validate]
+    Ok(vec![add, validate])
 }
 
 /// The steps that give `key` a twin that begins with the organization, and the one that drops `key`.
