@@ -2,7 +2,6 @@
 
 use stockfoil_core::{
     balance::backfill::{self, BATCH_ROWS, Options},
-    model::Model,
     tenancy::OrgId,
 };
 
@@ -26,6 +25,6 @@ fn main() -> std::process::ExitCode {
         let options = Options { orgs, dry_run, batch_rows };
         options.check()?;
         let db = cx.connect().await?;
-        cx.emit(&backfill::run(&db, &Model::default(), &options, cx.progress()).await?)
+        cx.emit(&backfill::run(&db, &cx.config().mapping, &options, cx.progress()).await?)
     })
 }

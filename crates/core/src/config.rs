@@ -15,7 +15,10 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::ledger::Quantity;
+use crate::{
+    ledger::Quantity,
+    mapping::{Mapping, file},
+};
 
 pub use backup::{Backup, BackupKind, BackupSource};
 
@@ -93,10 +96,10 @@ impl fmt::Display for Secret {
 /// Everything that a command may be told, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The tables and columns that commands work on.
+    pub mapping: Mapping,
     /// Organizations and their tables.
     pub tenancy: Tenancy,
-    /// The ledger.
-    pub ledger: Ledger,
     /// Reconciliation.
     pub reconcile: Reconcile,
     /// Who is told.
@@ -106,40 +109,15 @@ pub struct Config {
     environment: Environment,
 }
 
-/// `[tenancy]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// `[tenancy]`, beside what the mapping takes of it.
+#[derive(Debug, Clone)]
 pub struct Tenancy {
-    /// The id of the organization that existing rows are given to (`DEFAULT_ORG_ID`).
+    /// The id of the organization that existing rows are given to (`DEFAULT_ORG_ID`), of the mapping's type.
     pub default_org_id: String,
     /// Its name.
     pub default_org_name: String,
     /// Subdomains that no organization may take, beside the built-in ones.
     pub reserved_subdomains: Vec<String>,
-}
-
-impl Default for Tenancy {
-    fn default() -> Self {
-        Self {
-            default_org_id: "default".into(),
-            default_org_name: "Default Organization".into(),
-            reserved_subdomains: Vec::new(),
-        }
-    }
-}
-
-/// `[ledger]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ledger {
-    /// Whether `migrate-balance` builds the covering index over the balance key.
-    pub key_index: bool,
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { key_index: true }
-    }
 }
 
 /// `[reconcile]`.
@@ -177,8 +155,9 @@ impl Default for Alerts {
 #[serde(default, deny_unknown_fields)]
 struct File {
     database: DatabaseFile,
-    tenancy: Tenancy,
-    ledger: Ledger,
+    tenancy: file::Tenancy,
+    ledger: file::Ledger,
+    balances: file::Balances,
     reconcile: Reconcile,
     alerts: Alerts,
     backup: Backup,
@@ -260,13 +239,22 @@ impl Config {
                 .into_iter()
                 .find(|path| path.exists())
         });
-        let file = match path {
-            Some(path) => parse_file(&path)?,
-            None => File::default(),
+        let (file, text) = match &path {
+            Some(path) => parse_file(path)?,
+            None => (File::default(), String::new()),
         };
+        let source = path.as_deref().map(|path| (path, text.as_str()));
+        let mapping = Mapping::new(&file.tenancy, &file.ledger, &file.balances, source)?;
         let mut config = Self {
-            tenancy: file.tenancy,
-            ledger: file.ledger,
+            tenancy: Tenancy {
+                default_org_id: mapping.default_org_id(file.tenancy.default_org_id.as_ref(), source)?,
+                default_org_name: file
+                    .tenancy
+                    .default_org_name
+                    .unwrap_or_else(|| "Default Organization".to_owned()),
+                reserved_subdomains: file.tenancy.reserved_subdomains,
+            },
+            mapping,
             reconcile: file.reconcile,
             alerts: file.alerts,
             backup: file.backup,
@@ -363,7 +351,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        crate::tenancy::OrgId::new(&self.tenancy.default_org_id)
+        crate::tenancy::OrgId::of(self.mapping.org_type(), &self.tenancy.default_org_id)
             .map_err(|error| value("DEFAULT_ORG_ID", &error.to_string()))?;
         crate::tenancy::organization::check_name(&self.tenancy.default_org_name)
             .map_err(|error| value("tenancy.default_org_name", &error.to_string()))?;
@@ -432,10 +420,10 @@ fn value(name: &str, reason: &str) -> ConfigError {
     ConfigError::Value { name: name.to_owned(), reason: reason.to_owned() }
 }
 
-fn parse_file(path: &Path) -> Result<File, ConfigError> {
+fn parse_file(path: &Path) -> Result<(File, String), ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable { path: path.into(), reason: error.to_string() })?;
-    toml::from_str(&text).map_err(|error| {
+    let file = toml::from_str(&text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         let mut reason = error.message().to_owned();
         if let Some(near) = nearest_field(&reason) {
@@ -443,7 +431,8 @@ fn parse_file(path: &Path) -> Result<File, ConfigError> {
         }
         let place = line.map_or_else(String::new, |line| format!("line {line}: "));
         ConfigError::File { path: path.into(), reason: format!("{place}{reason}") }
-    })
+    })?;
+    Ok((file, text))
 }
 
 /// Reads serde's "unknown field `x`, expected one of `a`, `b`" for the field that is nearest to `x`.

@@ -58,6 +58,7 @@ impl Error {
             Error::Db(error) => error.failure(),
             Error::Migration(error) => error.failure(),
             Error::Alert(_) => Failure::Work,
+            Error::Model(crate::model::ModelError::Mapping { .. }) => Failure::Usage,
             Error::Model(_) => Failure::Work,
             Error::Tenancy(error) => error.failure(),
             Error::Browse(_) => Failure::Work,

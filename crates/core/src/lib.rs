@@ -8,6 +8,7 @@
 //! - [`history`]: what ran and what it found.
 //! - [`ledger`]: exact quantities and what a difference means.
 //! - [`migration`]: versioned files and online steps.
+//! - [`mapping`]: which tables and columns of a database those are, as `stockfoil.toml` says.
 //! - [`model`]: the tenant-scoped tables and the ledger that every statement is rendered over.
 //! - [`tenancy`]: organizations and their people.
 //! - [`alert`]: telling people, through every channel that is configured.
@@ -34,6 +35,7 @@ pub mod db;
 mod error;
 pub mod history;
 pub mod ledger;
+pub mod mapping;
 pub mod migration;
 pub mod model;
 pub mod progress;

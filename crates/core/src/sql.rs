@@ -25,6 +25,11 @@ pub enum NameError {
     /// A zero byte can't be sent.
     #[error("the name {0:?} holds a zero byte; remove it")]
     ZeroByte(String),
+    /// Double quotes don't enclose a part from its first character to its last.
+    #[error(
+        "the quotes of the name {0:?} don't match; write a quoted part as \"part\", and a quote in it twice"
+    )]
+    Quotes(String),
 }
 
 /// One SQL identifier; displays itself quoted.
@@ -103,6 +108,34 @@ impl QualifiedName {
         Self { schema, name }
     }
 
+    /// The parts of a dotted name. A part in double quotes may hold dots, and a quote written twice; a part without
+    /// them is taken as it is, with its case.
+    ///
+    /// # Errors
+    /// When a part can't be an identifier.
+    pub fn split(text: &str) -> Result<Vec<Ident>, NameError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        loop {
+            let (part, after) = match rest.strip_prefix('"') {
+                Some(quoted) => quoted_part(quoted).ok_or_else(|| NameError::Quotes(text.to_owned()))?,
+                None => {
+                    let end = rest.find('.').unwrap_or(rest.len());
+                    (rest[..end].to_owned(), &rest[end..])
+                }
+            };
+            if after.is_empty() || after.starts_with('.') {
+                parts.push(Ident::new(part)?);
+            } else {
+                return Err(NameError::Quotes(text.to_owned()));
+            }
+            match after.strip_prefix('.') {
+                Some(next) => rest = next,
+                None => return Ok(parts),
+            }
+        }
+    }
+
     /// The name for messages, unquoted; the schema is left out where it is `public`.
     pub fn plain(&self) -> String {
         match self.schema.as_str() {
@@ -121,6 +154,24 @@ impl fmt::Display for QualifiedName {
 impl fmt::Debug for QualifiedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Reads up to the closing quote: the part with its quotes undoubled, and what is behind it.
+fn quoted_part(quoted: &str) -> Option<(String, &str)> {
+    let mut part = String::new();
+    let mut rest = quoted;
+    loop {
+        let quote = rest.find('"')?;
+        part.push_str(&rest[..quote]);
+        rest = &rest[quote + 1..];
+        match rest.strip_prefix('"') {
+            Some(more) => {
+                part.push('"');
+                rest = more;
+            }
+            None => return Some((part, rest)),
+        }
     }
 }
 
@@ -162,6 +213,23 @@ impl fmt::Display for Definition {
         f.write_str(&self.0)
     }
 }
+
+/// An expression that a person wrote and PostgreSQL has not parsed yet.
+///
+/// It can break out of where it is put: only [the check of expressions](crate::mapping) puts it into statements,
+/// which go by the extended protocol (one statement each) into a transaction that is rolled back, and whose result
+/// is read back from the catalog as a [`Definition`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unparsed<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Unparsed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl sealed::Sealed for Unparsed<'_> {}
+impl Fragment for Unparsed<'_> {}
 
 /// A piece of SQL from the source code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 
 use crate::{
     Error, Task,
-    balance::{self, Kind, State},
+    balance::{self, State},
     catalog,
     config::Config,
     db::{Context as _, Db},
+    mapping::Mapping,
     migration::versioned,
     model::Model,
     progress::Progress,
@@ -91,16 +92,16 @@ impl Report for Validation {
 /// Database errors; a claim that does not hold is no error but a failed check.
 pub fn run<'a>(
     db: &'a Db,
-    model: &'a Model,
+    mapping: &'a Mapping,
     config: &'a Config,
     folder: Option<&'a Path>,
     scope: Scope,
     progress: &'a dyn Progress,
 ) -> Task<'a, Validation> {
     Box::pin(async move {
-        model.check(db).await?;
+        let model = &mapping.resolve(db).await?;
         let mut checks = Checks::default();
-        checks.versions(db, model, folder, progress).await?;
+        checks.versions(db, mapping, folder, progress).await?;
         let mut session = db.session().await?;
         let organizations = checks.organizations(&mut session, model, config).await?;
         let mut rows = 0;
@@ -112,7 +113,7 @@ pub fn run<'a>(
         progress.finish();
         checks.isolation(&mut session, model).await?;
         if scope == Scope::All {
-            checks.balances(&mut session, model, config).await?;
+            checks.balances(&mut session, model).await?;
             checks.backfill(&mut session, model, organizations).await?;
         }
         let checks = checks.0;
@@ -140,11 +141,11 @@ impl Checks {
     async fn versions(
         &mut self,
         db: &Db,
-        model: &Model,
+        mapping: &Mapping,
         folder: Option<&Path>,
         progress: &dyn Progress,
     ) -> Result<(), Error> {
-        let versions = versioned::run(db, model, folder, versioned::Mode::Status, progress).await?;
+        let versions = versioned::run(db, mapping, folder, versioned::Mode::Status, progress).await?;
         let applied = versions.count(versioned::State::Applied);
         let others = versions.versions.len() - applied;
         self.add(
@@ -178,7 +179,7 @@ impl Checks {
         }
         let default = &config.tenancy.default_org_id;
         let statement =
-            model.render("SELECT count(*), count(*) FILTER (WHERE id = $1) = 1 FROM {organizations}");
+            model.render("SELECT count(*), count(*) FILTER (WHERE id::text = $1) = 1 FROM {organizations}");
         let (count, has_default): (i64, bool) = sqlx::query_as(statement.sql())
             .bind(default)
             .fetch_one(&mut *session)
@@ -210,13 +211,13 @@ impl Checks {
             Some(column) => {
                 let null = if column.not_null { "NOT NULL" } else { "nullable" };
                 (
-                    column.type_name == "text" && column.not_null,
+                    column.type_name == model.org_type.name() && column.not_null,
                     format!("{org} is {}, {null}", column.type_name),
                 )
             }
         };
         self.add("column", object.clone(), holds, evidence, "migrate-org");
-        if !organizations || column.is_none_or(|column| column.type_name != "text") {
+        if !organizations || column.is_none_or(|column| column.type_name != model.org_type.name()) {
             return Ok(0);
         }
         self.foreign_key(session, model, table).await?;
@@ -365,17 +366,9 @@ impl Checks {
         Ok(())
     }
 
-    async fn balances(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        config: &Config,
-    ) -> Result<(), Error> {
+    async fn balances(&mut self, session: &mut PgConnection, model: &Model) -> Result<(), Error> {
         let objects = balance::objects(model);
         for (object, state) in balance::inspect(session, model, &objects).await? {
-            if object.kind == Kind::Index && !config.ledger.key_index {
-                continue;
-            }
             let evidence = match &state {
                 State::Intact => "there, with its definition".to_owned(),
                 State::Missing => "it is not there".to_owned(),
@@ -403,7 +396,7 @@ impl Checks {
         let there: bool = sqlx::query_scalar(
             "SELECT to_regclass($1) IS NOT NULL AND to_regclass('stockfoil.backfill') IS NOT NULL",
         )
-        .bind(model.balances.to_string())
+        .bind(model.balances.table.to_string())
         .fetch_one(&mut *session)
         .await
         .context("look for the state of the backfill")?;

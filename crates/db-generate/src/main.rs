@@ -2,10 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use stockfoil_core::{
-    client::{self, Language, Request},
-    model::Model,
-};
+use stockfoil_core::client::{self, Language, Request};
 
 cli::args! {
     /// Write a typed client from the schema of the connected database: a row type for each table, and queries by
@@ -30,7 +27,7 @@ fn main() -> ExitCode {
     cli::main(async |args: Args, cx| {
         let request = Request::new(args.lang, &args.schema, args.out, args.check)?;
         let db = cx.connect().await?;
-        let generated = client::generate(&db, &Model::default(), &request).await?;
+        let generated = client::generate(&db, &cx.config().mapping, &request).await?;
         cx.emit(&generated)
     })
 }

@@ -2,10 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stockfoil_core::{
-    migration::versioned::{self, Mode},
-    model::Model,
-};
+use stockfoil_core::migration::versioned::{self, Mode};
 
 cli::args! {
     /// Apply pending versioned migrations. A database that already has the application's tables keeps them: the file that would create them is recorded as applied.
@@ -48,7 +45,7 @@ fn main() -> std::process::ExitCode {
             }
         };
         let db = cx.connect().await?;
-        let report = versioned::run(&db, &Model::default(), folder, mode, cx.progress()).await?;
+        let report = versioned::run(&db, &cx.config().mapping, folder, mode, cx.progress()).await?;
         cx.emit(&report)
     })
 }

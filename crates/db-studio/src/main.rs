@@ -23,7 +23,7 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let db = cx.connect().await?;
-        let server = Server::listen(db, args.port).await?;
+        let server = Server::listen(db, cx.config().mapping.clone(), args.port).await?;
         let link = server.link();
         cx.emit(&link)?;
         cx.say("db-studio: read-only; the link opens once, for one browser; Ctrl-C ends the studio");

@@ -17,7 +17,7 @@ use stockfoil_core::{
     Error,
     browse::{BrowseError, Snapshot},
     db::{Db, DbError},
-    model::Model,
+    mapping::Mapping,
     report::{Outcome, Report},
 };
 use tokio::net::TcpListener;
@@ -64,13 +64,13 @@ impl Print for Link {
 /// What the handlers share.
 struct Studio {
     db: Arc<Db>,
-    model: Model,
+    mapping: Mapping,
     access: Access,
 }
 
 impl Server {
     /// Listens on `port` of 127.0.0.1; without one on the usual port, or on any free one if that is taken.
-    pub(crate) async fn listen(db: Arc<Db>, port: Option<u16>) -> Result<Server, RunError> {
+    pub(crate) async fn listen(db: Arc<Db>, mapping: Mapping, port: Option<u16>) -> Result<Server, RunError> {
         let listener = match (bind(port.unwrap_or(PORT)).await, port) {
             (Err(_), None) => bind(0).await,
             (result, _) => result,
@@ -84,7 +84,7 @@ impl Server {
         let (access, token) = Access::new(address.port()).map_err(failed)?;
         let link =
             Link { url: format!("http://{address}/login?token={token}"), address: address.to_string() };
-        let studio = Studio { db, model: Model::default(), access };
+        let studio = Studio { db, mapping, access };
         Ok(Server { listener, studio: Arc::new(studio), link })
     }
 
@@ -205,7 +205,7 @@ async fn row(
 
 impl Studio {
     async fn snapshot(&self, query: &Query) -> Result<Snapshot, Refusal> {
-        Ok(Snapshot::open(&self.db, &self.model, query.org.as_deref()).await?)
+        Ok(Snapshot::open(&self.db, &self.mapping, query.org.as_deref()).await?)
     }
 
     fn shell<'a>(&'a self, snapshot: &'a Snapshot) -> pages::Shell<'a> {

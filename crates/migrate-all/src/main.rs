@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stockfoil_core::{migration::all, model::Model};
+use stockfoil_core::migration::all;
 
 cli::args! {
     /// Run every migration in order: versioned files, migrate-org, validate-migration, migrate-balance, backfill-balances, validate-migration. Stops at the first that does not hold; run it again to go on.
@@ -21,7 +21,7 @@ fn main() -> std::process::ExitCode {
         let db = cx.connect().await?;
         let folder = cx.migrations_folder(args.folder.as_deref());
         let report =
-            all::run(&db, &Model::default(), cx.config(), folder, args.dry_run, cx.progress()).await?;
+            all::run(&db, &cx.config().mapping, cx.config(), folder, args.dry_run, cx.progress()).await?;
         cx.emit(&report)
     })
 }

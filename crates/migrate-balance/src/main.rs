@@ -1,6 +1,6 @@
 //! Creates the balances and the triggers that keep them, online.
 
-use stockfoil_core::{migration::balance, model::Model};
+use stockfoil_core::migration::balance;
 
 cli::args! {
     /// Create inventory_balances and the triggers on the ledger that keep it, online. Safe to run again. Fill it with backfill-balances.
@@ -14,10 +14,10 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let db = cx.connect().await?;
-        let model = Model::default();
+        let mapping = &cx.config().mapping;
         if args.dry_run {
-            return cx.emit(&balance::plan(&db, &model, cx.config()).await?);
+            return cx.emit(&balance::plan(&db, mapping).await?);
         }
-        cx.emit(&balance::run(&db, &model, cx.config(), cx.progress()).await?)
+        cx.emit(&balance::run(&db, mapping, cx.progress()).await?)
     })
 }

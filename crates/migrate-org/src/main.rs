@@ -1,6 +1,6 @@
 //! Gives every tenant-scoped row its organization, online.
 
-use stockfoil_core::{migration::org, model::Model};
+use stockfoil_core::migration::org;
 
 cli::args! {
     /// Add organizations, an org_id on every tenant-scoped table, foreign keys, and unique keys per organization, online. Safe to run again: what the catalog shows to be done is left alone.
@@ -17,17 +17,17 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let db = cx.connect().await?;
-        let model = Model::default();
+        let mapping = &cx.config().mapping;
         if args.dry_run {
-            return cx.emit(&org::plan(&db, &model, cx.config()).await?);
+            return cx.emit(&org::plan(&db, mapping, cx.config()).await?);
         }
         if !args.yes && cx.is_interactive() {
-            let plan = org::plan(&db, &model, cx.config()).await?;
+            let plan = org::plan(&db, mapping, cx.config()).await?;
             if !plan.steps.is_empty() {
                 let steps = plan.steps.len();
                 cx.confirm(&format!("{steps} steps change the schema of {}; go on?", db.facts())).await?;
             }
         }
-        cx.emit(&org::run(&db, &model, cx.config(), cx.progress()).await?)
+        cx.emit(&org::run(&db, mapping, cx.config(), cx.progress()).await?)
     })
 }

@@ -1,11 +1,8 @@
 //! Creates an organization and its API key.
 
-use stockfoil_core::{
-    model::Model,
-    tenancy::{
-        OrgId,
-        organization::{self, Request},
-    },
+use stockfoil_core::tenancy::{
+    OrgId,
+    organization::{self, Request},
 };
 
 cli::args! {
@@ -38,9 +35,9 @@ fn main() -> std::process::ExitCode {
         };
         let Args { id, name, subdomain, inactive, .. } = args;
         let request = Request { id, name, subdomain, api_key, is_active: !inactive };
-        let new = request.check(&cx.config().tenancy)?;
+        let new = request.check(cx.config())?;
         let db = cx.connect().await?;
-        let created = organization::create(&db, &Model::default(), new).await?;
+        let created = organization::create(&db, &cx.config().mapping, new).await?;
         cx.warn(&created.warnings);
         cx.emit(&created).inspect_err(|_| {
             let organization::OrgCreated { id, api_key_id, .. } = &created;

@@ -1,6 +1,6 @@
 //! Lists the organizations with what belongs to them.
 
-use stockfoil_core::{model::Model, tenancy::organization};
+use stockfoil_core::tenancy::organization;
 
 cli::args! {
     /// List the organizations, the oldest first, with their users and items counted.
@@ -14,7 +14,7 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let db = cx.connect().await?;
-        let list = organization::list(&db, &Model::default(), args.active_only).await?;
+        let list = organization::list(&db, &cx.config().mapping, args.active_only).await?;
         cx.emit(&list)
     })
 }

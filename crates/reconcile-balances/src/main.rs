@@ -3,7 +3,6 @@
 use stockfoil_core::{
     balance::reconcile::{self, Options},
     ledger::Quantity,
-    model::Model,
     tenancy::OrgId,
 };
 
@@ -36,7 +35,7 @@ fn main() -> std::process::ExitCode {
         options.check()?;
         let db = cx.connect().await?;
         let alerts = &cx.config().alerts;
-        let report = reconcile::run(&db, &Model::default(), alerts, &options, cx.progress()).await?;
+        let report = reconcile::run(&db, &cx.config().mapping, alerts, &options, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.alerts.require()?;
         Ok(outcome)

@@ -1,11 +1,8 @@
 //! Moves users to an organization.
 
-use stockfoil_core::{
-    model::Model,
-    tenancy::{
-        OrgId,
-        users::{self, Assignment, Selector},
-    },
+use stockfoil_core::tenancy::{
+    OrgId,
+    users::{self, Assignment, Selector},
 };
 
 cli::args! {
@@ -40,7 +37,7 @@ fn main() -> std::process::ExitCode {
         let selector = Selector::of(user_id, email_pattern.as_deref(), all, &cx.config().tenancy)?;
         let assignment = Assignment { org, selector, expect, dry_run };
         let db = cx.connect().await?;
-        let report = users::assign(&db, &Model::default(), &assignment).await?;
+        let report = users::assign(&db, &cx.config().mapping, &assignment).await?;
         cx.warn(report.stopped.iter().chain(&report.warnings));
         cx.emit(&report)
     })

@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use stockfoil_core::{
-    model::Model,
-    validate::{self, Scope},
-};
+use stockfoil_core::validate::{self, Scope};
 
 cli::args! {
     /// Check every claim of the migrations against the database, and show the evidence. Changes nothing; status 1 when a claim does not hold.
@@ -21,7 +18,7 @@ fn main() -> std::process::ExitCode {
         let db = cx.connect().await?;
         let folder = cx.migrations_folder(args.folder.as_deref());
         let report =
-            validate::run(&db, &Model::default(), cx.config(), folder, Scope::All, cx.progress()).await?;
+            validate::run(&db, &cx.config().mapping, cx.config(), folder, Scope::All, cx.progress()).await?;
         cx.emit(&report)
     })
 }

@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use stockfoil_core::{
-    backup::{self, Scope},
-    model::Model,
-};
+use stockfoil_core::backup::{self, Scope};
 
 cli::args! {
     /// Read the newest backup of each source to its last byte, and compare its tables with the inventory's. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database; where one is configured and answers, the run is recorded there.
@@ -27,7 +24,7 @@ fn main() -> std::process::ExitCode {
         let scope = Scope { source: args.source, file: args.file };
         let db = cx.try_connect().await;
         let report =
-            backup::verify(cx.config(), db.as_deref(), &Model::default(), &scope, cx.progress()).await?;
+            backup::verify(cx.config(), db.as_deref(), &cx.config().mapping, &scope, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.require()?;
         Ok(outcome)

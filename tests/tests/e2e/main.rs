@@ -9,6 +9,7 @@ mod generate;
 mod guides;
 mod make;
 mod migration;
+mod model;
 mod studio;
 mod templates;
 mod tenancy;

@@ -154,8 +154,11 @@ fn difference(page: &mut Page, listed: &Listed, would: &str) {
     page.line(format!("      {key}"));
     for entry in &listed.newest_entries {
         page.line(format!(
-            "      entry of {}: {} ({})",
-            entry.created_at.format("%Y-%m-%d %H:%M:%S UTC"),
+            "      entry{}: {} ({})",
+            entry
+                .created_at
+                .map(|time| time.format(" of %Y-%m-%d %H:%M:%S UTC").to_string())
+                .unwrap_or_default(),
             side(&entry.quantity, "no quantity"),
             entry.id
         ));

@@ -43,8 +43,8 @@ impl Print for OrgList {
                     visible(&org.name),
                     org.subdomain.as_deref().map_or_else(|| "-".into(), visible),
                     yes_or_no(org.is_active).into(),
-                    org.users.to_string(),
-                    org.items.to_string(),
+                    count(org.users),
+                    count(org.items),
                     org.created_at.format("%Y-%m-%d").to_string(),
                 ]
             }),
@@ -92,6 +92,11 @@ impl Print for UsersAssigned {
 
 fn yes_or_no(yes: bool) -> &'static str {
     if yes { "yes" } else { "no" }
+}
+
+/// A count, or nothing where there is nothing to count.
+fn count(rows: Option<i64>) -> String {
+    rows.map(|rows| rows.to_string()).unwrap_or_default()
 }
 
 fn counted(users: usize) -> String {

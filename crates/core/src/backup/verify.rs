@@ -28,7 +28,7 @@ use crate::{
     config::{Config, nearest},
     db::Db,
     history::RunId,
-    model::Model,
+    mapping::Mapping,
     progress::Progress,
     report::{Metric, Outcome, Report},
 };
@@ -98,7 +98,7 @@ pub struct TableRows {
 pub fn verify<'a>(
     config: &'a Config,
     db: Option<&'a Db>,
-    model: &'a Model,
+    mapping: &'a Mapping,
     scope: &'a Scope,
     progress: &'a dyn Progress,
 ) -> Task<'a, VerifyReport> {
@@ -120,7 +120,7 @@ pub fn verify<'a>(
             }
         };
         let record = Record::start(db, COMMAND).await;
-        let reader = Reader { config, model, progress, pg_restore: PgRestore::of(config) };
+        let reader = Reader { config, mapping, progress, pg_restore: PgRestore::of(config) };
         let mut backups = Vec::new();
         if let Some(file) = &scope.file {
             backups.push(reader.read_file(file).await);
@@ -213,7 +213,7 @@ impl Verified {
 
 struct Reader<'a> {
     config: &'a Config,
-    model: &'a Model,
+    mapping: &'a Mapping,
     progress: &'a dyn Progress,
     pg_restore: PgRestore,
 }
@@ -288,7 +288,7 @@ impl Reader<'_> {
                 findings.extend(deep.findings);
                 verified.notes.extend(deep.notes);
                 if findings.iter().all(|finding| finding.status < Status::Critical) {
-                    findings.extend(compare(&deep.contents, self.model));
+                    findings.extend(compare(&deep.contents, self.mapping));
                 }
                 verified.tables = deep
                     .contents
@@ -614,7 +614,7 @@ fn toc_contents(toc: &Toc) -> Contents {
 }
 
 /// Compares a dump's tables with those of the model: each defined, each with its data; and no other without.
-fn compare(contents: &Contents, model: &Model) -> Vec<Finding> {
+fn compare(contents: &Contents, mapping: &Mapping) -> Vec<Finding> {
     let lacks_data = |table: &TableContents| table.is_defined && !table.is_partitioned && !table.has_data;
     if !contents.values().any(|table| table.has_data) {
         let text = match contents.len() {
@@ -626,9 +626,12 @@ fn compare(contents: &Contents, model: &Model) -> Vec<Finding> {
     let (mut absent, mut undefined, mut without) = (Vec::new(), Vec::new(), Vec::new());
     let mut others = Vec::new();
     let expected = |key: &(String, String)| {
-        model.tenant_tables.iter().any(|table| table.schema.as_str() == key.0 && table.name.as_str() == key.1)
+        mapping
+            .tenant_tables()
+            .iter()
+            .any(|table| table.schema.as_str() == key.0 && table.name.as_str() == key.1)
     };
-    for table in &model.tenant_tables {
+    for table in &mapping.tenant_tables() {
         let key = (table.schema.as_str().to_owned(), table.name.as_str().to_owned());
         match contents.get(&key) {
             None => absent.push(table.plain()),

@@ -14,6 +14,7 @@ use crate::{
     },
     db::{Context as _, Db, DbError},
     history::{self, RunId},
+    mapping::Mapping,
     model::Model,
     progress::Progress,
     report::{Outcome, Report},
@@ -106,13 +107,13 @@ impl Report for BackfillReport {
 /// database refuses.
 pub fn run<'a>(
     db: &'a Db,
-    model: &'a Model,
+    mapping: &'a Mapping,
     options: &'a Options,
     progress: &'a dyn Progress,
 ) -> Task<'a, BackfillReport> {
     Box::pin(async move {
         options.check()?;
-        model.check(db).await?;
+        let model = &mapping.resolve(db).await?;
         let mut session = difference::session(db).await?;
         let broken = broken_parts(&mut session, model).await?;
         if !broken.is_empty() {
@@ -141,7 +142,7 @@ async fn plan(
     let (rows, not_a_number) = verify(session, model, scope(options)).await?;
     progress.finish();
     let statement =
-        model.render("SELECT count(*) FROM {organizations} WHERE $1::text[] IS NULL OR id = ANY ($1)");
+        model.render("SELECT count(*) FROM {organizations} WHERE $1::text[] IS NULL OR id::text = ANY ($1)");
     let organizations: i64 = sqlx::query_scalar(statement.sql())
         .bind(scope(options))
         .fetch_one(session)

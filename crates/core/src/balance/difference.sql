@@ -7,23 +7,30 @@ SELECT k.org, k.item, k.location, k.lot, k.ledger_qty, k.balance_qty,
            WHEN k.ledger_qty > '-Infinity' AND k.ledger_qty < 'Infinity' THEN k.ledger_qty
            WHEN k.ledger_qty IS NULL THEN 0
            -- A balance counts the entries that are numbers.
-           ELSE (SELECT coalesce(sum(l.{ledger.quantity}), 0) FROM {ledger} AS l
-                 WHERE l.{org} = k.org AND l.{ledger.item} = k.item AND l.{ledger.location} = k.location
-                   AND nullif(l.{ledger.lot}, '') IS NOT DISTINCT FROM k.lot
-                   AND l.{ledger.quantity} > '-Infinity' AND l.{ledger.quantity} < 'Infinity')
+           ELSE (SELECT coalesce(sum(e.quantity), 0)
+                 FROM (
+{entries}
+                 ) AS e
+                 WHERE e.org = k.org AND {e.item} = k.item AND {e.location} = k.location
+                   AND {e.lot} IS NOT DISTINCT FROM k.lot
+                   AND e.quantity > '-Infinity' AND e.quantity < 'Infinity')
        END - coalesce(k.balance_qty, 0) AS drift
 FROM (
     SELECT u.org, u.item, u.location, u.lot, sum(u.ledger_qty) AS ledger_qty, sum(u.balance_qty) AS balance_qty
     FROM (
-        SELECT {org} AS org, {ledger.item} AS item, {ledger.location} AS location, nullif({ledger.lot}, '') AS lot,
-               coalesce(sum({ledger.quantity}), 0) AS ledger_qty, NULL::numeric AS balance_qty
-        FROM {ledger}
-        WHERE $1::text[] IS NULL OR {org} = ANY ($1)
-        GROUP BY {org}, {ledger.item}, {ledger.location}, {ledger.lot}
+        SELECT e.org, {e.item} AS item, {e.location} AS location, {e.lot} AS lot,
+               coalesce(sum(e.quantity), 0) AS ledger_qty, NULL::numeric AS balance_qty
+        FROM (
+{entries}
+        ) AS e
+        WHERE $1::text[] IS NULL OR e.org = ANY ($1::text[]::{org.type}[])
+        GROUP BY {e.group}
         UNION ALL
-        SELECT {org}, item_id, location_id, lot_id, NULL, qty_canonical
-        FROM {balances}
-        WHERE $1::text[] IS NULL OR {org} = ANY ($1)
+        SELECT b.org, b.item, b.location, b.lot, NULL, b.quantity
+        FROM (
+{balance_rows}
+        ) AS b
+        WHERE $1::text[] IS NULL OR b.org = ANY ($1::text[]::{org.type}[])
     ) AS u
     GROUP BY 1, 2, 3, 4
     HAVING sum(u.ledger_qty) IS DISTINCT FROM sum(u.balance_qty)

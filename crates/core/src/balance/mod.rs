@@ -71,10 +71,10 @@ impl BalanceError {
 /// When the records can't be read.
 pub async fn not_backfilled(connection: &mut PgConnection, model: &Model) -> Result<Vec<OrgId>, DbError> {
     let statement = model.render(
-        "SELECT id FROM {organizations} AS o
-         WHERE NOT EXISTS (SELECT FROM stockfoil.backfill AS b WHERE b.org_id = o.id)
+        "SELECT o.id::text FROM {organizations} AS o
+         WHERE NOT EXISTS (SELECT FROM stockfoil.backfill AS b WHERE b.org_id = o.id::text)
            AND (o.created_at > (SELECT min(exact_since) FROM stockfoil.backfill)) IS NOT TRUE
-         ORDER BY id",
+         ORDER BY o.id",
     );
     sqlx::query_scalar(statement.sql())
         .fetch_all(connection)
@@ -89,7 +89,7 @@ async fn check_organizations(
     orgs: &[OrgId],
 ) -> Result<(), Error> {
     let statement = model.render(
-        "SELECT string_agg(given, ', ') FROM unnest($1) AS given WHERE given NOT IN (SELECT id FROM {organizations})",
+        "SELECT string_agg(given, ', ') FROM unnest($1) AS given WHERE given NOT IN (SELECT id::text FROM {organizations})",
     );
     let unknown: Option<String> = sqlx::query_scalar(statement.sql())
         .bind(orgs)

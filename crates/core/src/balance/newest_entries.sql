@@ -1,7 +1,10 @@
--- The newest entries of one key. $1 to $4: the key; $5: how many.
+-- The newest entries of one key, with how many each posted. $1 to $4: the key; $5: how many.
 -- Locks: ACCESS SHARE on ledger.
-SELECT {ledger.id}::text AS id, {ledger.quantity}::text AS quantity, {ledger.created_at} AS created_at
-FROM {ledger}
-WHERE {org} = $1 AND {ledger.item} = $2 AND {ledger.location} = $3 AND nullif({ledger.lot}, '') IS NOT DISTINCT FROM $4
-ORDER BY {ledger.created_at} DESC, {ledger.id} DESC
+SELECT {e.id} AS id, e.quantity::text AS quantity, e.created_at::timestamptz AS created_at
+FROM (
+{entries}
+) AS e
+WHERE e.org = $1::{org.type} AND {e.item} = $2::{item.type} AND {e.location} = $3::{location.type}
+  AND {e.lot} IS NOT DISTINCT FROM $4::{lot.type}
+ORDER BY e.created_at DESC NULLS LAST, e.id DESC
 LIMIT $5

@@ -4,20 +4,20 @@
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-    INSERT INTO {balances} AS b ({org}, item_id, location_id, lot_id, qty_canonical, last_ledger_id, last_updated)
-    SELECT d.org, d.item, d.location, d.lot, -d.quantity, NULL, statement_timestamp()
+    INSERT INTO {balances} AS b ({balances.columns})
+    SELECT {balances.values}
     FROM (
         -- An entry that is not a number was never counted.
-        SELECT {org} AS org, {ledger.item} AS item, {ledger.location} AS location, nullif({ledger.lot}, '') AS lot,
-               sum({ledger.quantity}) FILTER (WHERE {ledger.quantity} > '-Infinity' AND {ledger.quantity} < 'Infinity') AS quantity
-        FROM old_rows
+        SELECT e.org, {e.item} AS item, {e.location} AS location, {e.lot} AS lot, NULL::text AS ledger_id,
+               -sum(e.quantity) FILTER (WHERE e.quantity > '-Infinity' AND e.quantity < 'Infinity') AS delta
+        FROM (
+{old_entries}
+        ) AS e
         GROUP BY 1, 2, 3, 4
     ) AS d
-    WHERE d.quantity <> 0
-    ORDER BY d.org COLLATE "C", d.item COLLATE "C", d.location COLLATE "C", d.lot COLLATE "C" NULLS FIRST
-    ON CONFLICT ({org}, item_id, location_id, lot_key) DO UPDATE
-    SET qty_canonical = b.qty_canonical + EXCLUDED.qty_canonical,
-        last_ledger_id = EXCLUDED.last_ledger_id, last_updated = EXCLUDED.last_updated;
+    WHERE d.delta <> 0
+    ORDER BY {d.order}
+    {balances.add};
     RETURN NULL;
 END
 $body$

@@ -22,6 +22,7 @@ use crate::{
     db::{Context as _, Db},
     history::{self, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
+    mapping::Mapping,
     model::Model,
     progress::Progress,
     tenancy::OrgId,
@@ -67,14 +68,14 @@ impl Options {
 /// [`Deliveries::require`](crate::alert::Deliveries::require) when the report is printed.
 pub fn run<'a>(
     db: &'a Db,
-    model: &'a Model,
+    mapping: &'a Mapping,
     alerts: &'a Alerts,
     options: &'a Options,
     progress: &'a dyn Progress,
 ) -> Task<'a, ReconcileReport> {
     Box::pin(async move {
         options.check()?;
-        model.check(db).await?;
+        let model = &mapping.resolve(db).await?;
         let mut session = difference::session(db).await?;
         let broken = broken_parts(&mut session, model).await?;
         if broken.iter().any(|(kind, ..)| *kind == Part::Table) {
@@ -128,7 +129,7 @@ async fn scope(
         if missing.is_empty() {
             return Ok((None, missing));
         }
-        let statement = model.render("SELECT id FROM {organizations} ORDER BY id");
+        let statement = model.render("SELECT id::text FROM {organizations} ORDER BY id");
         orgs =
             sqlx::query_scalar(statement.sql()).fetch_all(session).await.context("list the organizations")?;
     }
@@ -288,7 +289,7 @@ impl Work<'_> {
                 .collect::<Result<_, Error>>()?;
         }
         let count =
-            self.model.render("SELECT count(*) FROM {balances} WHERE $1::text[] IS NULL OR {org} = ANY ($1)");
+            self.model.render("SELECT count(*) FROM {balances} WHERE $1::text[] IS NULL OR {org} = ANY ($1::text[]::{org.type}[])");
         let balances: i64 = sqlx::query_scalar(count.sql())
             .bind(self.orgs.clone())
             .fetch_one(session)

@@ -4,7 +4,7 @@
 WITH seen AS (
     INSERT INTO stockfoil.finding AS f
         (opened_run, last_run, kind, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty)
-    SELECT $1, $1, d.kind, d.org, d.item, d.location, d.lot, d.ledger_qty, d.balance_qty
+    SELECT $1, $1, d.kind, d.org::text, d.item::text, d.location::text, d.lot::text, d.ledger_qty, d.balance_qty
     FROM pg_temp.stockfoil_difference AS d
     WHERE d.kind IS NOT NULL
     ORDER BY d.n

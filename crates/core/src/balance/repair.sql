@@ -6,13 +6,15 @@ WITH ledger AS MATERIALIZED (
     ) = $4 AS is_same
     WHERE NOT EXISTS (SELECT FROM {ledger} WHERE false)
 ), repaired AS (
-    INSERT INTO {balances} AS b ({org}, item_id, location_id, lot_id, qty_canonical, last_updated)
-    SELECT d.org, d.item, d.location, d.lot, d.drift, statement_timestamp()
-    FROM pg_temp.stockfoil_difference AS d
-    WHERE d.n BETWEEN $2 AND $3 AND d.repair AND (SELECT is_same FROM ledger)
+    INSERT INTO {balances} AS b ({balances.drift_columns})
+    SELECT {balances.drift_values}
+    FROM (
+        SELECT n, org, item, location, lot, drift AS delta
+        FROM pg_temp.stockfoil_difference
+        WHERE n BETWEEN $2 AND $3 AND repair AND (SELECT is_same FROM ledger)
+    ) AS d
     ORDER BY d.n
-    ON CONFLICT ({org}, item_id, location_id, lot_key) DO UPDATE
-    SET qty_canonical = b.qty_canonical + EXCLUDED.qty_canonical, last_updated = EXCLUDED.last_updated
+    {balances.add_drift}
     RETURNING 1
 )
 SELECT (SELECT is_same FROM ledger) AS is_same, (SELECT count(*) FROM repaired) AS repaired

@@ -6,26 +6,29 @@ use sqlx::PgConnection;
 
 use crate::{
     db::{Context as _, DbError},
-    model::Model,
-    sql::{Fragment, Ident, List, QualifiedName, Statement, render},
+    mapping::KeptBy,
+    model::{KeyType, Model, Posting, conflict, joined},
+    sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
 };
 
 /// The parts that the balances are made of, in the order in which they are created.
 ///
-/// Every statement stands alone and is safe inside a transaction, but for [`key_index`](Self::key_index), which is
-/// built concurrently.
+/// Every statement stands alone and is safe inside a transaction, but for those of the indexes, which are built
+/// concurrently.
 #[derive(Debug, Clone)]
 pub struct Objects {
     /// The table of balances.
     pub table: Object,
-    /// The functions, those that others call first.
+    /// The unique key of an adopted table; another one has its primary key.
+    pub unique_key: Option<Object>,
+    /// The functions, those that others call first. None where the application keeps the balances.
     pub functions: Vec<Object>,
-    /// The triggers on the ledger. Creating one takes SHARE ROW EXCLUSIVE on it.
+    /// The triggers on the ledger and each of its partitions. Creating one takes SHARE ROW EXCLUSIVE on its table.
     pub triggers: Vec<Object>,
-    /// The covering index over the ledger's balance key; takes no part in correctness.
-    pub key_index: Object,
-    /// How many keys the planner expects; filled by [`analyze`](Self::analyze).
-    pub statistics: Object,
+    /// The covering indexes over the ledger's balance key, one a posting; they take no part in correctness.
+    pub key_indexes: Vec<Object>,
+    /// How many keys the planner expects, where the key has columns enough; filled by [`analyze`](Self::analyze).
+    pub statistics: Option<Object>,
     /// Fills the statistics. Takes SHARE UPDATE EXCLUSIVE, which stops no writer.
     pub analyze: Statement,
 }
@@ -65,10 +68,14 @@ pub struct Object {
     pub kind: Kind,
     /// Its name without its schema.
     pub name: Ident,
+    /// The table that it is of; none for a function.
+    pub table: Option<QualifiedName>,
     /// Makes it; to be sent one after the other, each once. Functions and triggers replace what is there.
     pub create: Vec<Statement>,
-    /// Removes it, if it is there.
-    pub drop: Statement,
+    /// Removes it, if it is there; none where it was there before Stockfoil.
+    pub drop: Option<Statement>,
+    /// What stands behind `ON table` in an index's definition.
+    pub index: Option<Statement>,
     /// What the catalog says of it when it is as it should be.
     facts: Vec<String>,
 }
@@ -87,7 +94,7 @@ pub enum State {
 /// The schema of the functions.
 const SCHEMA: &str = "stockfoil";
 
-/// A trigger's event: its word, the bits of `pg_trigger.tgtype` for an AFTER statement trigger, its transition tables.
+/// A trigger's event: its word, the bits of `pg_trigger.tgtype` for its statement trigger, its transition tables.
 struct Event {
     word: &'static str,
     function: &'static str,
@@ -106,7 +113,7 @@ const EVENTS: [Event; 4] = [
         tgtype: 4,
         old: "",
         new: "new_rows",
-        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER INSERT ON {ledger}
+        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER INSERT ON {table}
     REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
     },
     Event {
@@ -116,7 +123,7 @@ const EVENTS: [Event; 4] = [
         tgtype: 16,
         old: "old_rows",
         new: "new_rows",
-        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER UPDATE ON {ledger}
+        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER UPDATE ON {table}
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
     },
     Event {
@@ -126,7 +133,7 @@ const EVENTS: [Event; 4] = [
         tgtype: 8,
         old: "old_rows",
         new: "",
-        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER DELETE ON {ledger}
+        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER DELETE ON {table}
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
     },
     Event {
@@ -136,10 +143,28 @@ const EVENTS: [Event; 4] = [
         tgtype: 32,
         old: "",
         new: "",
-        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER TRUNCATE ON {ledger}
+        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER TRUNCATE ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
     },
 ];
+
+/// On a partitioned ledger each partition's entries are taken before it is emptied.
+const TRUNCATE_PARTITION: Event = Event {
+    word: "truncate",
+    function: "balance_on_truncate",
+    template: include_str!("on_truncate_partition.sql"),
+    tgtype: 34,
+    old: "",
+    new: "",
+    create: "CREATE OR REPLACE TRIGGER {trigger} BEFORE TRUNCATE ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+};
+
+/// The events that the triggers of `model` follow.
+fn events(model: &Model) -> impl Iterator<Item = &'static Event> {
+    let whole = if model.ledger.is_partitioned { &EVENTS[..3] } else { &EVENTS[..] };
+    whole.iter().chain(model.ledger.is_partitioned.then_some(&TRUNCATE_PARTITION))
+}
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,31 +180,37 @@ impl Objects {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Object> {
         std::iter::once(&self.table)
+            .chain(&self.unique_key)
             .chain(&self.functions)
             .chain(&self.triggers)
-            .chain([&self.key_index, &self.statistics])
+            .chain(&self.key_indexes)
+            .chain(&self.statistics)
     }
 }
 
 /// The parts for `model`.
 pub fn objects(model: &Model) -> Objects {
-    let ledger = model.ledger.table.name.as_str();
-    let refuse = function("balance_refuse", include_str!("refuse.sql"), "plpgsql", model);
-    let mut functions = vec![refuse];
+    let mut functions = Vec::new();
     let mut triggers = Vec::new();
-    for event in &EVENTS {
-        functions.push(function(event.function, event.template, "plpgsql security definer", model));
-        triggers.push(trigger(event, Ident::joined(&[ledger, "balance", event.word]), model));
+    if model.balances.kept_by == KeptBy::Triggers {
+        functions.push(function("balance_refuse", include_str!("refuse.sql"), "plpgsql", model));
+        for event in events(model) {
+            functions.push(function(event.function, event.template, "plpgsql security definer", model));
+            triggers.extend(model.ledger.tables().map(|table| trigger(event, table)));
+        }
     }
+    let key_indexes = match model.ledger.key_index {
+        true => model.ledger.postings.iter().enumerate().map(|(at, p)| key_index(at, p, model)).collect(),
+        false => Vec::new(),
+    };
     Objects {
         table: table(model),
+        unique_key: model.balances.is_adopted.then(|| unique_key(model)),
         functions,
         triggers,
-        key_index: key_index(Ident::joined(&[ledger, "balance_key_idx"]), model),
-        statistics: statistics(Ident::joined(&[ledger, "balance_key_stats"]), model),
-        analyze: model.render(
-            "ANALYZE {ledger} ({org}, {ledger.item}, {ledger.location}, {ledger.lot}, {ledger.quantity})",
-        ),
+        key_indexes,
+        statistics: statistics(model),
+        analyze: analyze(model),
     }
 }
 
@@ -192,30 +223,39 @@ pub async fn inspect<'a>(
     model: &Model,
     objects: &'a Objects,
 ) -> Result<Vec<(&'a Object, State)>, DbError> {
-    let names = |objects: &[Object]| -> Vec<String> {
-        objects.iter().map(|object| object.name.as_str().to_owned()).collect()
-    };
-    let found: Vec<(String, String, Vec<String>)> = sqlx::query_as(include_str!("inspect.sql"))
-        .bind(model.balances.to_string())
-        .bind(names(&objects.functions))
-        .bind(model.ledger.table.to_string())
-        .bind(names(&objects.triggers))
-        .bind(objects.key_index.name.as_str())
-        .bind(objects.statistics.name.as_str())
+    let of = |kind: Kind| -> Vec<&Object> { objects.all().filter(|object| object.kind == kind).collect() };
+    let names = |kind| -> Vec<&str> { of(kind).iter().map(|object| object.name.as_str()).collect() };
+    let tables = |kind| -> Vec<String> { of(kind).iter().map(|object| object.table_sql()).collect() };
+    let found: Vec<(String, String, String, Vec<String>)> = sqlx::query_as(include_str!("inspect.sql"))
+        .bind(model.balances.table.to_string())
+        .bind(names(Kind::Function))
+        .bind(tables(Kind::Trigger))
+        .bind(names(Kind::Trigger))
+        .bind(tables(Kind::Index))
+        .bind(names(Kind::Index))
+        .bind(tables(Kind::Statistics))
+        .bind(names(Kind::Statistics))
         .fetch_all(connection)
         .await
         .context("look at the balances' table, functions and triggers")?;
     let state = |object: &Object| {
+        let table = object.table_sql();
         let found = found
             .iter()
-            .find(|(kind, name, _)| kind == object.kind.as_str() && name == object.name.as_str())
-            .map(|(_, _, facts)| facts.as_slice());
+            .find(|(kind, on, name, _)| {
+                kind == object.kind.as_str() && *on == table && name == object.name.as_str()
+            })
+            .map(|(.., facts)| facts.as_slice());
         object.compare(found)
     };
     Ok(objects.all().map(|object| (object, state(object))).collect())
 }
 
 impl Object {
+    fn table_sql(&self) -> String {
+        self.table.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
     fn compare(&self, found: Option<&[String]>) -> State {
         let Some(found) = found else { return State::Missing };
         match self.kind {
@@ -249,61 +289,193 @@ impl Object {
     }
 }
 
+/// A name as the facts of a table hold it: without quotes, see `inspect.sql`.
+fn printed(ident: &Ident) -> String {
+    ident.as_str().replace('"', "")
+}
+
 fn table(model: &Model) -> Object {
-    let org = &model.org_column;
-    let plain = |ident: &Ident| -> String {
-        // As the catalog prints it inside a constraint: quoted only where it must be.
-        let name = ident.as_str();
-        let simple = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if simple { name.to_owned() } else { ident.to_string() }
-    };
-    Object {
+    let balances = &model.balances;
+    let object = Object {
         kind: Kind::Table,
-        name: model.balances.name.clone(),
-        create: vec![model.render(include_str!("table.sql"))],
-        drop: model.render("DROP TABLE IF EXISTS {balances}"),
-        facts: vec![
-            format!("{} text not null", org.as_str()),
-            "item_id text not null".into(),
-            "location_id text not null".into(),
-            "lot_id text".into(),
-            "lot_key text not null COALESCE(lot_id, ''::text)".into(),
-            "qty_canonical numeric not null".into(),
-            "last_ledger_id text".into(),
-            "last_updated timestamp with time zone not null".into(),
-            format!("PRIMARY KEY ({}, item_id, location_id, lot_key)", plain(org)),
-            "CHECK ((lot_id <> ''::text))".into(),
-            "CHECK (((qty_canonical > '-Infinity'::numeric) AND (qty_canonical < 'Infinity'::numeric)))"
-                .into(),
-        ],
+        name: balances.table.name.clone(),
+        table: Some(balances.table.clone()),
+        create: Vec::new(),
+        drop: None,
+        index: None,
+        facts: Vec::new(),
+    };
+    if balances.is_adopted {
+        return object;
+    }
+    let key = model.ledger.key;
+    let (org, quantity) = (&model.org_column, &balances.quantity);
+    let column = |name: &Ident, rest: &str| format!("{} {rest}", name.as_str());
+    let key_column = |name: &Ident, key_type: KeyType| column(name, &format!("{} not null", key_type.name()));
+    let mut columns = Vec::new();
+    let mut facts = vec![key_column(org, model.org_type), key_column(&balances.item.name, key.item)];
+    if let (Some(location), Some(key_type)) = (&balances.location, key.location) {
+        let fragments: [(&str, &dyn Fragment); 2] =
+            [("name", &location.name), ("type", &Fixed(key_type.name()))];
+        columns.push(render("{name} {type} NOT NULL", &fragments));
+        facts.push(key_column(&location.name, key_type));
+    }
+    if let (Some(lot), Some(lot_key), Some(key_type)) = (&balances.lot, &balances.lot_key, key.lot) {
+        let fragments: [(&str, &dyn Fragment); 3] =
+            [("name", &lot.name), ("key", lot_key), ("type", &Fixed(key_type.name()))];
+        let lot_name = printed(&lot.name);
+        facts.push(column(&lot.name, key_type.name()));
+        if key_type == KeyType::Text {
+            columns.push(render("{name} {type} CHECK ({name} <> '')", &fragments));
+            columns.push(render(
+                "{key} text NOT NULL GENERATED ALWAYS AS (coalesce({name}, '')) STORED",
+                &fragments,
+            ));
+            facts.push(column(lot_key, &format!("text not null COALESCE({lot_name}, ''::text)")));
+            facts.push(format!("CHECK (({lot_name} <> ''::text))"));
+        } else {
+            columns.push(render("{name} {type}", &fragments));
+            columns.push(render(
+                "{key} text NOT NULL GENERATED ALWAYS AS (coalesce({name}::text, '')) STORED",
+                &fragments,
+            ));
+            facts.push(column(lot_key, &format!("text not null COALESCE(({lot_name})::text, ''::text)")));
+        }
+    }
+    facts.push(column(quantity, "numeric not null"));
+    let mut last = Vec::new();
+    if let Some(name) = &balances.last_ledger_id {
+        last.push(render("{name} text", &[("name", name)]));
+        facts.push(column(name, "text"));
+    }
+    if let Some(name) = &balances.last_updated {
+        last.push(render("{name} timestamptz NOT NULL DEFAULT statement_timestamp()", &[("name", name)]));
+        facts.push(column(name, "timestamp with time zone not null"));
+    }
+    let line = |columns: &[Statement]| match columns {
+        [] => render("", &[]),
+        columns => render("{columns},\n    ", &[("columns", &joined(columns, ",\n    "))]),
+    };
+    let lot = balances.lot_key.as_ref();
+    let key_names = [Some(org), Some(&balances.item.name), balances.location.as_ref().map(|c| &c.name), lot];
+    let key_names: Vec<String> = key_names.into_iter().flatten().map(printed).collect();
+    facts.push(format!("PRIMARY KEY ({})", key_names.join(", ")));
+    let name = printed(quantity);
+    facts.push(format!("CHECK ((({name} > '-Infinity'::numeric) AND ({name} < 'Infinity'::numeric)))"));
+    let fragments: [(&str, &dyn Fragment); 4] = [
+        ("item", &balances.item.name),
+        ("place_and_lot", &line(&columns)),
+        ("last", &line(&last)),
+        ("key", &List(conflict(model))),
+    ];
+    Object {
+        create: vec![model.render_with(include_str!("table.sql"), &fragments)],
+        drop: Some(model.render("DROP TABLE IF EXISTS {balances}")),
+        facts,
+        ..object
+    }
+}
+
+/// The unique key that an adopted table's balances are found by: two balances without a lot are one.
+fn unique_key(model: &Model) -> Object {
+    let table = &model.balances.table;
+    let columns = conflict(model);
+    let names = columns.iter().map(|column| column.as_str().to_owned());
+    let nulls = render(if model.balances.lot.is_some() { " NULLS NOT DISTINCT" } else { "" }, &[]);
+    let definition = render("({columns}){nulls}", &[("columns", &List(columns.clone())), ("nulls", &nulls)]);
+    let unique = if model.balances.lot.is_some() { "unique, nulls not distinct" } else { "unique" };
+    index(
+        Ident::joined(&[table.name.as_str(), "balance_key"]),
+        table,
+        "CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} {definition}",
+        definition,
+        [unique.to_owned(), columns.len().to_string()]
+            .into_iter()
+            .chain(names)
+            .chain([String::new()])
+            .collect(),
+    )
+}
+
+fn index(
+    name: Ident,
+    table: &QualifiedName,
+    create: &'static str,
+    definition: Statement,
+    facts: Vec<String>,
+) -> Object {
+    let qualified = QualifiedName::new(table.schema.clone(), name.clone());
+    let fragments: [(&str, &dyn Fragment); 3] =
+        [("index", &name), ("table", table), ("definition", &definition)];
+    Object {
+        kind: Kind::Index,
+        create: vec![render(create, &fragments)],
+        drop: Some(render("DROP INDEX CONCURRENTLY IF EXISTS {index}", &[("index", &qualified)])),
+        table: Some(table.clone()),
+        index: Some(definition),
+        facts,
+        name,
     }
 }
 
 fn function(name: &'static str, template: &'static str, language: &str, model: &Model) -> Object {
     let in_schema = |name| QualifiedName::new(Ident::fixed(SCHEMA), Ident::fixed(name));
     let (qualified, refuse) = (in_schema(name), in_schema("balance_refuse"));
-    let fragments: [(&str, &dyn Fragment); 2] = [("function", &qualified), ("refuse", &refuse)];
-    let create = model.render_with(template, &fragments);
-    let body = create.as_str().split("$body$").nth(1).unwrap_or_default().to_owned();
+    let (take, marker) = take_partition(model);
+    let fragments: [(&str, &dyn Fragment); 4] =
+        [("function", &qualified), ("refuse", &refuse), ("take", &take), ("marker", &marker)];
+    // The mapping's expressions may hold any text, that of a dollar quote too: the body is quoted when it is whole.
+    let (head, body) = template.split_once("$body$").unwrap_or((template, ""));
+    let body = body.split("$body$").next().unwrap_or_default();
+    let body = model.render_with(body, &fragments);
+    let create = render(
+        "{head}{body}",
+        &[("head", &model.render_with(head, &fragments)), ("body", &Literal::new(body.as_str()))],
+    );
     // A trigger function that anybody could attach to a table of his own would write balances for him.
     let revoke = render("REVOKE ALL ON ROUTINE {function} FROM PUBLIC", &fragments);
     Object {
         kind: Kind::Function,
         name: qualified.name.clone(),
+        table: None,
         create: vec![create, revoke],
-        drop: render("DROP ROUTINE IF EXISTS {function}", &fragments),
-        facts: vec![language.to_owned(), "search_path=pg_catalog, pg_temp".into(), String::new(), body],
+        drop: Some(render("DROP ROUTINE IF EXISTS {function}", &fragments)),
+        index: None,
+        facts: vec![
+            language.to_owned(),
+            "search_path=pg_catalog, pg_temp".into(),
+            String::new(),
+            body.as_str().to_owned(),
+        ],
     }
 }
 
-fn trigger(event: &Event, name: Ident, model: &Model) -> Object {
+/// The statement that takes a partition's entries from their balances, with a marker for the partition's name.
+fn take_partition(model: &Model) -> (Literal, Literal) {
+    const MARKERS: [&str; 3] = ["@partition@", "@the_partition@", "@the_partition_that_is_emptied@"];
+    let mapped = model.entries(&model.ledger.table);
+    let marker = MARKERS.into_iter().find(|marker| !mapped.as_str().contains(marker)).unwrap_or(MARKERS[0]);
+    let source = match marker {
+        "@partition@" => "ONLY @partition@",
+        "@the_partition@" => "ONLY @the_partition@",
+        _ => "ONLY @the_partition_that_is_emptied@",
+    };
+    let entries = model.entries(&Fixed(source));
+    let take = model.render_with(include_str!("take_partition.sql"), &[("partition_entries", &entries)]);
+    (Literal::new(take.as_str()), Literal::new(marker))
+}
+
+fn trigger(event: &Event, table: &QualifiedName) -> Object {
+    let name = Ident::joined(&[table.name.as_str(), "balance", event.word]);
     let function = QualifiedName::new(Ident::fixed(SCHEMA), Ident::fixed(event.function));
-    let fragments: [(&str, &dyn Fragment); 2] = [("trigger", &name), ("function", &function)];
+    let fragments: [(&str, &dyn Fragment); 3] =
+        [("trigger", &name), ("function", &function), ("table", table)];
     Object {
         kind: Kind::Trigger,
-        create: vec![model.render_with(event.create, &fragments)],
-        drop: model.render_with("DROP TRIGGER IF EXISTS {trigger} ON {ledger}", &fragments),
+        create: vec![render(event.create, &fragments)],
+        drop: Some(render("DROP TRIGGER IF EXISTS {trigger} ON {table}", &fragments)),
+        table: Some(table.clone()),
+        index: None,
         facts: vec![
             event.tgtype.to_string(),
             format!("{SCHEMA}.{}", event.function),
@@ -316,39 +488,81 @@ fn trigger(event: &Event, name: Ident, model: &Model) -> Object {
     }
 }
 
-fn key_index(name: Ident, model: &Model) -> Object {
-    let qualified = QualifiedName::new(model.ledger.table.schema.clone(), name.clone());
+/// The covering index that finds one key's entries, and sums all of them in order.
+fn key_index(at: usize, posting: &Posting, model: &Model) -> Object {
     let ledger = &model.ledger;
-    let columns = [&model.org_column, &ledger.item, &ledger.location, &ledger.lot, &ledger.quantity];
-    Object {
-        kind: Kind::Index,
-        create: vec![model.render_with(
-            "CREATE INDEX CONCURRENTLY {index} ON {ledger}
-    ({org}, {ledger.item}, {ledger.location}, {ledger.lot}) INCLUDE ({ledger.quantity})",
-            &[("index", &name)],
-        )],
-        drop: render("DROP INDEX CONCURRENTLY IF EXISTS {index}", &[("index", &qualified)]),
-        facts: [String::new(), "4".into()]
-            .into_iter()
-            .chain(columns.map(|c| c.as_str().to_owned()))
-            .collect(),
-        name,
+    let suffix = if at == 0 { "balance_key_idx".to_owned() } else { format!("balance_key_idx{at}") };
+    let terms = [Some(&posting.item), posting.location.as_ref(), posting.lot.as_ref()];
+    let mut parts = vec![render("{org}", &[("org", &model.org_column)])];
+    parts.extend(terms.into_iter().flatten().map(|term| match term.column {
+        Some(_) => term.sql.clone(),
+        None => render("({term})", &[("term", &term.sql)]),
+    }));
+    // Only a column can be included.
+    let included = posting.quantity.column.as_ref();
+    let include = match included {
+        Some(quantity) => render(" INCLUDE ({quantity})", &[("quantity", quantity)]),
+        None => render("", &[]),
+    };
+    let only = match &ledger.filter {
+        Some(filter) => render(" WHERE {filter}", &[("filter", filter)]),
+        None => render("", &[]),
+    };
+    let definition = render(
+        "({parts}){include}{only}",
+        &[("parts", &joined(&parts, ", ")), ("include", &include), ("only", &only)],
+    );
+    let mut facts = vec![String::new(), parts.len().to_string()];
+    facts.push(model.org_column.as_str().to_owned());
+    for term in terms.into_iter().flatten() {
+        let column = term.column.as_ref().map(|column| column.as_str().to_owned());
+        facts.push(column.unwrap_or_else(|| term.sql.to_string()));
     }
+    facts.extend(included.map(|column| column.as_str().to_owned()));
+    facts.push(ledger.filter.as_ref().map(ToString::to_string).unwrap_or_default());
+    index(
+        Ident::joined(&[ledger.table.name.as_str(), &suffix]),
+        &ledger.table,
+        "CREATE INDEX CONCURRENTLY {index} ON {table} {definition}",
+        definition,
+        facts,
+    )
 }
 
-fn statistics(name: Ident, model: &Model) -> Object {
-    let qualified = QualifiedName::new(model.ledger.table.schema.clone(), name.clone());
-    let ledger = &model.ledger;
-    let columns =
-        List([&model.org_column, &ledger.item, &ledger.location, &ledger.lot].map(Ident::clone).into());
-    Object {
+/// The columns of the first posting's key, as far as it is made of columns.
+fn key_columns(model: &Model) -> Vec<Ident> {
+    let posting = &model.ledger.postings[0];
+    let terms = [Some(&posting.item), posting.location.as_ref(), posting.lot.as_ref()];
+    let columns = terms.into_iter().flatten().filter_map(|term| term.column.as_ref());
+    std::iter::once(&model.org_column).chain(columns).cloned().collect()
+}
+
+/// How many keys those columns make together.
+fn statistics(model: &Model) -> Option<Object> {
+    let columns = key_columns(model);
+    if columns.len() < 2 {
+        return None;
+    }
+    let table = &model.ledger.table;
+    let name = Ident::joined(&[table.name.as_str(), "balance_key_stats"]);
+    let qualified = QualifiedName::new(table.schema.clone(), name.clone());
+    Some(Object {
         kind: Kind::Statistics,
         create: vec![model.render_with(
             "CREATE STATISTICS {statistics} (ndistinct) ON {columns} FROM {ledger}",
-            &[("statistics", &qualified), ("columns", &columns)],
+            &[("statistics", &qualified), ("columns", &List(columns.clone()))],
         )],
-        drop: render("DROP STATISTICS IF EXISTS {statistics}", &[("statistics", &qualified)]),
-        facts: columns.0.iter().map(|column| column.as_str().to_owned()).collect(),
+        drop: Some(render("DROP STATISTICS IF EXISTS {statistics}", &[("statistics", &qualified)])),
+        table: Some(table.clone()),
+        index: None,
+        facts: columns.iter().map(|column| column.as_str().to_owned()).collect(),
         name,
-    }
+    })
+}
+
+/// Fills the statistics of the key and the quantity.
+fn analyze(model: &Model) -> Statement {
+    let mut columns = key_columns(model);
+    columns.extend(model.ledger.postings[0].quantity.column.clone());
+    model.render_with("ANALYZE {ledger} ({columns})", &[("columns", &List(columns))])
 }

@@ -15,7 +15,7 @@ use sqlx::{Postgres, Transaction};
 use crate::{
     Error, Task,
     db::{Context as _, Db, DbError, sqlstate},
-    model::Model,
+    mapping::Mapping,
     sql::{Definition, Fixed, Ident, Param, QualifiedName, Statement, render},
 };
 
@@ -122,7 +122,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`BrowseError::NoOrganization`] when there is none of that id, and database errors.
-    pub fn open<'a>(db: &'a Db, model: &'a Model, org: Option<&'a str>) -> Task<'a, Snapshot> {
+    pub fn open<'a>(db: &'a Db, mapping: &'a Mapping, org: Option<&'a str>) -> Task<'a, Snapshot> {
         Box::pin(async move {
             let mut tx = db
                 .pool()
@@ -130,12 +130,12 @@ impl Snapshot {
                 .await
                 .context("open a read-only transaction")?;
             settings(&mut tx, org).await?;
-            let mut relations = relation::all(&mut tx, model).await?;
+            let mut relations = relation::all(&mut tx, mapping).await?;
             let organizations = match relations
                 .iter()
-                .any(|relation| relation.name == model.organizations && relation.is_readable)
+                .any(|relation| relation.name == mapping.organizations() && relation.is_readable)
             {
-                true => Some(organizations(&mut tx, model).await?),
+                true => Some(organizations(&mut tx, mapping).await?),
                 false => None,
             };
             let (organization, outside) = match org {
@@ -144,7 +144,7 @@ impl Snapshot {
                     if organizations.is_none() {
                         return Err(BrowseError::NoOrganization(id.to_owned()).into());
                     }
-                    let organization = organization(&mut tx, model, id).await?;
+                    let organization = organization(&mut tx, mapping, id).await?;
                     let outside = relations.extract_if(.., |relation| relation.scope.is_none()).collect();
                     (Some(organization), outside)
                 }
@@ -323,10 +323,11 @@ async fn settings(tx: &mut Transaction<'static, Postgres>, org: Option<&str>) ->
 
 async fn organizations(
     tx: &mut Transaction<'static, Postgres>,
-    model: &Model,
+    mapping: &Mapping,
 ) -> Result<Vec<Organization>, Error> {
-    let statement = model.render(
+    let statement = render(
         "SELECT o.id::text, coalesce(to_jsonb(o) ->> 'name', o.id::text) FROM {organizations} AS o ORDER BY 2, 1 LIMIT $1",
+        &[("organizations", &mapping.organizations())],
     );
     let rows: Vec<(String, String)> = sqlx::query_as(statement.sql())
         .persistent(false)
@@ -339,11 +340,12 @@ async fn organizations(
 
 async fn organization(
     tx: &mut Transaction<'static, Postgres>,
-    model: &Model,
+    mapping: &Mapping,
     id: &str,
 ) -> Result<Organization, Error> {
-    let statement = model.render(
+    let statement = render(
         "SELECT o.id::text, coalesce(to_jsonb(o) ->> 'name', o.id::text) FROM {organizations} AS o WHERE o.id::text = $1",
+        &[("organizations", &mapping.organizations())],
     );
     let found: Option<(String, String)> = sqlx::query_as(statement.sql())
         .persistent(false)

@@ -5,7 +5,7 @@ use sqlx::{Postgres, Transaction};
 use super::refused;
 use crate::{
     Error,
-    model::Model,
+    mapping::Mapping,
     sql::{Definition, Ident, QualifiedName},
 };
 
@@ -191,17 +191,17 @@ impl Table {
 /// Every relation of the database, by schema and name.
 pub(super) async fn all(
     tx: &mut Transaction<'static, Postgres>,
-    model: &Model,
+    mapping: &Mapping,
 ) -> Result<Vec<Relation>, Error> {
     let found: Vec<RelationRow> = sqlx::query_as(include_str!("relations.sql"))
         .persistent(false)
-        .bind(model.org_column.as_str())
-        .bind(model.organizations.schema.as_str())
-        .bind(model.organizations.name.as_str())
+        .bind(mapping.org_column().as_str())
+        .bind(mapping.organizations().schema.as_str())
+        .bind(mapping.organizations().name.as_str())
         .fetch_all(&mut **tx)
         .await
         .map_err(|error| refused("list the tables", error))?;
-    found.into_iter().map(|row| row.relation(model)).collect()
+    found.into_iter().map(|row| row.relation(mapping)).collect()
 }
 
 /// The columns and keys of `relation`.
@@ -269,9 +269,9 @@ struct RelationRow {
 }
 
 impl RelationRow {
-    fn relation(self, model: &Model) -> Result<Relation, Error> {
+    fn relation(self, mapping: &Mapping) -> Result<Relation, Error> {
         let name = QualifiedName::new(Ident::new(self.schema)?, Ident::new(self.name)?);
-        let own = [&model.organizations, &model.api_keys, &model.balances].contains(&&name)
+        let own = [mapping.organizations(), mapping.api_keys(), mapping.balances()].contains(&name)
             || name.schema.as_str() == "stockfoil"
             || name.name.as_str() == "_sqlx_migrations";
         Ok(Relation {

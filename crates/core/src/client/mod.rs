@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::{
     Failure, Task,
     db::Db,
-    model::Model,
+    mapping::Mapping,
     report::{Outcome, Report},
     sql::Ident,
 };
@@ -220,10 +220,10 @@ impl Report for Generated {
 /// Generates a client from the schema of `db`, and writes or checks its file.
 ///
 /// The file is written beside its place and renamed, and left untouched when it is current already.
-pub fn generate<'a>(db: &'a Db, model: &'a Model, request: &'a Request) -> Task<'a, Generated> {
+pub fn generate<'a>(db: &'a Db, mapping: &'a Mapping, request: &'a Request) -> Task<'a, Generated> {
     Box::pin(async move {
-        let schemas = schemas(db, model, &request.schemas).await?;
-        let schema = Schema::read(db, model, &schemas).await?;
+        let schemas = schemas(db, mapping, &request.schemas).await?;
+        let schema = Schema::read(db, mapping, &schemas).await?;
         let names: Vec<String> = schemas.iter().map(|schema| schema.as_str().to_owned()).collect();
         if schema.tables.is_empty() {
             let database = db.facts().database.clone();
@@ -269,9 +269,9 @@ pub fn generate<'a>(db: &'a Db, model: &'a Model, request: &'a Request) -> Task<
 }
 
 /// The schemas to read: those asked for, which must be there, or the application's and Stockfoil's own.
-async fn schemas(db: &Db, model: &Model, asked: &[Ident]) -> Result<Vec<Ident>, crate::Error> {
+async fn schemas(db: &Db, mapping: &Mapping, asked: &[Ident]) -> Result<Vec<Ident>, crate::Error> {
     let mut schemas = match asked {
-        [] => return Ok(vec![model.schema.clone(), Ident::fixed("stockfoil")]),
+        [] => return Ok(vec![mapping.schema().clone(), Ident::fixed("stockfoil")]),
         asked => asked.to_vec(),
     };
     schemas.sort();

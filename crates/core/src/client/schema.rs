@@ -8,7 +8,7 @@ use super::GenerateError;
 use crate::{
     Error,
     db::{Context as _, Db},
-    model::Model,
+    mapping::Mapping,
     sql::{Ident, QualifiedName},
 };
 
@@ -136,11 +136,11 @@ impl Table {
 
 impl Schema {
     /// Reads `schemas` in one snapshot. A schema that isn't there has no tables.
-    pub(super) async fn read(db: &Db, model: &Model, schemas: &[Ident]) -> Result<Self, Error> {
+    pub(super) async fn read(db: &Db, mapping: &Mapping, schemas: &[Ident]) -> Result<Self, Error> {
         let mut session = db.session().await?;
         let rows = Rows::read(&mut session, schemas).await?;
         session.close().await?;
-        rows.into_schema(model)
+        rows.into_schema(mapping)
     }
 }
 
@@ -234,7 +234,7 @@ impl Rows {
         Ok(Self { tables, columns, types, keys, foreign_keys })
     }
 
-    fn into_schema(self, model: &Model) -> Result<Schema, Error> {
+    fn into_schema(self, mapping: &Mapping) -> Result<Schema, Error> {
         let mut tables = BTreeMap::new();
         for (schema, name, comment) in self.tables {
             let name = qualified(schema, name)?;
@@ -280,20 +280,20 @@ impl Rows {
         }
         // Nothing can be read from a table without columns.
         let mut tables: Vec<Table> = tables.into_values().filter(|table| !table.columns.is_empty()).collect();
-        let org = mark_organizations(&mut tables, model)?;
+        let org = mark_organizations(&mut tables, mapping)?;
         Ok(Schema { tables, enums: self.types.enums(&used)?, org })
     }
 }
 
 /// Finds the columns that hold an organization's id, and the type that they all have.
-fn mark_organizations(tables: &mut [Table], model: &Model) -> Result<Option<Resolved>, GenerateError> {
+fn mark_organizations(tables: &mut [Table], mapping: &Mapping) -> Result<Option<Resolved>, GenerateError> {
     let mut first: Option<(String, Resolved)> = None;
     // The organizations say what an id is, where there are any.
-    tables.sort_by_key(|table| table.name != model.organizations);
+    tables.sort_by_key(|table| table.name != mapping.organizations());
     for table in &mut *tables {
-        let is_organizations = table.name == model.organizations;
+        let is_organizations = table.name == mapping.organizations();
         let id = Ident::fixed("id");
-        let own = if is_organizations { &id } else { &model.org_column };
+        let own = if is_organizations { &id } else { mapping.org_column() };
         let Some(column) = table.column(own) else { continue };
         let place = format!("{}.{}", table.name.plain(), column.name.as_str());
         match &first {
@@ -315,12 +315,12 @@ fn mark_organizations(tables: &mut [Table], model: &Model) -> Result<Option<Reso
             Some(_) => {}
         }
         if !is_organizations {
-            table.org_column = Some(model.org_column.clone());
+            table.org_column = Some(mapping.org_column().clone());
         }
         let references: Vec<Ident> = table
             .foreign_keys
             .iter()
-            .filter(|key| key.table == model.organizations && key.foreign_columns == [Ident::fixed("id")])
+            .filter(|key| key.table == mapping.organizations() && key.foreign_columns == [Ident::fixed("id")])
             .flat_map(|key| key.columns.clone())
             .collect();
         let own = own.clone();

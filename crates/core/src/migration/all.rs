@@ -16,7 +16,7 @@ use crate::{
     balance::backfill::{self, BackfillReport},
     config::Config,
     db::Db,
-    model::Model,
+    mapping::Mapping,
     progress::Progress,
     report::{Outcome, Report},
     validate::{self, Scope, Validation},
@@ -58,7 +58,7 @@ impl Report for Sequence {
 /// The first part's that can't do its work. Checks that fail are no error: the sequence ends there, with findings.
 pub fn run<'a>(
     db: &'a Db,
-    model: &'a Model,
+    mapping: &'a Mapping,
     config: &'a Config,
     folder: Option<&'a Path>,
     dry_run: bool,
@@ -66,7 +66,7 @@ pub fn run<'a>(
 ) -> Task<'a, Sequence> {
     Box::pin(async move {
         let mode = if dry_run { Mode::DryRun } else { Mode::Apply };
-        let versions = versioned::run(db, model, folder, mode, progress).await?;
+        let versions = versioned::run(db, mapping, folder, mode, progress).await?;
         let mut sequence = Sequence {
             dry_run,
             versions,
@@ -78,22 +78,22 @@ pub fn run<'a>(
         };
         if dry_run {
             // Before the inventory is there, nothing can be said of its tables.
-            if model.check(db).await.is_ok() {
-                sequence.organizations = Some(org::plan(db, model, config).await?);
-                sequence.balances = Some(balance::plan(db, model, config).await?);
+            if mapping.resolve(db).await.is_ok() {
+                sequence.organizations = Some(org::plan(db, mapping, config).await?);
+                sequence.balances = Some(balance::plan(db, mapping).await?);
             }
             return Ok(sequence);
         }
-        sequence.organizations = Some(org::run(db, model, config, progress).await?);
-        let checked = validate::run(db, model, config, folder, Scope::Organizations, progress).await?;
+        sequence.organizations = Some(org::run(db, mapping, config, progress).await?);
+        let checked = validate::run(db, mapping, config, folder, Scope::Organizations, progress).await?;
         let holds = checked.outcome() == Outcome::Clean;
         sequence.organizations_checked = Some(checked);
         if !holds {
             return Ok(sequence);
         }
-        sequence.balances = Some(balance::run(db, model, config, progress).await?);
-        sequence.backfill = Some(backfill::run(db, model, &backfill::Options::default(), progress).await?);
-        sequence.checked = Some(validate::run(db, model, config, folder, Scope::All, progress).await?);
+        sequence.balances = Some(balance::run(db, mapping, progress).await?);
+        sequence.backfill = Some(backfill::run(db, mapping, &backfill::Options::default(), progress).await?);
+        sequence.checked = Some(validate::run(db, mapping, config, folder, Scope::All, progress).await?);
         Ok(sequence)
     })
 }

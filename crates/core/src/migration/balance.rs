@@ -16,8 +16,8 @@ use crate::{
     Error, Task,
     balance::{self, Kind, Object, State},
     catalog,
-    config::Config,
     db::Db,
+    mapping::Mapping,
     model::Model,
     progress::Progress,
     sql::{QualifiedName, Statement},
@@ -30,11 +30,11 @@ const COMMAND: &str = "migrate-balance";
 ///
 /// # Errors
 /// As [`run`].
-pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, MigrationReport> {
+pub fn plan<'a>(db: &'a Db, mapping: &'a Mapping) -> Task<'a, MigrationReport> {
     Box::pin(async move {
-        model.check(db).await?;
+        let model = &mapping.resolve(db).await?;
         let mut session = db.session().await?;
-        let steps = steps(&mut session, model, config).await?;
+        let steps = steps(&mut session, model).await?;
         runner::plan(&mut session, COMMAND, steps).await
     })
 }
@@ -44,19 +44,14 @@ pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, Mi
 /// # Errors
 /// [`MigrationError`] when the organizations are not there yet or another table has the balances' name; database
 /// errors.
-pub fn run<'a>(
-    db: &'a Db,
-    model: &'a Model,
-    config: &'a Config,
-    progress: &'a dyn Progress,
-) -> Task<'a, MigrationReport> {
+pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, progress: &'a dyn Progress) -> Task<'a, MigrationReport> {
     Box::pin(async move {
         db.require_writable()?;
-        model.check(db).await?;
+        let model = &mapping.resolve(db).await?;
         let _lock = db.run_lock(Duration::ZERO, progress).await?;
         let mut session = db.session().await?;
         require_organizations(&mut session, model).await?;
-        let steps = steps(&mut session, model, config).await?;
+        let steps = steps(&mut session, model).await?;
         runner::run(db, COMMAND, &steps, progress).await
     })
 }
@@ -69,7 +64,7 @@ async fn require_organizations(session: &mut PgConnection, model: &Model) -> Res
     }
 }
 
-async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Result<Vec<Step>, Error> {
+async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, Error> {
     let objects = balance::objects(model);
     let states = balance::inspect(session, model, &objects).await?;
     if let Some((table, State::Altered(how))) = states.iter().find(|(object, _)| object.kind == Kind::Table) {
@@ -84,43 +79,48 @@ async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Re
     };
     let functions: Vec<&Object> = objects.functions.iter().collect();
     let triggers: Vec<&Object> = objects.triggers.iter().collect();
-    let mut steps = vec![
-        org::records_step(),
-        create(
-            format!("create table {}", model.balances.plain()),
+    let mut steps = vec![org::records_step()];
+    if !model.balances.is_adopted {
+        steps.push(create(
+            format!("create table {}", model.balances.table.plain()),
             Lock::ShareRowExclusive,
             vec![model.organizations.clone()],
             &[&objects.table],
-        ),
-        create("create the balances' functions".into(), Lock::None, vec![], &functions),
-        // All at once, so that no write falls between two of them.
-        create(
-            format!("create the balances' triggers on {}", ledger.plain()),
-            Lock::ShareRowExclusive,
-            vec![ledger.clone()],
-            &triggers,
-        ),
-    ];
-    if config.ledger.key_index {
-        let index = &objects.key_index;
+        ));
+    }
+    let build = |index: &Object, table: &QualifiedName| {
         let mut step = create(
-            format!("build index {} on {}", index.name.as_str(), ledger.plain()),
+            format!("build index {} on {}", index.name.as_str(), table.plain()),
             Lock::ShareUpdateExclusive,
-            vec![ledger.clone()],
+            vec![table.clone()],
             &[index],
         );
         step.run = Run::Concurrent;
         step.scans = true;
-        step.leftover = Some(QualifiedName::new(ledger.schema.clone(), index.name.clone()));
+        step.leftover = Some(QualifiedName::new(table.schema.clone(), index.name.clone()));
+        step
+    };
+    steps.extend(objects.unique_key.as_ref().map(|key| build(key, &model.balances.table)));
+    if !triggers.is_empty() {
+        steps.push(create("create the balances' functions".into(), Lock::None, vec![], &functions));
+        // All at once, so that no write falls between two of them.
+        steps.push(create(
+            format!("create the balances' triggers on {}", ledger.plain()),
+            Lock::ShareRowExclusive,
+            model.ledger.tables().cloned().collect(),
+            &triggers,
+        ));
+    }
+    steps.extend(objects.key_indexes.iter().map(|index| build(index, ledger)));
+    if let Some(statistics) = &objects.statistics {
+        let mut step = create(
+            format!("create statistics {} on {}", statistics.name.as_str(), ledger.plain()),
+            Lock::ShareUpdateExclusive,
+            vec![ledger.clone()],
+            &[statistics],
+        );
+        step.statements.push(objects.analyze.clone());
         steps.push(step);
     }
-    let mut statistics = create(
-        format!("create statistics {} on {}", objects.statistics.name.as_str(), ledger.plain()),
-        Lock::ShareUpdateExclusive,
-        vec![ledger.clone()],
-        &[&objects.statistics],
-    );
-    statistics.statements.push(objects.analyze.clone());
-    steps.push(statistics);
     Ok(steps)
 }

@@ -65,7 +65,9 @@ pub enum MigrationError {
     #[error("the default organization's id: {0}")]
     DefaultOrganization(String),
     /// The organization's column is there with another type.
-    #[error("{table}.{column} has type {found}, not text; rename it, or convert it, before migrating")]
+    #[error(
+        "{table}.{column} has type {found}, not {wanted}; rename it, convert it, or say so in stockfoil.toml (tenancy.org_type), before migrating"
+    )]
     ColumnType {
         /// The table.
         table: String,
@@ -73,6 +75,8 @@ pub enum MigrationError {
         column: String,
         /// Its type.
         found: String,
+        /// The mapping's.
+        wanted: &'static str,
     },
     /// A unique key is not valid.
     #[error(

@@ -18,6 +18,7 @@ use crate::{
     catalog::UniqueKey,
     config::Config,
     db::Db,
+    mapping::Mapping,
     model::Model,
     progress::Progress,
     sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, render},
@@ -34,9 +35,9 @@ const COMMAND: &str = "migrate-org";
 ///
 /// # Errors
 /// As [`run`].
-pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, MigrationReport> {
+pub fn plan<'a>(db: &'a Db, mapping: &'a Mapping, config: &'a Config) -> Task<'a, MigrationReport> {
     Box::pin(async move {
-        model.check(db).await?;
+        let model = &mapping.resolve(db).await?;
         let mut session = db.session().await?;
         let steps = steps(&mut session, model, config).await?;
         runner::plan(&mut session, COMMAND, steps).await
@@ -49,13 +50,13 @@ pub fn plan<'a>(db: &'a Db, model: &'a Model, config: &'a Config) -> Task<'a, Mi
 /// [`MigrationError`] when something stands in the way, before the first change; database errors.
 pub fn run<'a>(
     db: &'a Db,
-    model: &'a Model,
+    mapping: &'a Mapping,
     config: &'a Config,
     progress: &'a dyn Progress,
 ) -> Task<'a, MigrationReport> {
     Box::pin(async move {
         db.require_writable()?;
-        model.check(db).await?;
+        let model = &mapping.resolve(db).await?;
         let _lock = db.run_lock(Duration::ZERO, progress).await?;
         let mut session = db.session().await?;
         let steps = steps(&mut session, model, config).await?;
@@ -64,7 +65,7 @@ pub fn run<'a>(
 }
 
 async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Result<Vec<Step>, Error> {
-    let default = OrgId::new(&config.tenancy.default_org_id)
+    let default = OrgId::of(model.org_type, &config.tenancy.default_org_id)
         .map_err(|error| MigrationError::DefaultOrganization(error.to_string()))?;
     let mut steps = vec![
         records_step(),
@@ -72,7 +73,7 @@ async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Re
             "create table organizations".into(),
             Lock::None,
             vec![],
-            vec![schema::create_organizations(model)],
+            schema::create_organizations(model, &default),
             table_goal(&model.organizations, "id,name,subdomain,is_active,created_at,updated_at"),
         ),
         Step::short(
@@ -103,7 +104,7 @@ async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Re
             steps.extend(expand);
             contract.push(drop);
         }
-        steps.extend(lookup_index_step(model, config, table, &keys));
+        steps.extend(lookup_index_step(model, table, &keys));
     }
     steps.extend(contract);
     Ok(steps)
@@ -138,15 +139,16 @@ async fn column_steps(
     let org = &model.org_column;
     let literal = Literal::new(default.as_str());
     let (name, column) = (table.plain(), org.as_str());
-    let goal = |kind: &str| column_goal(table, org, kind);
+    let goal = |kind: &str| column_goal(model, table, kind);
     let exclusive = |title, statement, goal| {
         Step::short(title, Lock::AccessExclusive, vec![table.clone()], vec![statement], goal)
     };
     // A column that was nullable before: its rows are filled in batches, and a valid CHECK lets SET NOT NULL skip
     // the scan. The CHECK goes in a statement of its own; together in one it goes first, and the scan comes back.
     let check = Ident::joined(&[table.name.as_str(), column, "not_null"]);
-    let fragments: [(&str, &dyn Fragment); 4] =
-        [("table", table), ("org", org), ("default", &literal), ("check", &check)];
+    let org_type = Fixed(model.org_type.name());
+    let fragments: [(&str, &dyn Fragment); 5] =
+        [("table", table), ("org", org), ("org.type", &org_type), ("default", &literal), ("check", &check)];
     let constraint = |kind: &str| {
         Goal::new(include_str!("goals/check.sql"), [table.to_string(), check.as_str().into(), kind.into()])
     };
@@ -156,10 +158,13 @@ async fn column_steps(
         constraint("gone"),
     );
     match catalog::column(session, table, org).await? {
-        Some(found) if found.type_name != "text" => {
-            Err(MigrationError::ColumnType { table: name, column: column.into(), found: found.type_name }
-                .into())
+        Some(found) if found.type_name != model.org_type.name() => Err(MigrationError::ColumnType {
+            table: name,
+            column: column.into(),
+            found: found.type_name,
+            wanted: model.org_type.name(),
         }
+        .into()),
         Some(found) if !found.not_null => {
             let fill = Step {
                 run: Run::Batches,
@@ -202,7 +207,7 @@ async fn column_steps(
         Some(_) => Ok(vec![drop_check]),
         None => Ok(vec![exclusive(
             format!("add {column} to {name}, existing rows to {default}"),
-            render("ALTER TABLE {table} ADD COLUMN {org} text NOT NULL DEFAULT {default}", &fragments),
+            render("ALTER TABLE {table} ADD COLUMN {org} {org.type} NOT NULL DEFAULT {default}", &fragments),
             goal("not null"),
         )]),
     }
@@ -329,14 +334,9 @@ fn twin_name(model: &Model, key: &UniqueKey, keys: &[UniqueKey]) -> Ident {
 }
 
 /// An index that finds an organization's rows where no key of the table begins with the organization.
-fn lookup_index_step(
-    model: &Model,
-    config: &Config,
-    table: &QualifiedName,
-    keys: &[UniqueKey],
-) -> Option<Step> {
+fn lookup_index_step(model: &Model, table: &QualifiedName, keys: &[UniqueKey]) -> Option<Step> {
     // The ledger's key index begins with the organization; migrate-balance builds it.
-    if !keys.is_empty() || (*table == model.ledger.table && config.ledger.key_index) {
+    if !keys.is_empty() || (*table == model.ledger.table && model.ledger.key_index) {
         return None;
     }
     let index = Ident::joined(&[table.name.as_str(), model.org_column.as_str(), "idx"]);
@@ -375,6 +375,8 @@ fn default_goal(model: &Model, default: &OrgId) -> Goal {
     Goal::of_table(&model.organizations, include_str!("goals/row.sql"), [default.to_string()])
 }
 
-fn column_goal(table: &QualifiedName, org: &Ident, kind: &str) -> Goal {
-    Goal::new(include_str!("goals/column.sql"), [table.to_string(), org.as_str().into(), kind.into()])
+fn column_goal(model: &Model, table: &QualifiedName, kind: &str) -> Goal {
+    let org = model.org_column.as_str().to_owned();
+    let binds = [table.to_string(), org, kind.into(), model.org_type.name().into()];
+    Goal::new(include_str!("goals/column.sql"), binds)
 }

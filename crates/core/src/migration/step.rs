@@ -75,7 +75,7 @@ pub enum Goal {
         /// The model that the parts are of.
         model: Box<Model>,
         /// The parts.
-        parts: Vec<(balance::Kind, Ident)>,
+        parts: Vec<(balance::Kind, Option<QualifiedName>, Ident)>,
     },
 }
 
@@ -96,7 +96,8 @@ impl Goal {
 
     /// Each of `parts` is there with its definition.
     pub fn intact<'a>(model: &Model, parts: impl IntoIterator<Item = &'a balance::Object>) -> Self {
-        let parts = parts.into_iter().map(|part| (part.kind, part.name.clone())).collect();
+        let parts =
+            parts.into_iter().map(|part| (part.kind, part.table.clone(), part.name.clone())).collect();
         Self::Intact { model: Box::new(model.clone()), parts }
     }
 
@@ -113,7 +114,9 @@ impl Goal {
                 Ok(states
                     .iter()
                     .filter(|(object, _)| {
-                        parts.iter().any(|(kind, name)| *kind == object.kind && *name == object.name)
+                        parts.iter().any(|(kind, table, name)| {
+                            (*kind, table, name) == (object.kind, &object.table, &object.name)
+                        })
                     })
                     .all(|(_, state)| *state == balance::State::Intact))
             }

@@ -17,7 +17,7 @@ use super::MigrationError;
 use crate::{
     Error, Task,
     db::{Context as _, Db, DbError},
-    model::Model,
+    mapping::Mapping,
     progress::Progress,
     report::{Outcome, Report},
 };
@@ -111,7 +111,7 @@ impl Report for Versions {
 /// [`MigrationError`] for a changed or unknown applied version, and database errors.
 pub fn run<'a>(
     db: &'a Db,
-    model: &'a Model,
+    mapping: &'a Mapping,
     folder: Option<&'a Path>,
     mode: Mode,
     progress: &'a dyn Progress,
@@ -128,7 +128,7 @@ pub fn run<'a>(
             let mut versions = states(&mut session, &files).await?;
             if mode == Mode::DryRun {
                 refuse_drift(&versions)?;
-                if has_inventory(db, &mut session, model, &versions).await? {
+                if has_inventory(db, &mut session, mapping, &versions).await? {
                     set(&mut versions, DEFAULT_INVENTORY, State::Baselined);
                 }
             }
@@ -144,7 +144,7 @@ pub fn run<'a>(
         refuse_drift(&versions)?;
         let baselined = match mode {
             Mode::Baseline(version) => version,
-            _ if has_inventory(db, &mut session, model, &versions).await? => DEFAULT_INVENTORY,
+            _ if has_inventory(db, &mut session, mapping, &versions).await? => DEFAULT_INVENTORY,
             _ => 0,
         };
         let pending = versions.iter().filter(|version| version.state == State::Pending).count();
@@ -270,7 +270,7 @@ fn refuse_drift(versions: &[Version]) -> Result<(), MigrationError> {
 async fn has_inventory(
     db: &Db,
     session: &mut PgConnection,
-    model: &Model,
+    mapping: &Mapping,
     versions: &[Version],
 ) -> Result<bool, Error> {
     if !versions.iter().any(|version| version.version == DEFAULT_INVENTORY && version.state == State::Pending)
@@ -278,12 +278,7 @@ async fn has_inventory(
         return Ok(false);
     }
     let (mut there, mut missing) = (Vec::new(), Vec::new());
-    for table in &model.tenant_tables {
-        let found: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(table.to_string())
-            .fetch_one(&mut *session)
-            .await
-            .context("look for the inventory's tables")?;
+    for (table, found) in mapping.look_for_tenant_tables(session).await? {
         if found { there.push(table.plain()) } else { missing.push(table.plain()) }
     }
     match (there.is_empty(), missing.is_empty()) {

@@ -1,6 +1,6 @@
 -- Locks: takes only what it creates.
 CREATE TABLE {organizations} (
-    id         text PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9._-]{1,63}$'),
+    id         {id_column},
     name       text NOT NULL CHECK (btrim(name) <> '' AND char_length(name) <= 200),
     subdomain  text UNIQUE CHECK (
         subdomain ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'

@@ -10,11 +10,12 @@ pub mod users;
 use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::{
     Error, Failure,
     db::{Context as _, Db},
-    model::Model,
+    model::{KeyType, Model},
     sql::QualifiedName,
 };
 
@@ -29,6 +30,9 @@ pub enum TenancyError {
         /// What is not there.
         missing: String,
     },
+    /// An organization's id does not hold.
+    #[error(transparent)]
+    OrgId(#[from] OrgIdError),
     /// An organization's name does not hold.
     #[error("{0:?} can't be an organization's name; give 1 to {NAME_LENGTH_MAX} characters on one line", NAME_LENGTH_MAX = organization::NAME_LENGTH_MAX)]
     Name(String),
@@ -50,6 +54,11 @@ pub enum TenancyError {
     /// Another organization has the id.
     #[error("an organization {:?} exists already; choose another id, or leave --id out to have one made", .0.as_str())]
     IdTaken(OrgId),
+    /// The sequence of ids is far behind the ids that were given.
+    #[error(
+        "the next numbers of {0} are all taken; set its sequence behind the highest id (setval), or give --id"
+    )]
+    NumbersTaken(String),
     /// Another organization has the key.
     #[error("the API key is in use already; give another one, or leave --api-key out to have one made")]
     ApiKeyTaken,
@@ -59,6 +68,11 @@ pub enum TenancyError {
     /// Nobody, or more than one group, is selected.
     #[error("say whom to move by exactly one of --user-id (repeatable), --email-pattern and --all")]
     Selector,
+    /// The database has no users.
+    #[error(
+        "the mapping says that there are no users (tenancy.users = false); name their table in stockfoil.toml first"
+    )]
+    NoUsers,
     /// There is no such organization.
     #[error("there is no organization {:?}; org-list shows those that there are", .0.as_str())]
     UnknownOrganization(OrgId),
@@ -92,6 +106,7 @@ impl TenancyError {
             | Self::NotAsWritten(_)
             | Self::UsersLocked
             | Self::NotAllMoved { .. }
+            | Self::NumbersTaken(_)
             | Self::Random(_) => Failure::Work,
             Self::Name(_)
             | Self::Subdomain(_)
@@ -101,6 +116,8 @@ impl TenancyError {
             | Self::IdTaken(_)
             | Self::ApiKeyTaken
             | Self::Selector
+            | Self::NoUsers
+            | Self::OrgId(_)
             | Self::UnknownOrganization(_)
             | Self::UnknownUsers(_) => Failure::Usage,
         }
@@ -155,8 +172,21 @@ pub use crate::rows::OrgId;
 
 /// A text can't be an organization's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} can't be an organization id; use 1 to 63 letters, digits, '-', '_' or '.'")]
-pub struct OrgIdError(String);
+pub enum OrgIdError {
+    /// Not even as text.
+    #[error("{0:?} can't be an organization id; use 1 to 63 letters, digits, '-', '_' or '.'")]
+    Text(String),
+    /// Ids are of another type here.
+    #[error("{id:?} can't be an organization id here: organizations have ids of type {}, such as {example}", .org_type.name())]
+    Type {
+        /// What was given.
+        id: String,
+        /// The type of the mapping.
+        org_type: KeyType,
+        /// One of that type.
+        example: &'static str,
+    },
+}
 
 impl OrgId {
     /// Checks `id`.
@@ -166,22 +196,53 @@ impl OrgId {
     pub fn new(id: &str) -> Result<Self, OrgIdError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if id.is_empty() || id.len() > 63 || !id.chars().all(fits) {
-            return Err(OrgIdError(id.to_owned()));
+            return Err(OrgIdError::Text(id.to_owned()));
         }
         Ok(Self(id.to_owned()))
     }
 
-    /// Makes an id: `org-` and a ULID in lower case, so that ids sort by the time of their making.
+    /// Checks `id` as one of `org_type`, and gives it the one form that the database prints it in.
+    ///
+    /// # Errors
+    /// When it is no value of that type.
+    pub fn of(org_type: KeyType, id: &str) -> Result<Self, OrgIdError> {
+        let wrong = |example| OrgIdError::Type { id: id.to_owned(), org_type, example };
+        match org_type {
+            KeyType::Text => Self::new(id),
+            KeyType::Uuid => match id.parse::<Uuid>() {
+                Ok(uuid) => Ok(Self(uuid.hyphenated().to_string())),
+                Err(_) => Err(wrong("0193f3b4-5c1a-7000-8000-2f0e5d8c4b6a")),
+            },
+            KeyType::Bigint | KeyType::Integer | KeyType::Smallint => match id.parse::<i64>() {
+                Ok(number) if number > 0 => Ok(Self(number.to_string())),
+                _ => Err(wrong("42")),
+            },
+        }
+    }
+
+    /// Makes an id that sorts by the time of its making: `org-` and a ULID in lower case, or a UUID of version 7.
+    /// None for numbers, which the table's sequence gives.
     ///
     /// # Errors
     /// [`RandomError`].
-    pub fn generate() -> Result<Self, RandomError> {
+    pub fn generate(org_type: KeyType) -> Result<Option<Self>, RandomError> {
         let mut random = [0; 16];
         fill_random(&mut random)?;
         // A clock before 1970 gives ids that sort first.
         let now_ms = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
-        let ulid = ulid::Ulid::from_parts(now_ms, u128::from_be_bytes(random));
-        Ok(Self(format!("org-{}", ulid.to_string().to_ascii_lowercase())))
+        let [.., a, b, c, d, e, f, g, h, i, j] = random;
+        Ok(match org_type {
+            KeyType::Text => {
+                let ulid = ulid::Ulid::from_parts(now_ms, u128::from_be_bytes(random));
+                Some(Self(format!("org-{}", ulid.to_string().to_ascii_lowercase())))
+            }
+            KeyType::Uuid => {
+                let bytes = [a, b, c, d, e, f, g, h, i, j];
+                let uuid = uuid::Builder::from_unix_timestamp_millis(now_ms, &bytes).into_uuid();
+                Some(Self(uuid.hyphenated().to_string()))
+            }
+            KeyType::Bigint | KeyType::Integer | KeyType::Smallint => None,
+        })
     }
 
     /// The id's text.
@@ -216,11 +277,26 @@ mod tests {
 
     #[test]
     fn made_ids_hold_and_sort_by_their_time() {
-        let first = OrgId::generate().unwrap();
-        assert_eq!((first.as_str().len(), OrgId::new(first.as_str())), (30, Ok(first.clone())));
-        let time = |id: &OrgId| id.as_str()[4..14].to_owned();
-        let second = OrgId::generate().unwrap();
-        assert!(time(&first) <= time(&second));
-        assert_ne!(first, second);
+        for (org_type, length, time) in [(KeyType::Text, 30, 4..14), (KeyType::Uuid, 36, 0..13)] {
+            let first = OrgId::generate(org_type).unwrap().unwrap();
+            assert_eq!(first.as_str().len(), length);
+            assert_eq!(OrgId::of(org_type, first.as_str()), Ok(first.clone()));
+            let second = OrgId::generate(org_type).unwrap().unwrap();
+            assert!(first.as_str()[time.clone()] <= second.as_str()[time]);
+            assert_ne!(first, second);
+        }
+        assert_eq!(OrgId::generate(KeyType::Bigint), Ok(None));
+    }
+
+    #[test]
+    fn ids_have_the_form_that_the_database_prints() {
+        let of = |org_type, id| OrgId::of(org_type, id).map(|id| id.as_str().to_owned());
+        let uuid = "0193f3b4-5c1a-7000-8000-2f0e5d8c4b6a";
+        assert_eq!(of(KeyType::Uuid, "0193F3B4-5C1A-7000-8000-2F0E5D8C4B6A").as_deref(), Ok(uuid));
+        assert_eq!(of(KeyType::Bigint, "0042").as_deref(), Ok("42"));
+        for (org_type, id) in [(KeyType::Uuid, "acme"), (KeyType::Bigint, "acme"), (KeyType::Bigint, "0")] {
+            let error = OrgId::of(org_type, id).unwrap_err().to_string();
+            assert!(error.contains(org_type.name()), "{error}");
+        }
     }
 }

@@ -1,2 +1,2 @@
 -- Locks: rows of users that this transaction has locked already.
-UPDATE {users} SET {org} = $1 WHERE {users.id} = ANY ($2)
+UPDATE {users} SET {org} = $1::text::{org.type} WHERE {users.id.text} = ANY ($2)

@@ -4,16 +4,20 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use sqlx::PgConnection;
 
-use super::{OrgId, TenancyError, api_key::ApiKey, require, subdomain::Subdomain};
+use super::{OrgId, TenancyError, api_key::ApiKey, require, schema, subdomain::Subdomain};
 use crate::{
     Error, Task, catalog,
-    config::{Secret, Tenancy},
+    config::{Config, Secret},
     db::{Context as _, Db, DbError, sqlstate},
+    mapping::Mapping,
     model::Model,
     report::{Outcome, Report},
     rows::public::organizations,
-    sql::{Fixed, Ident, QualifiedName},
+    sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
 };
+
+/// How many numbers of the sequence are tried, when some were taken by `--id` before it came to them.
+const NUMBERS_MAX: u32 = 1000;
 
 /// The longest name, in characters.
 pub const NAME_LENGTH_MAX: usize = 200;
@@ -36,7 +40,8 @@ pub struct Request {
 /// An organization that holds every rule and is not in the database yet.
 #[derive(Debug)]
 pub struct NewOrganization {
-    id: OrgId,
+    /// None where the database gives the next number.
+    id: Option<OrgId>,
     name: String,
     subdomain: Option<Subdomain>,
     api_key: ApiKey,
@@ -49,15 +54,19 @@ impl Request {
     ///
     /// # Errors
     /// [`TenancyError`] for the first part that does not hold.
-    pub fn check(self, config: &Tenancy) -> Result<NewOrganization, TenancyError> {
+    pub fn check(self, config: &Config) -> Result<NewOrganization, TenancyError> {
         let name = check_name(&self.name)?;
-        let reserved = &config.reserved_subdomains;
+        let org_type = config.mapping.org_type();
+        let reserved = &config.tenancy.reserved_subdomains;
         let subdomain = self.subdomain.map(|label| Subdomain::new(&label, reserved)).transpose()?;
         let (api_key, is_generated_key) = match &self.api_key {
             Some(key) => (ApiKey::given(key)?, false),
             None => (ApiKey::generate()?, true),
         };
-        let id = self.id.map_or_else(OrgId::generate, Ok)?;
+        let id = match self.id {
+            Some(id) => Some(OrgId::of(org_type, id.as_str())?),
+            None => OrgId::generate(org_type)?,
+        };
         Ok(NewOrganization {
             id,
             name: name.to_owned(),
@@ -116,45 +125,73 @@ impl Report for OrgCreated {
 /// # Errors
 /// [`TenancyError::NotMigrated`] before `migrate-org`; [`TenancyError::SubdomainTaken`], [`TenancyError::IdTaken`] and
 /// [`TenancyError::ApiKeyTaken`] when another organization was first.
-pub fn create<'a>(db: &'a Db, model: &'a Model, new: NewOrganization) -> Task<'a, OrgCreated> {
+pub fn create<'a>(db: &'a Db, mapping: &'a Mapping, new: NewOrganization) -> Task<'a, OrgCreated> {
     Box::pin(async move {
         db.require_writable()?;
+        let model = &mapping.resolve(db).await?;
         require(db, model, &[]).await?;
-        let hash = new.api_key.hash();
-        let mut tx = db.pool().begin().await?;
-        let created_at: DateTime<Utc> =
-            sqlx::query_scalar(model.render(include_str!("insert_organization.sql")).sql())
-                .bind(&new.id)
-                .bind(&new.name)
-                .bind(new.subdomain.as_ref().map(Subdomain::as_str))
-                .bind(new.is_active)
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(|error| taken(error, model, &new))?;
-        let stored: Vec<u8> = sqlx::query_scalar(model.render(include_str!("insert_api_key.sql")).sql())
-            .bind(new.api_key.id())
-            .bind(&new.id)
-            .bind(hash.as_bytes())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(|error| taken(error, model, &new))?;
-        if !hash.matches(&stored) {
-            return Err(TenancyError::NotAsWritten("API key's hash").into());
+        for _ in 0..NUMBERS_MAX {
+            match insert(db, model, &new).await? {
+                Some((id, created_at, warnings)) => {
+                    return Ok(OrgCreated {
+                        id,
+                        name: new.name,
+                        subdomain: new.subdomain,
+                        is_active: new.is_active,
+                        created_at,
+                        api_key_id: new.api_key.id(),
+                        api_key: new.is_generated_key.then_some(new.api_key),
+                        warnings,
+                    });
+                }
+                None => {
+                    log::info!("the next number is an organization's id already; taking the one after it")
+                }
+            }
         }
-        let mut warnings: Vec<String> = new.api_key.weakness().into_iter().collect();
-        warnings.extend(old_keys_warning(&mut tx, model).await?);
-        tx.commit().await.context("create the organization")?;
-        Ok(OrgCreated {
-            id: new.id,
-            name: new.name,
-            subdomain: new.subdomain,
-            is_active: new.is_active,
-            created_at,
-            api_key_id: new.api_key.id(),
-            api_key: new.is_generated_key.then_some(new.api_key),
-            warnings,
-        })
+        Err(TenancyError::NumbersTaken(model.organizations.plain()).into())
     })
+}
+
+/// The organization's id, when it was created, and what the operator should know; none when the sequence gave a
+/// number that somebody took by `--id`.
+type Inserted = Option<(OrgId, DateTime<Utc>, Vec<String>)>;
+
+async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Inserted, Error> {
+    let hash = new.api_key.hash();
+    let mut tx = db.pool().begin().await?;
+    let id = schema::new_id(model);
+    let organization = model.render_with(include_str!("insert_organization.sql"), &[("new_id", &id)]);
+    let inserted: Result<(OrgId, DateTime<Utc>), _> = sqlx::query_as(organization.sql())
+        .bind(&new.id)
+        .bind(&new.name)
+        .bind(new.subdomain.as_ref().map(Subdomain::as_str))
+        .bind(new.is_active)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(|error| taken(error, model, new));
+    let (id, created_at) = match inserted {
+        Err(Taken::Number) => return Ok(None),
+        Err(Taken::Other(error)) => return Err(error),
+        Ok(inserted) => inserted,
+    };
+    let stored: Vec<u8> = sqlx::query_scalar(model.render(include_str!("insert_api_key.sql")).sql())
+        .bind(new.api_key.id())
+        .bind(&id)
+        .bind(hash.as_bytes())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(|error| match taken(error, model, new) {
+            Taken::Other(error) => error,
+            Taken::Number => TenancyError::ApiKeyTaken.into(),
+        })?;
+    if !hash.matches(&stored) {
+        return Err(TenancyError::NotAsWritten("API key's hash").into());
+    }
+    let mut warnings: Vec<String> = new.api_key.weakness().into_iter().collect();
+    warnings.extend(old_keys_warning(&mut tx, model).await?);
+    tx.commit().await.context("create the organization")?;
+    Ok(Some((id, created_at, warnings)))
 }
 
 /// An organization with what belongs to it.
@@ -168,10 +205,10 @@ pub struct OrgSummary {
     pub subdomain: Option<String>,
     /// Whether it can be used.
     pub is_active: bool,
-    /// How many users it has.
-    pub users: i64,
-    /// How many items it has.
-    pub items: i64,
+    /// How many users it has; none where the database has no table of them.
+    pub users: Option<i64>,
+    /// How many items it has; none where the database has no table of them.
+    pub items: Option<i64>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
 }
@@ -197,11 +234,24 @@ impl Report for OrgList {
 ///
 /// # Errors
 /// [`TenancyError::NotMigrated`] before `migrate-org`.
-pub fn list<'a>(db: &'a Db, model: &'a Model, active_only: bool) -> Task<'a, OrgList> {
+pub fn list<'a>(db: &'a Db, mapping: &'a Mapping, active_only: bool) -> Task<'a, OrgList> {
     Box::pin(async move {
-        require(db, model, &[&model.users.table, &model.items]).await?;
+        let model = &mapping.resolve(db).await?;
+        let users = model.users.as_ref().map(|users| &users.table);
+        let counted: Vec<&QualifiedName> = users.into_iter().chain(&model.items).collect();
+        require(db, model, &counted).await?;
         let columns = Fixed(organizations::COLUMNS);
-        let statement = model.render_with(include_str!("list.sql"), &[("organizations.columns", &columns)]);
+        let (users, items) = (Count::of(model, users, "u"), Count::of(model, model.items.as_ref(), "i"));
+        let statement = model.render_with(
+            include_str!("list.sql"),
+            &[
+                ("organizations.columns", &columns),
+                ("users.count", &users.count),
+                ("users.join", &users.join),
+                ("items.count", &items.count),
+                ("items.join", &items.join),
+            ],
+        );
         let counted: Vec<Counted> = sqlx::query_as(statement.sql())
             .bind(active_only)
             .fetch_all(db.pool())
@@ -209,6 +259,29 @@ pub fn list<'a>(db: &'a Db, model: &'a Model, active_only: bool) -> Task<'a, Org
             .context("list the organizations")?;
         Ok(OrgList { active_only, organizations: counted.into_iter().map(OrgSummary::from).collect() })
     })
+}
+
+/// How an organization's rows of a table are counted; not at all where there is no such table.
+struct Count {
+    count: Statement,
+    join: Statement,
+}
+
+impl Count {
+    fn of(model: &Model, table: Option<&QualifiedName>, alias: &'static str) -> Self {
+        let Some(table) = table else {
+            return Self { count: render("NULL::bigint", &[]), join: render("", &[]) };
+        };
+        let alias = Fixed(alias);
+        let fragments: [(&str, &dyn Fragment); 2] = [("table", table), ("alias", &alias)];
+        Self {
+            count: render("coalesce({alias}.count, 0)", &fragments),
+            join: model.render_with(
+                "LEFT JOIN (SELECT {org} AS org, count(*) FROM {table} GROUP BY {org}) AS {alias} ON {alias}.org = o.key",
+                &fragments,
+            ),
+        }
+    }
 }
 
 /// The organization `id`, if there is one.
@@ -231,8 +304,8 @@ pub(super) async fn find(
 struct Counted {
     #[sqlx(flatten)]
     organization: organizations::Row,
-    users: i64,
-    items: i64,
+    users: Option<i64>,
+    items: Option<i64>,
 }
 
 impl From<Counted> for OrgSummary {
@@ -242,9 +315,17 @@ impl From<Counted> for OrgSummary {
     }
 }
 
+/// Why an organization could not be inserted.
+enum Taken {
+    /// The number that the sequence gave is an organization's id already.
+    Number,
+    /// Anything else.
+    Other(Error),
+}
+
 /// Says which unique key another organization was faster with. Matched by the beginning of the constraint's name:
 /// a distributed table's shards put a number behind it.
-fn taken(error: sqlx::Error, model: &Model, new: &NewOrganization) -> Error {
+fn taken(error: sqlx::Error, model: &Model, new: &NewOrganization) -> Taken {
     let broken = (sqlstate(&error).as_deref() == Some("23505")).then(|| {
         error.as_database_error().and_then(|error| error.constraint()).unwrap_or_default().to_owned()
     });
@@ -252,14 +333,16 @@ fn taken(error: sqlx::Error, model: &Model, new: &NewOrganization) -> Error {
         let name = Ident::joined(&[&[table.name.as_str()], parts].concat());
         broken.as_deref().is_some_and(|broken| broken.starts_with(name.as_str()))
     };
-    match &new.subdomain {
-        Some(subdomain) if is(&model.organizations, &["subdomain"]) => {
+    let why = match (&new.subdomain, &new.id) {
+        (Some(subdomain), _) if is(&model.organizations, &["subdomain"]) => {
             TenancyError::SubdomainTaken(subdomain.to_string()).into()
         }
-        _ if is(&model.organizations, &["pkey"]) => TenancyError::IdTaken(new.id.clone()).into(),
+        (_, Some(id)) if is(&model.organizations, &["pkey"]) => TenancyError::IdTaken(id.clone()).into(),
+        (_, None) if is(&model.organizations, &["pkey"]) => return Taken::Number,
         _ if is(&model.api_keys, &[]) => TenancyError::ApiKeyTaken.into(),
         _ => DbError::Statement { context: "create the organization".into(), cause: error }.into(),
-    }
+    };
+    Taken::Other(why)
 }
 
 /// While a key is unique across organizations, one organization's value keeps another from using it.

@@ -1,2 +1,4 @@
--- Locks: nothing.
-SELECT {organizations.columns} FROM {organizations} WHERE id = $1
+-- One organization, its id as text. Locks: nothing.
+SELECT {organizations.columns}
+FROM (SELECT id::text AS id, name, subdomain, is_active, created_at, updated_at FROM {organizations}) AS o
+WHERE id = $1

@@ -12,7 +12,8 @@ use crate::{
     catalog::{self, UniqueKey},
     config::Tenancy,
     db::{Context as _, Db, DbError, sqlstate},
-    model::Model,
+    mapping::Mapping,
+    model::{Model, Users},
     report::{Outcome, Report},
     sql::{Fixed, Fragment, Ident, List, Statement, render},
 };
@@ -108,15 +109,17 @@ impl Report for UsersAssigned {
 /// # Errors
 /// [`TenancyError`] for an organization or user that is not there, rows that others hold, and databases before
 /// `migrate-org`.
-pub fn assign<'a>(db: &'a Db, model: &'a Model, assignment: &'a Assignment) -> Task<'a, UsersAssigned> {
+pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) -> Task<'a, UsersAssigned> {
     Box::pin(async move {
         if !assignment.dry_run {
             db.require_writable()?;
         }
-        require(db, model, &[&model.users.table]).await?;
+        let model = &mapping.resolve(db).await?;
+        let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
+        require(db, model, &[&users.table]).await?;
         let mut attempts = 1;
         loop {
-            match attempt(db, model, assignment).await {
+            match attempt(db, model, users, assignment).await {
                 Err(error) => match broken_by_others(&error) {
                     // Looked at again, a key that was taken meanwhile is a conflict with a name.
                     Some("23505" | "40P01") if attempts < ATTEMPTS_MAX => attempts += 1,
@@ -174,7 +177,12 @@ impl Selector {
     }
 }
 
-async fn attempt(db: &Db, model: &Model, assignment: &Assignment) -> Result<UsersAssigned, Error> {
+async fn attempt(
+    db: &Db,
+    model: &Model,
+    users: &Users,
+    assignment: &Assignment,
+) -> Result<UsersAssigned, Error> {
     let Assignment { org, selector, expect, dry_run } = assignment;
     let begin = if *dry_run {
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -199,7 +207,7 @@ async fn attempt(db: &Db, model: &Model, assignment: &Assignment) -> Result<User
         moves.retain(|user| user.org_id.as_deref() != Some(org.as_str()));
     }
 
-    let conflicts = conflicts(&mut tx, model, org, &moves).await?;
+    let conflicts = conflicts(&mut tx, model, users, org, &moves).await?;
     let stopped = match expect {
         Some(expect) if *expect != moves.len() => {
             Some(format!("--expect says {expect}, but {} would move", moves.len()))
@@ -219,7 +227,7 @@ async fn attempt(db: &Db, model: &Model, assignment: &Assignment) -> Result<User
             .context("move the users")?
             .rows_affected();
         if usize::try_from(moved) != Ok(moves.len()) {
-            let table = model.users.table.plain();
+            let table = users.table.plain();
             return Err(TenancyError::NotAllMoved { moved, chosen: moves.len(), table }.into());
         }
         tx.commit().await.context("move the users")?;
@@ -271,6 +279,7 @@ fn refuse_unknown(selector: &Selector, selected: &[User]) -> Result<(), TenancyE
 async fn conflicts(
     connection: &mut PgConnection,
     model: &Model,
+    users: &Users,
     org: &OrgId,
     moves: &[User],
 ) -> Result<Vec<KeyConflict>, Error> {
@@ -281,7 +290,7 @@ async fn conflicts(
     let emails: BTreeMap<&str, &Option<String>> =
         moves.iter().map(|user| (user.id.as_str(), &user.email)).collect();
     let ids: Vec<&str> = emails.keys().copied().collect();
-    let keys = catalog::unique_keys(connection, &model.users.table).await?;
+    let keys = catalog::unique_keys(connection, &users.table).await?;
     for key in keys.iter().filter(|key| key.has_column(&model.org_column)) {
         let found: Vec<(String, String)> = sqlx::query_as(conflicts_statement(model, key).sql())
             .bind(&ids)

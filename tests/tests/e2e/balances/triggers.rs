@@ -1,9 +1,6 @@
 //! The triggers keep each balance the sum of its entries, whatever writes the ledger.
 
-use stockfoil_core::{
-    balance::{self, State},
-    model::Model,
-};
+use stockfoil_core::balance::{self, State};
 use testkit::TestDb;
 
 use super::fixture::{balances, entry, inventory, wrong_keys};
@@ -237,7 +234,7 @@ async fn inspection_sees_what_is_missing_or_altered() {
 }
 
 async fn inspect(db: &TestDb) -> Vec<(String, State)> {
-    let model = Model::default();
+    let model = crate::model::of(db, "").await;
     let objects = balance::objects(&model);
     let states = balance::inspect(&mut db.connect().await, &model, &objects).await.unwrap();
     states.into_iter().map(|(object, state)| (object.name.as_str().to_owned(), state)).collect()

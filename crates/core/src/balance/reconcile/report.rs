@@ -31,8 +31,8 @@ pub struct Entry {
     pub id: String,
     /// Its quantity; none where it has none.
     pub quantity: Option<Quantity>,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
+    /// When it was made, where the ledger says.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// A difference with what is known of it.

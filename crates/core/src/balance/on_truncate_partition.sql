@@ -1,0 +1,12 @@
+-- Takes the entries of a partition from their balances before it is emptied: the entries of the others stay.
+-- Locks: the rows of the balances that change, in key order; the TRUNCATE itself keeps writers of the partition out.
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+    -- A partitioned table has no rows of its own; each of its partitions comes here by itself.
+    IF (SELECT relkind FROM pg_class WHERE oid = TG_RELID) = 'r' THEN
+        EXECUTE replace({take}, {marker}, TG_RELID::regclass::text);
+    END IF;
+    RETURN NULL;
+END
+$body$
