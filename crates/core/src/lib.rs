@@ -38,6 +38,7 @@ pub mod ledger;
 pub mod mapping;
 pub mod migration;
 pub mod model;
+mod process;
 pub mod progress;
 pub mod report;
 pub mod rows;

@@ -11,11 +11,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{io::AsyncReadExt as _, process::Command, task::spawn_blocking};
 
 use super::meter::{self, CancelOnDrop, Lost, Meter, Metered};
-use crate::{config::Config, progress::Progress};
+use crate::{config::Config, process::Group, progress::Progress};
 
 /// So much of what a program says is kept.
 const STDERR_BYTES_MAX: u64 = 1 << 16;
@@ -138,7 +137,7 @@ impl PgRestore {
                 io::ErrorKind::NotFound => ToolError::Missing(name.clone()),
                 _ => ToolError::Start(name.clone(), error),
             })?;
-        let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+        let group = Group::of(&child);
         let broken = || ToolError::Start(name.clone(), io::ErrorKind::BrokenPipe.into());
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take().ok_or_else(broken)?);
         let mut stderr = child.stderr.take().ok_or_else(broken)?;
@@ -215,23 +214,5 @@ fn feed_to_the_end(mut source: Box<dyn Read + Send>, stdin: File) -> io::Result<
         {
             stdin = None;
         }
-    }
-}
-
-/// A process group that is killed when nobody waits for it any more.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn kill(&self) {
-        if let Some(pid) = self.0 {
-            // It may be gone already.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
