@@ -30,7 +30,8 @@ export CARGO PROFILE
 # --- variables given on the command line ---------------------------------------------------------------------
 
 ours := ARGS CARGO COMMANDS DESTDIR KEYS PREFIX PROFILE ROWS RUNS SUBJECTS VERSIONS
-environment := BACKUP_DIR DATABASE_URL DEFAULT_ORG_ID NO_COLOR PAGERDUTY_KEY SLACK_WEBHOOK_URL ALERT_EMAIL PG% RUST_LOG STOCKFOIL_%
+environment := BACKUP_DIR DATABASE_URL DEFAULT_ORG_ID NO_COLOR PAGERDUTY_KEY SLACK_WEBHOOK_URL ALERT_EMAIL \
+	HEALTHCHECK_URL PG% RUST_LOG SMTP_FROM SMTP_URL STOCKFOIL_%
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 
 # As text, never expanded: make would run what stands in a $(shell ...). The value that make itself would export

@@ -1,14 +1,20 @@
 //! What a running binary has at hand: configuration, connection, progress, output.
 
 use std::{
+    fs::Permissions,
     io::{IsTerminal as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
 use stockfoil_core::{
+    alert,
     config::{Config, ConfigError, Environment},
     db::Db,
     progress::Progress,
@@ -32,6 +38,7 @@ pub struct Context {
     config: Config,
     talk: Talk,
     db: OnceLock<Arc<Db>>,
+    pings: AtomicBool,
 }
 
 impl Context {
@@ -43,12 +50,27 @@ impl Context {
         }
         let config = Config::load(common.config.as_deref(), Environment::read()?)?;
         let talk = Talk::new(common.quiet);
-        Ok(Self { name, common, config, talk, db: OnceLock::new() })
+        Ok(Self { name, common, config, talk, db: OnceLock::new(), pings: AtomicBool::new(false) })
     }
 
     /// The checked configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Makes this run ping its healthcheck, where one is configured, however it ends. Called before the work begins by
+    /// what a schedule runs, and not by what a person only tries.
+    pub fn ping_when_over(&self) {
+        self.pings.store(true, Ordering::Relaxed);
+    }
+
+    /// Pings the healthcheck, where one is configured and the run is one that pings.
+    pub(crate) async fn ping(&self, well: bool) {
+        if self.pings.load(Ordering::Relaxed)
+            && let Err(error) = alert::ping(&self.config.alerts, self.name, well).await
+        {
+            progress::say(&format!("{}: warning: {error}", self.name));
+        }
     }
 
     /// The folder with migrations beside the embedded ones: the one asked for, else `./migrations` if it is there.
@@ -116,7 +138,7 @@ impl Context {
         let (place, written) = match &self.common.output {
             Some(path) => {
                 let plain = anstream::adapter::strip_str(text).to_string();
-                (path.display().to_string(), replace_file(path, plain.as_bytes()))
+                (path.display().to_string(), replace_file(path, plain.as_bytes(), self.common.format))
             }
             None => ("standard output".to_owned(), page::write_stdout(text)),
         };
@@ -227,8 +249,14 @@ fn prometheus(metrics: &[Metric]) -> String {
     out
 }
 
-fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+/// Writes beside `path` and renames, so that a reader finds the old file or the new one.
+fn replace_file(path: &Path, bytes: &[u8], format: Format) -> std::io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    if format == Format::Prometheus {
+        // A collector runs as another user. Other results are for whoever asked: they may hold a new key.
+        builder.permissions(Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -116,7 +116,7 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
     init_logging(&common);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(A::NAME, &format!("can't start: {error}"), 3),
+        Err(error) => return ExitCode::from(fail(A::NAME, &format!("can't start: {error}"), 3)),
     };
     let status = runtime.block_on(async {
         let cx = match Context::new(A::NAME, common) {
@@ -130,19 +130,22 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
             () = interrupted => None,
         };
         cx.finish_progress();
-        match result {
-            Some(Ok(Outcome::Clean)) => ExitCode::SUCCESS,
-            Some(Ok(Outcome::Findings)) => ExitCode::from(1),
+        let status = match result {
+            Some(Ok(Outcome::Clean)) => 0,
+            Some(Ok(Outcome::Findings)) => 1,
             Some(Err(error)) => report_error(A::NAME, &error),
             None => {
                 cx.end_sessions().await;
                 fail(A::NAME, &cx.interrupted_message(), INTERRUPTED)
             }
-        }
+        };
+        // Last, when nothing can fail any more. Whoever has no time for it need not wait.
+        tokio::select! { () = cx.ping(status == 0) => {}, () = interrupts() => {} }
+        status
     });
     // Blocking reads of an interrupted run must not hold the process.
     runtime.shutdown_background();
-    status
+    ExitCode::from(status)
 }
 
 /// Handles SIGINT and SIGTERM from this call on; the future ends with the first of them.
@@ -174,7 +177,8 @@ fn init_logging(common: &Common) {
     log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
 }
 
-fn report_error(name: &str, error: &RunError) -> ExitCode {
+/// Says what went wrong; returns the exit status.
+fn report_error(name: &str, error: &RunError) -> u8 {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -188,7 +192,7 @@ fn report_error(name: &str, error: &RunError) -> ExitCode {
     fail(name, &message, error.status())
 }
 
-fn fail(name: &str, message: &str, status: u8) -> ExitCode {
+fn fail(name: &str, message: &str, status: u8) -> u8 {
     progress::say(&format!("{name}: error: {message}"));
-    ExitCode::from(status)
+    status
 }

@@ -3,6 +3,7 @@
 //!
 //! Order: flags (applied by the binaries), environment, `.env` in the working folder, `stockfoil.toml`, defaults.
 
+mod alerts;
 mod backup;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     mapping::{Mapping, file},
 };
 
+pub use alerts::{Alerts, Email, Healthcheck, Healthchecks, Hook, PagerDuty, Slack, Webhook};
 pub use backup::{Backup, BackupKind, BackupSource};
 
 /// Why a configuration does not hold.
@@ -104,6 +106,8 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// Who is told.
     pub alerts: Alerts,
+    /// What is kept of what ran.
+    pub history: History,
     /// Backups. Ask [`Config::backup_sources`] for the sources.
     pub backup: Backup,
     environment: Environment,
@@ -134,20 +138,17 @@ impl Default for Reconcile {
     }
 }
 
-/// `[alerts]`.
+/// `[history]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Alerts {
-    /// A Slack-compatible incoming webhook (`SLACK_WEBHOOK_URL`).
-    pub slack_webhook_url: Option<Secret>,
-    /// How long one attempt to reach a channel may take.
-    #[serde(deserialize_with = "duration")]
-    pub timeout: Duration,
+pub struct History {
+    /// How many days runs and closed findings are kept; 0: for ever.
+    pub keep_days: u32,
 }
 
-impl Default for Alerts {
+impl Default for History {
     fn default() -> Self {
-        Self { slack_webhook_url: None, timeout: Duration::from_secs(5) }
+        Self { keep_days: 400 }
     }
 }
 
@@ -160,6 +161,7 @@ struct File {
     balances: file::Balances,
     reconcile: Reconcile,
     alerts: Alerts,
+    history: History,
     backup: Backup,
 }
 
@@ -257,12 +259,11 @@ impl Config {
             mapping,
             reconcile: file.reconcile,
             alerts: file.alerts,
+            history: file.history,
             backup: file.backup,
             environment,
         };
-        if let Some(url) = config.environment.get("SLACK_WEBHOOK_URL") {
-            config.alerts.slack_webhook_url = Some(Secret::new(url));
-        }
+        config.alerts.resolve(&config.environment)?;
         if let Some(id) = config.environment.get("DEFAULT_ORG_ID") {
             config.tenancy.default_org_id = id.to_owned();
         }
@@ -356,23 +357,7 @@ impl Config {
         crate::tenancy::organization::check_name(&self.tenancy.default_org_name)
             .map_err(|error| value("tenancy.default_org_name", &error.to_string()))?;
         check_tolerance("reconcile.tolerance", &self.reconcile.tolerance)?;
-        self.alerts.check()?;
         self.backup.check()
-    }
-}
-
-impl Alerts {
-    fn check(&self) -> Result<(), ConfigError> {
-        if self.timeout.is_zero() {
-            return Err(value("alerts.timeout", "is zero; give a duration such as 5s"));
-        }
-        match &self.slack_webhook_url {
-            Some(url) if !is_web_url(url.expose()) => Err(value(
-                "SLACK_WEBHOOK_URL",
-                "not a web address (its text is withheld); write https://host/path as the chat service shows it",
-            )),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -399,13 +384,6 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
-}
-
-/// Whether `text` is an absolute http or https URL with a host.
-fn is_web_url(text: &str) -> bool {
-    text.parse::<ureq::http::Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty())
-    })
 }
 
 /// Reads "25h" or "24h30m".

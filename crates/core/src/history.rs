@@ -1,15 +1,20 @@
 //! What ran and what it found: `stockfoil.run` and `stockfoil.finding`.
 
+use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::{
     Error,
+    config::History,
     db::{Context as _, DbError},
     report::{Outcome, Report},
     rows::stockfoil::run,
     sql::{Fixed, render},
 };
+
+/// So many old rows go in one statement.
+const PRUNE_ROWS: i64 = 10_000;
 
 /// A run's number in `stockfoil.run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -93,4 +98,29 @@ pub async fn last_clean(
         .fetch_optional(connection)
         .await
         .context("look for the last clean run")
+}
+
+/// Removes runs and closed findings that are older than `history` keeps them, in short statements. What an open finding
+/// speaks of stays, and so does the last clean run of each command.
+///
+/// That they can't be removed is said in the log and is no failure of the run that asks.
+pub async fn prune(connection: &mut PgConnection, history: &History) {
+    if history.keep_days == 0 {
+        return;
+    }
+    let before = Utc::now() - TimeDelta::days(i64::from(history.keep_days));
+    // Findings first: a run stays as long as a finding speaks of it.
+    for statement in [include_str!("history/prune_findings.sql"), include_str!("history/prune_runs.sql")] {
+        loop {
+            let pruned = sqlx::query(statement).bind(before).bind(PRUNE_ROWS).execute(&mut *connection).await;
+            match pruned.context("remove old records") {
+                Ok(pruned) if pruned.rows_affected() < PRUNE_ROWS.unsigned_abs() => break,
+                Ok(_) => {}
+                Err(error) => {
+                    log::warn!("records older than [history] keep_days stay: {error}");
+                    return;
+                }
+            }
+        }
+    }
 }

@@ -955,67 +955,74 @@ pub mod public {
 
 /// The schema `stockfoil`.
 pub mod stockfoil {
-    /// One row an open problem, so that it is not sent again at every run.
+    /// One row an open problem and channel that was told of it, until the channel is told that it
+    /// is over.
     ///
-    /// The table `stockfoil.alert_state`: primary key (`source`, `key`).
+    /// The table `stockfoil.alert_state`: primary key (`source`, `key`, `channel`).
     pub mod alert_state {
         /// A row of `stockfoil.alert_state`.
         #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
+            /// Column `channel` of `stockfoil.alert_state`: `text`; in the primary key.
+            pub channel: String,
             /// Column `key` of `stockfoil.alert_state`: `text`; in the primary key.
             pub key: String,
             /// Column `last_sent_at` of `stockfoil.alert_state`: `timestamp with time zone`.
-            pub last_sent_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
+            pub last_sent_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `opened_at` of `stockfoil.alert_state`: `timestamp with time zone`.
             pub opened_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
             /// Column `severity` of `stockfoil.alert_state`: `text`.
             pub severity: String,
             /// Column `source` of `stockfoil.alert_state`: `text`; in the primary key.
             pub source: String,
+            /// Column `summary` of `stockfoil.alert_state`: `text`.
+            pub summary: String,
         }
 
         macro_rules! columns {
             () => {
-                r#""key", "last_sent_at", "opened_at", "severity", "source""#
+                r#""channel", "key", "last_sent_at", "opened_at", "severity", "source", "summary""#
             };
         }
 
         /// The select list that a [`Row`] is read from, for queries of your own.
         pub const COLUMNS: &str = columns!();
 
-        /// Finds the row with this (`source`, `key`).
+        /// Finds the row with this (`source`, `key`, `channel`).
         pub async fn find(
             conn: &mut ::sqlx::PgConnection,
             source: &str,
             key: &str,
+            channel: &str,
         ) -> ::sqlx::Result<Option<Row>> {
             const SQL: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."alert_state"
-                WHERE "source" = $1 AND "key" = $2"#);
-            ::sqlx::query_as(SQL).bind(source).bind(key).fetch_optional(conn).await
+                WHERE "source" = $1 AND "key" = $2 AND "channel" = $3"#);
+            ::sqlx::query_as(SQL).bind(source).bind(key).bind(channel).fetch_optional(conn).await
         }
 
-        /// The rows in the order of (`source`, `key`): at most `limit`, those behind `after` where
-        /// one is given.
+        /// The rows in the order of (`source`, `key`, `channel`): at most `limit`, those behind
+        /// `after` where one is given.
         pub async fn list(
             conn: &mut ::sqlx::PgConnection,
-            after: Option<(&str, &str)>,
+            after: Option<(&str, &str, &str)>,
             limit: i64,
         ) -> ::sqlx::Result<Vec<Row>> {
             const FIRST: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."alert_state"
-                ORDER BY "alert_state"."source", "alert_state"."key"
+                ORDER BY "alert_state"."source", "alert_state"."key", "alert_state"."channel"
                 LIMIT $1"#);
             const NEXT: &str = concat!("SELECT ", columns!(), r#"
                 FROM "stockfoil"."alert_state"
-                WHERE ("source", "key") > ($1, $2)
-                ORDER BY "alert_state"."source", "alert_state"."key"
-                LIMIT $3"#);
+                WHERE ("source", "key", "channel") > ($1, $2, $3)
+                ORDER BY "alert_state"."source", "alert_state"."key", "alert_state"."channel"
+                LIMIT $4"#);
             match after {
                 None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
                 Some(after) => ::sqlx::query_as(NEXT)
                     .bind(after.0)
                     .bind(after.1)
+                    .bind(after.2)
                     .bind(limit)
                     .fetch_all(conn)
                     .await,

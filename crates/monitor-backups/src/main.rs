@@ -9,6 +9,7 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |_args: Args, cx| {
+        cx.ping_when_over();
         let db = cx.try_connect().await;
         let report = backup::monitor(cx.config(), db.as_deref(), cx.progress()).await?;
         let outcome = cx.emit(&report)?;

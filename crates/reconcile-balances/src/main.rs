@@ -30,12 +30,16 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let Args { org: orgs, dry_run, fix_large, prune_orphans, .. } = args;
+        if !dry_run {
+            cx.ping_when_over();
+        }
         let tolerance = args.tolerance.unwrap_or_else(|| cx.config().reconcile.tolerance.clone());
         let options = Options { orgs, dry_run, tolerance, fix_large, prune_orphans };
         options.check()?;
         let db = cx.connect().await?;
-        let alerts = &cx.config().alerts;
-        let report = reconcile::run(&db, &cx.config().mapping, alerts, &options, cx.progress()).await?;
+        let (alerts, history) = (&cx.config().alerts, &cx.config().history);
+        let report =
+            reconcile::run(&db, &cx.config().mapping, alerts, history, &options, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.alerts.require()?;
         Ok(outcome)

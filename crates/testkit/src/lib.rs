@@ -11,14 +11,20 @@
     reason = "this crate is only ever linked into tests, where a panic is the report"
 )]
 
+mod authority;
 mod binary;
 mod cluster;
 mod database;
+mod http;
+mod smtp;
 
+pub use authority::Authority;
 pub use binary::{Binary, Run, binary_path, signal};
 pub use cluster::{Cluster, Standby};
 pub use database::TestDb;
+pub use http::{HttpReceiver, Request};
 pub use rustix::process::Signal;
+pub use smtp::{Mail, SmtpReceiver, SmtpServer};
 
 use std::path::{Path, PathBuf};
 

@@ -21,6 +21,9 @@ fn main() -> std::process::ExitCode {
         if args.source.is_some() && args.file.is_some() {
             return Err(cli::RunError::Usage("--source and --file exclude each other; give one".into()));
         }
+        if args.file.is_none() {
+            cx.ping_when_over();
+        }
         let scope = Scope { source: args.source, file: args.file };
         let db = cx.try_connect().await;
         let report =

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::{Binary, Cluster, Run, Signal, TestDb, signal};
+use testkit::{Binary, Cluster, Signal, TestDb, signal};
 use tokio::sync::OnceCell;
 
 const ENTRIES: u64 = 20_000;
@@ -730,134 +730,6 @@ async fn a_pg_restore_that_hangs_is_ended_with_its_children() {
     gone(&pids).await;
 }
 
-/// A webhook's receiver: gives each connection the next of `answers` (the last one for ever), and keeps the bodies.
-struct Receiver {
-    url: String,
-    bodies: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
-    server: tokio::task::JoinHandle<()>,
-}
-
-impl Receiver {
-    async fn start(answers: &[&str]) -> Receiver {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/services/s3cret", listener.local_addr().unwrap());
-        let bodies = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
-        let (kept, answers) = (bodies.clone(), answers.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let server = tokio::spawn(async move {
-            for turn in 0.. {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = Vec::new();
-                let (head, length) = loop {
-                    assert!(stream.read_buf(&mut request).await.unwrap() > 0);
-                    let text = String::from_utf8_lossy(&request).to_lowercase();
-                    let Some(head) = text.find("\r\n\r\n") else { continue };
-                    assert!(text.starts_with("post /services/s3cret http/1.1\r\n"));
-                    let length = text.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
-                    break (head + 4, length.parse::<usize>().unwrap());
-                };
-                while request.len() < head + length {
-                    assert!(stream.read_buf(&mut request).await.unwrap() > 0);
-                }
-                kept.lock().unwrap().push(String::from_utf8(request[head..].to_vec()).unwrap());
-                let answer = &answers[turn.min(answers.len() - 1)];
-                if answer.is_empty() {
-                    // Hangs until the caller hangs up.
-                    let _ = stream.read_buf(&mut request).await;
-                } else {
-                    let answer =
-                        format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                    stream.write_all(answer.as_bytes()).await.unwrap();
-                }
-            }
-        });
-        Receiver { url, bodies, server }
-    }
-
-    fn bodies(self) -> Vec<String> {
-        self.server.abort();
-        self.bodies.lock().unwrap().clone()
-    }
-}
-
-/// Alerts about an empty folder through `url`, with everything said that can be said.
-async fn alert_through(url: &str) -> Run {
-    let folder = Folder::new("[alerts]\ntimeout = '300ms'\n");
-    let run = folder
-        .run("monitor-backups")
-        .env("SLACK_WEBHOOK_URL", url)
-        .env("RUST_LOG", "trace")
-        .arg("--verbose")
-        .await;
-    assert!(!format!("{}{}", run.stdout, run.stderr).contains("s3cret"), "{}{}", run.stdout, run.stderr);
-    run
-}
-
-#[tokio::test]
-async fn an_alert_arrives() {
-    let receiver = Receiver::start(&["200 OK"]).await;
-    let run = alert_through(&receiver.url).await.status(1);
-    run.says("alert backup/nightly sent: slack")
-        .tells("ERROR")
-        .tells("monitor-backups: backup source nightly: no backup");
-    let bodies = receiver.bodies();
-    assert_eq!(bodies.len(), 1);
-    let text = serde_json::from_str::<Value>(&bodies[0]).unwrap()["text"].as_str().unwrap().to_owned();
-    assert!(
-        text.starts_with(":red_circle: *critical* monitor-backups: backup source nightly: no backup"),
-        "{text}"
-    );
-}
-
-#[tokio::test]
-async fn a_webhook_that_is_down_for_a_moment_is_tried_again() {
-    let receiver = Receiver::start(&["503 Busy", "200 OK"]).await;
-    alert_through(&receiver.url).await.status(1).says("sent: slack");
-    assert_eq!(receiver.bodies().len(), 2);
-}
-
-#[tokio::test]
-async fn a_critical_alert_that_reaches_nobody_is_status_3() {
-    let elsewhere = Receiver::start(&["200 OK"]).await;
-    let redirect = format!("307 Elsewhere\r\nlocation: {}", elsewhere.url);
-    for (answers, said) in [
-        (vec!["500 Oops\r\nretry-after: 0"], "answered with status 500"),
-        (vec!["404 Gone"], "answered with status 404"),
-        (vec![redirect.as_str()], "answered with a redirect (status 307), which is never followed"),
-        (vec![""], "gave no answer within 300ms"),
-    ] {
-        let receiver = Receiver::start(&answers).await;
-        let run = alert_through(&receiver.url).await.status(3);
-        run.says("not sent: slack").tells("reached nobody: slack").tells(said).says("no backup");
-    }
-    assert!(elsewhere.bodies().is_empty(), "a redirect was followed");
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    alert_through(&format!("http://{closed}/s3cret"))
-        .await
-        .status(3)
-        .tells("could not be reached (connection refused)");
-    alert_through("https://hooks.invalid/s3cret").await.status(3).tells("could not be reached");
-    alert_through("hooks.example.com/s3cret").await.refuses(2, "SLACK_WEBHOOK_URL: not a web address");
-}
-
-#[tokio::test]
-async fn a_warning_that_reaches_nobody_is_still_a_finding() {
-    let folder = Folder::new("min_count = 7\n");
-    folder.plain("a.sql", 100, MINUTE);
-    let run =
-        folder.run("monitor-backups").env("SLACK_WEBHOOK_URL", "http://127.0.0.1:1/s3cret").await.status(1);
-    run.says("not sent: slack could not be reached");
-}
-
-#[tokio::test]
-async fn nothing_is_sent_when_all_is_well() {
-    let receiver = Receiver::start(&["200 OK"]).await;
-    let folder = Folder::with("custom.dump").await;
-    let run = folder.run("monitor-backups").env("SLACK_WEBHOOK_URL", &receiver.url).await.ok();
-    assert_eq!(run.stderr, "");
-    assert!(receiver.bodies().is_empty());
-}
-
 /// Reads the Prometheus text format as strictly as promtool: HELP and TYPE once before the samples of a name, no
 /// sample twice, names, labels and values well formed.
 fn read_prometheus(text: &str) -> Vec<(String, String, String)> {
@@ -959,6 +831,6 @@ async fn the_monitors_json_is_stable() {
     );
     let folder = Folder::new("");
     let report = folder.run("monitor-backups").args(["--format", "json"]).await.status(1).json();
-    assert_eq!(keys(&report["alerts"][0]), "source severity key summary details run_id channels");
+    assert_eq!(keys(&report["alerts"][0]), "event source severity key summary details run_id channels");
     assert_eq!(report["alerts"][0]["channels"][0]["channel"], "log");
 }

@@ -2,11 +2,13 @@
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test a panic is the report")]
 
+mod alerts;
 mod architecture;
 mod backups;
 mod balances;
 mod generate;
 mod guides;
+mod history;
 mod make;
 mod migration;
 mod model;

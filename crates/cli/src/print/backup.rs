@@ -2,6 +2,7 @@ use stockfoil_core::backup::{
     Backup, Compression, Finding, MonitorReport, Status, VerifyReport, age_text, size_text,
 };
 
+use super::alerts;
 use crate::{Mark, Page, Print};
 
 fn mark(status: Status) -> Mark {
@@ -56,32 +57,14 @@ impl Print for MonitorReport {
                 source.good_count
             ));
         }
-        for sent in &self.alerts {
-            for delivery in &sent.channels {
-                match &delivery.error {
-                    None => page
-                        .marked(Mark::Plain, format!("alert {} sent: {}", sent.alert.key, delivery.channel)),
-                    Some(error) => page.marked(
-                        Mark::Bad,
-                        format!("alert {} not sent: {} {error}", sent.alert.key, delivery.channel),
-                    ),
-                }
-            }
-        }
+        alerts::print(page, &self.alerts);
     }
 }
 
 impl Print for VerifyReport {
     fn print(&self, page: &mut Page) {
         for verified in &self.backups {
-            let word = match (verified.status, verified.is_sealed) {
-                (Status::Ok, true) => "verified",
-                (Status::Ok, false) => "read to its end, nothing wrong found",
-                (Status::Warning, _) => "read to its end, worth a look",
-                (Status::Critical, _) => "not to be relied on",
-                (Status::Unknown, _) => "not judged",
-            };
-            page.marked(mark(verified.status), format!("{}: {word}", verified.title()));
+            page.marked(mark(verified.status), format!("{}: {}", verified.title(), verified.verdict()));
             print_findings(page, &verified.findings);
             if let Some(backup) = &verified.backup {
                 let age = age_text(backup.started_at, self.checked_at);
@@ -98,5 +81,6 @@ impl Print for VerifyReport {
                 }),
             );
         }
+        alerts::print(page, &self.alerts);
     }
 }

@@ -6,6 +6,7 @@ use stockfoil_core::{
     ledger::{Discrepancy, Kind, Quantity},
 };
 
+use super::alerts;
 use crate::{Mark, Page, Print};
 
 /// How many differences a person is shown; JSON and `stockfoil.finding` hold more.
@@ -134,6 +135,7 @@ impl Print for ReconcileReport {
         } else if total == 0 {
             page.marked(Mark::Good, "ledger and balances match");
         }
+        alerts::print(page, &self.alerts);
     }
 }
 

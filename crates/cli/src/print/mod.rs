@@ -1,5 +1,6 @@
 //! The human form of each report.
 
+mod alerts;
 mod backup;
 mod balances;
 mod generate;

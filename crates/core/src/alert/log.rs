@@ -1,22 +1,26 @@
 //! The channel that is always there: the log, hence standard error, hence cron's mail and the journal.
 
-use super::{Alert, Delivery, Severity};
+use super::{Alert, Severity, one_line};
 
-pub(super) const NAME: &str = "log";
+/// The channel's name.
+pub(crate) const NAME: &str = "log";
 
 /// Writes `alert` on one line.
-pub(super) fn send(alert: &Alert) -> Delivery {
+pub(super) fn problem(alert: &Alert) {
     let Alert { source, summary, details, .. } = alert;
     let mut line = format!("{source}: {summary}");
     for detail in details {
         line.push_str("; ");
         line.push_str(detail);
     }
-    // One alert is one line, whatever a file's name holds.
-    let line = line.replace(char::is_control, " ");
+    let line = one_line(&line);
     match alert.severity {
         Severity::Critical => log::error!("{line}"),
         Severity::Warning => log::warn!("{line}"),
     }
-    Delivery { channel: NAME, error: None }
+}
+
+/// Writes that `alert` is over.
+pub(super) fn recovery(alert: &Alert) {
+    log::info!("{}", one_line(&format!("{}: recovered: {}", alert.source, alert.summary)));
 }

@@ -4,47 +4,33 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Alert, Delivery, Severity, http};
-use crate::config::Secret;
+use super::{Attempt, Channel, Event, Message, Severity, delivery::Refusal, http};
+use crate::config;
 
 /// Slack cuts a text at 4,000 characters in places; what is longer is for the log.
 const TEXT_CHARS_MAX: usize = 3_000;
 
-/// Attempts for an alert as long as the webhook answers.
-const ATTEMPTS: u32 = 3;
+pub(super) struct Slack<'a>(pub(super) &'a config::Slack);
 
-#[derive(Debug)]
-pub(super) struct Slack<'a> {
-    url: &'a Secret,
-    timeout: Duration,
-    attempts: u32,
-}
-
-impl<'a> Slack<'a> {
-    pub(super) fn new(url: &'a Secret, timeout: Duration) -> Self {
-        Self { url, timeout, attempts: ATTEMPTS }
-    }
-
-    pub(super) async fn send(&mut self, alert: &Alert) -> Delivery {
-        let body = json!({ "text": text(alert) }).to_string();
-        let result = http::post_json(self.url, body, self.timeout, self.attempts).await;
-        self.attempts = if result.is_ok() { ATTEMPTS } else { 1 };
-        Delivery { channel: "slack", error: result.err().map(|error| error.to_string()) }
+impl Channel for Slack<'_> {
+    fn attempt<'a>(&'a self, message: &'a Message<'a>, timeout: Duration) -> Attempt<'a> {
+        Box::pin(async move {
+            let Some(url) = &self.0.webhook_url else { return Err(Refusal::lasting("has no webhook_url")) };
+            http::post(url, Vec::new(), json!({ "text": text(message) }).to_string(), timeout).await
+        })
     }
 }
 
-fn text(alert: &Alert) -> String {
-    let mark = match alert.severity {
-        Severity::Critical => ":red_circle: *critical*",
-        Severity::Warning => ":warning: *warning*",
+fn text(message: &Message<'_>) -> String {
+    let mark = match (message.event, message.alert.severity) {
+        (Event::Recovery, _) => ":large_green_circle:",
+        (Event::Problem, Severity::Critical) => ":red_circle:",
+        (Event::Problem, Severity::Warning) => ":warning:",
     };
-    let mut text = format!("{mark} {}: {}", alert.source, escape(&alert.summary));
-    for detail in &alert.details {
+    let mut text = format!("{mark} *{}* {}", message.state(), escape(&message.headline()));
+    for line in message.lines() {
         text.push_str("\n• ");
-        text.push_str(&escape(detail));
-    }
-    if let Some(run) = alert.run_id {
-        text.push_str(&format!("\nrun {run}"));
+        text.push_str(&escape(&line));
     }
     match text.char_indices().nth(TEXT_CHARS_MAX) {
         None => text,
@@ -59,20 +45,28 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::message, *};
 
     #[test]
     fn a_text_is_escaped_and_bounded() {
-        let mut alert = Alert {
-            source: "test",
-            severity: Severity::Critical,
-            key: "k".into(),
-            summary: "<!channel> & co".into(),
-            details: vec!["one".into()],
-            run_id: Some(7),
-        };
-        assert_eq!(text(&alert), ":red_circle: *critical* test: &lt;!channel&gt; &amp; co\n• one\nrun 7");
+        let mut alert = super::super::tests::alert(Severity::Critical, "k");
+        alert.summary = "<!channel> & co\nnext".into();
+        alert.details = vec!["one".into()];
+        let said = "test: &lt;!channel&gt; &amp; co next\n• one\n";
+        assert_eq!(
+            text(&message(&alert, Event::Problem, false)),
+            format!(":red_circle: *critical* {said}• on h")
+        );
+        let since = "• open since 2026-01-31 02:00 UTC\n• on h";
+        assert_eq!(
+            text(&message(&alert, Event::Problem, true)),
+            format!(":red_circle: *still critical* {said}{since}")
+        );
+        assert_eq!(
+            text(&message(&alert, Event::Recovery, false)),
+            format!(":large_green_circle: *recovered* {said}{since}")
+        );
         alert.details = vec!["ä".repeat(5_000)];
-        assert_eq!(text(&alert).chars().count(), TEXT_CHARS_MAX + 2);
+        assert_eq!(text(&message(&alert, Event::Problem, false)).chars().count(), TEXT_CHARS_MAX + 2);
     }
 }

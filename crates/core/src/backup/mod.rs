@@ -30,7 +30,7 @@ pub use policy::{MonitorReport, SourceState, monitor};
 pub use start::StartedFrom;
 pub use verify::{Scope, TableRows, Verified, VerifyReport, verify};
 
-use crate::Failure;
+use crate::{Failure, alert::Severity};
 
 /// Why backups could not be judged.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,17 @@ pub enum Status {
     Critical,
     /// Nothing is known, which is no better.
     Unknown,
+}
+
+impl Status {
+    /// How urgent it is that a person looks; none when all is well.
+    fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Ok => None,
+            Self::Warning => Some(Severity::Warning),
+            Self::Critical | Self::Unknown => Some(Severity::Critical),
+        }
+    }
 }
 
 impl fmt::Display for Status {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Task,
-    alert::{self, Alert, Deliveries, Severity},
+    alert::{self, Alert, Deliveries, Round},
     config::{BackupKind, BackupSource, Config},
     db::Db,
     history::RunId,
@@ -93,10 +93,17 @@ pub fn monitor<'a>(
         progress.finish();
         let run_id = record.run_id();
         let alerts: Vec<Alert> = states.iter().filter_map(|state| state.alert(run_id)).collect();
-        let alerts = alert::send(&config.alerts, &alerts).await;
+        let looked_at = |key: &str| states.iter().any(|state| state.key() == key);
+        let round = Round {
+            source: COMMAND,
+            alerts: &alerts,
+            looked_at: &looked_at,
+            run_id: run_id.map(|run| run.0),
+        };
+        let alerts = alert::send(&config.alerts, db, round).await;
         let report = MonitorReport { run_id, checked_at: now, sources: states, alerts };
         let statuses = report.sources.iter().map(|source| (source.name.clone(), json!(source.status)));
-        record.finish(&report, json!({ "sources": statuses.collect::<Map<_, _>>() })).await;
+        record.finish(&config.history, &report, json!({ "sources": statuses.collect::<Map<_, _>>() })).await;
         Ok(report)
     })
 }
@@ -183,12 +190,13 @@ impl Report for MonitorReport {
 }
 
 impl SourceState {
+    /// Names the problem that this source is not well.
+    fn key(&self) -> String {
+        alert_key(&self.name)
+    }
+
     fn alert(&self, run_id: Option<RunId>) -> Option<Alert> {
-        let severity = match self.status {
-            Status::Ok => return None,
-            Status::Warning => Severity::Warning,
-            Status::Critical | Status::Unknown => Severity::Critical,
-        };
+        let severity = self.status.severity()?;
         let others = self.findings.iter().filter(|finding| !self.summary.ends_with(&finding.text));
         let details = others.map(|finding| format!("{}: {}", finding.status, finding.text));
         let seen =
@@ -196,12 +204,17 @@ impl SourceState {
         Some(Alert {
             source: COMMAND,
             severity,
-            key: format!("backup/{}", self.name),
+            key: self.key(),
             summary: format!("backup source {}: {}", self.name, self.summary),
             details: details.chain([seen]).collect(),
             run_id: run_id.map(|run| run.0),
         })
     }
+}
+
+/// Names the problem that the backups of the source `name` are not well.
+pub(super) fn alert_key(name: &str) -> String {
+    format!("backup/{name}")
 }
 
 /// Holds what was found against what is expected of `source`.

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use crate::{
     Error,
+    config::History,
     db::{Context as _, Db},
     history::{self, RunId},
     report::Report,
@@ -28,13 +29,13 @@ impl Record {
         self.0.as_ref().map(|(_, run)| *run)
     }
 
-    /// Records how the run ended.
-    pub(super) async fn finish<R: Report>(self, report: &R, summary: Value) {
-        if let Some((mut session, run)) = self.0
-            && let Err(error) = history::finish(&mut session, run, Ok(report), |_| summary).await
-        {
+    /// Records how the run ended, and removes what is older than `history` keeps.
+    pub(super) async fn finish<R: Report>(self, history: &History, report: &R, summary: Value) {
+        let Some((mut session, run)) = self.0 else { return };
+        if let Err(error) = history::finish(&mut session, run, Ok(report), |_| summary).await {
             not_recorded(&error);
         }
+        history::prune(&mut session, history).await;
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     Error, Task,
+    alert::{self, Alert, Deliveries, Round},
     config::{Config, nearest},
     db::Db,
     history::RunId,
@@ -57,6 +58,8 @@ pub struct VerifyReport {
     pub checked_at: DateTime<Utc>,
     /// The newest backup of each source, or the file that was named.
     pub backups: Vec<Verified>,
+    /// The alerts, one a source whose newest backup is not well, and what became of them.
+    pub alerts: Deliveries,
 }
 
 /// What a full look at one backup found.
@@ -134,11 +137,40 @@ pub fn verify<'a>(
             backups.push(reader.read(Some(source.name.clone()), newest, listing.problems).await);
         }
         progress.finish();
-        let report = VerifyReport { run_id: record.run_id(), checked_at, backups };
+        let run_id = record.run_id();
+        let alerts = tell(config, db, run_id, &backups).await;
+        let report = VerifyReport { run_id, checked_at, backups, alerts };
         let statuses = report.backups.iter().map(|backup| (backup.title(), json!(backup.status)));
-        record.finish(&report, json!({ "backups": statuses.collect::<Map<_, _>>() })).await;
+        record.finish(&config.history, &report, json!({ "backups": statuses.collect::<Map<_, _>>() })).await;
         Ok(report)
     })
+}
+
+/// Alerts for sources whose newest backup is not well, and tells what is over. A file that a person named alerts nobody.
+async fn tell(config: &Config, db: Option<&Db>, run_id: Option<RunId>, backups: &[Verified]) -> Deliveries {
+    let run_id = run_id.map(|run| run.0);
+    let key = |verified: &Verified| verified.source.as_deref().map(policy::alert_key);
+    let alert = |verified: &Verified| {
+        Some(Alert {
+            source: COMMAND,
+            severity: verified.status.severity()?,
+            key: key(verified)?,
+            summary: format!("backup {} is {}", verified.title(), verified.verdict()),
+            details: verified
+                .findings
+                .iter()
+                .map(|finding| format!("{}: {}", finding.status, finding.text))
+                .collect(),
+            run_id,
+        })
+    };
+    let alerts: Vec<Alert> = backups.iter().filter_map(alert).collect();
+    let looked_at = |name: &str| backups.iter().any(|verified| key(verified).as_deref() == Some(name));
+    if backups.iter().all(|verified| verified.source.is_none()) {
+        return Deliveries::default();
+    }
+    alert::send(&config.alerts, db, Round { source: COMMAND, alerts: &alerts, looked_at: &looked_at, run_id })
+        .await
 }
 
 fn unknown_source<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> BackupError {
@@ -150,11 +182,13 @@ fn unknown_source<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) 
 }
 
 impl VerifyReport {
-    /// Checks that every backup could be judged. To be asked when the report is printed.
+    /// Checks that every backup could be judged, and that critical alerts reached somebody. To be asked when the report
+    /// is printed.
     ///
     /// # Errors
-    /// [`BackupError::Undecided`].
+    /// [`BackupError::Undecided`], or the alert that was not delivered.
     pub fn require(&self) -> Result<(), Error> {
+        self.alerts.require()?;
         let undecided = self.backups.iter().flat_map(|backup| {
             let findings = backup.findings.iter().filter(|finding| finding.status == Status::Unknown);
             findings.map(|finding| format!("{}: {}", backup.title(), finding.text))
@@ -200,6 +234,17 @@ impl Report for VerifyReport {
 }
 
 impl Verified {
+    /// What reading it showed, in a few words.
+    pub fn verdict(&self) -> &'static str {
+        match (self.status, self.is_sealed) {
+            (Status::Ok, true) => "verified",
+            (Status::Ok, false) => "read to its end, nothing wrong found",
+            (Status::Warning, _) => "read to its end, worth a look",
+            (Status::Critical, _) => "not to be relied on",
+            (Status::Unknown, _) => "not judged",
+        }
+    }
+
     /// What to call it.
     pub fn title(&self) -> String {
         match (&self.source, &self.backup) {

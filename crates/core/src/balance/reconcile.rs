@@ -10,7 +10,8 @@ use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
 use crate::{
-    Error, Task, alert,
+    Error, Task,
+    alert::{self, Round},
     balance::{
         BalanceError, Kind as Part,
         backfill::BATCH_ROWS,
@@ -18,7 +19,7 @@ use crate::{
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_backfilled, not_migrated,
     },
-    config::{Alerts, ConfigError, check_tolerance},
+    config::{Alerts, ConfigError, History, check_tolerance},
     db::{Context as _, Db},
     history::{self, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
@@ -27,6 +28,7 @@ use crate::{
     progress::Progress,
     tenancy::OrgId,
 };
+use report::{ORG_KEY, TRIGGERS_KEY};
 
 /// The command, as `stockfoil.run` and alerts name it.
 const COMMAND: &str = "reconcile-balances";
@@ -70,6 +72,7 @@ pub fn run<'a>(
     db: &'a Db,
     mapping: &'a Mapping,
     alerts: &'a Alerts,
+    history: &'a History,
     options: &'a Options,
     progress: &'a dyn Progress,
 ) -> Task<'a, ReconcileReport> {
@@ -107,13 +110,14 @@ pub fn run<'a>(
         drop(lock);
         let result = match mended {
             Ok(()) => {
-                let messages = work.report.messages();
-                work.report.alerts = alert::send(alerts, &messages).await;
+                work.tell(db, alerts).await;
                 Ok(work.report)
             }
             Err(error) => Err(error),
         };
-        history::finish(&mut session, run, result, ReconcileReport::summary).await
+        let result = history::finish(&mut session, run, result, ReconcileReport::summary).await;
+        history::prune(&mut session, history).await;
+        result
     })
 }
 
@@ -297,6 +301,28 @@ impl Work<'_> {
             .context("count the balances")?;
         self.report.balances = balances.unsigned_abs();
         Ok(())
+    }
+
+    /// Alerts those who are to know, also of what is over.
+    async fn tell(&mut self, db: &Db, alerts: &Alerts) {
+        let round = Round {
+            source: COMMAND,
+            alerts: &self.report.messages(),
+            looked_at: &|key| self.looked_at(key),
+            run_id: self.report.run_id.map(|run| run.0),
+        };
+        self.report.alerts = alert::send(alerts, Some(db), round).await;
+    }
+
+    /// Whether the problem that `key` names would have been seen, were it there.
+    fn looked_at(&self, key: &str) -> bool {
+        match key.strip_prefix(ORG_KEY) {
+            None if key == TRIGGERS_KEY => true,
+            None => self.options.orgs.is_empty(),
+            // An organization that differs may have no alert of its own, where there are many.
+            Some(org) if self.report.differs(org) => false,
+            Some(org) => self.orgs.as_ref().is_none_or(|orgs| orgs.iter().any(|id| id.as_str() == org)),
+        }
     }
 
     /// Records what was repaired, and removes empty rows where that was asked for.

@@ -79,7 +79,7 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
     };
     let functions: Vec<&Object> = objects.functions.iter().collect();
     let triggers: Vec<&Object> = objects.triggers.iter().collect();
-    let mut steps = vec![org::records_step()];
+    let mut steps = Vec::from(org::records_steps());
     if !model.balances.is_adopted {
         steps.push(create(
             format!("create table {}", model.balances.table.plain()),

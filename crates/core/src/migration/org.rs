@@ -67,8 +67,8 @@ pub fn run<'a>(
 async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Result<Vec<Step>, Error> {
     let default = OrgId::of(model.org_type, &config.tenancy.default_org_id)
         .map_err(|error| MigrationError::DefaultOrganization(error.to_string()))?;
-    let mut steps = vec![
-        records_step(),
+    let mut steps = Vec::from(records_steps());
+    steps.extend([
         Step::short(
             "create table organizations".into(),
             Lock::None,
@@ -90,7 +90,7 @@ async fn steps(session: &mut PgConnection, model: &Model, config: &Config) -> Re
             vec![schema::insert_default(model, &default, &config.tenancy.default_org_name)],
             default_goal(model, &default),
         ),
-    ];
+    ]);
     for table in &model.tenant_tables {
         steps.extend(column_steps(session, model, table, &default).await?);
         steps.extend(foreign_key_steps(session, model, table).await?);
@@ -356,15 +356,23 @@ fn lookup_index_step(model: &Model, table: &QualifiedName, keys: &[UniqueKey]) -
 }
 
 /// Stockfoil's own tables; on a database that `db-migrate` never saw they are made here.
-pub(super) fn records_step() -> Step {
-    let run = QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed("run"));
-    Step::short(
-        "create Stockfoil's own records".into(),
-        Lock::None,
-        vec![],
-        vec![render(include_str!("../../../../migrations/20260101000100_stockfoil_records.up.sql"), &[])],
-        table_goal(&run, "id,command,started_at,finished_at,outcome,summary"),
-    )
+pub(super) fn records_steps() -> [Step; 2] {
+    let table = |name| QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed(name));
+    let step = |title: &str, file, goal| {
+        Step::short(title.into(), Lock::None, vec![], vec![render(file, &[])], goal)
+    };
+    [
+        step(
+            "create Stockfoil's own records",
+            include_str!("../../../../migrations/20260101000100_stockfoil_records.up.sql"),
+            table_goal(&table("run"), "id,command,started_at,finished_at,outcome,summary"),
+        ),
+        step(
+            "remember what each alert channel was told",
+            include_str!("../../../../migrations/20260102000000_alert_state_by_channel.up.sql"),
+            table_goal(&table("alert_state"), "source,key,channel,severity,summary,opened_at,last_sent_at"),
+        ),
+    ]
 }
 
 pub(super) fn table_goal(table: &QualifiedName, columns: &str) -> Goal {

@@ -271,7 +271,7 @@ async fn a_trigger_that_does_not_work_is_reported() {
     db.execute("ALTER TABLE inventory_ledger DISABLE TRIGGER inventory_ledger_balance_insert").await;
     let report = reconcile(&db, 1, &[]).await;
     assert_eq!(report["broken_parts"][0]["name"], "inventory_ledger_balance_insert");
-    assert_eq!(report["alerts"][0]["key"], "balances/triggers");
+    assert_eq!(report["alerts"][0]["key"], "triggers");
     db.execute("DROP TRIGGER inventory_ledger_balance_insert ON inventory_ledger").await;
     db.execute(entry("nut", "NULL", "1")).await;
     let run = db.run("reconcile-balances").await.status(1).says("1 large");

@@ -24,6 +24,18 @@ const ALERTED_ORGS_MAX: usize = 10;
 /// How many keys an alert names.
 const ALERTED_KEYS_MAX: usize = 10;
 
+/// The problem that triggers are not as they should be.
+pub(super) const TRIGGERS_KEY: &str = "triggers";
+
+/// The problem that organizations were never backfilled.
+const NOT_BACKFILLED_KEY: &str = "not_backfilled";
+
+/// The problem of those organizations that have no alert of their own.
+const OTHERS_KEY: &str = "balances";
+
+/// Before the id of an organization: the problem that its balances differ.
+pub(super) const ORG_KEY: &str = "balances/";
+
 /// One entry of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -168,7 +180,7 @@ impl Report for ReconcileReport {
             gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty),
             gauge(
                 "stockfoil_reconcile_not_backfilled",
-                "Organizations that were never backfilled",
+                "Organizations that were never backfilled.",
                 self.not_backfilled.len() as u64,
             ),
             gauge(
@@ -251,6 +263,11 @@ impl ReconcileReport {
         }
     }
 
+    /// Whether balances of the organization `org` differ and were left alone.
+    pub(super) fn differs(&self, org: &str) -> bool {
+        self.by_org.keys().any(|id| id.as_str() == org)
+    }
+
     /// The listed differences that a person must look at.
     pub(super) fn unresolved_mut(&mut self) -> impl Iterator<Item = &mut Listed> {
         self.listed.iter_mut().filter(|listed| !listed.repaired)
@@ -291,7 +308,7 @@ impl ReconcileReport {
                 .chain(["Run migrate-balance, then backfill-balances.".to_owned()])
                 .collect();
             let summary = "balances are not kept any more: the ledger's triggers were changed".to_owned();
-            messages.push(alert(Severity::Critical, "balances/triggers".into(), summary, details));
+            messages.push(alert(Severity::Critical, TRIGGERS_KEY.into(), summary, details));
         }
         for (org, (count, keys)) in self.by_org.iter().take(ALERTED_ORGS_MAX) {
             let mut details = keys.clone();
@@ -303,7 +320,7 @@ impl ReconcileReport {
                     .into(),
             );
             let summary = format!("{} of organization {org} differ from the ledger", balances(*count));
-            messages.push(alert(Severity::Critical, format!("balances/{org}"), summary, details));
+            messages.push(alert(Severity::Critical, format!("{ORG_KEY}{org}"), summary, details));
         }
         let others: Vec<_> = self.by_org.iter().skip(ALERTED_ORGS_MAX).collect();
         if !others.is_empty() {
@@ -311,7 +328,7 @@ impl ReconcileReport {
             let summary =
                 format!("{} of {} more organizations differ from the ledger", balances(count), others.len());
             let details = vec!["See stockfoil.finding, or reconcile-balances --org.".to_owned()];
-            messages.push(alert(Severity::Critical, "balances/others".into(), summary, details));
+            messages.push(alert(Severity::Critical, OTHERS_KEY.into(), summary, details));
         }
         if !self.not_backfilled.is_empty() {
             let details = self
@@ -322,7 +339,7 @@ impl ReconcileReport {
                 .collect();
             let summary =
                 format!("the balances of {} organizations were never backfilled", self.not_backfilled.len());
-            messages.push(alert(Severity::Warning, "balances/not_backfilled".into(), summary, details));
+            messages.push(alert(Severity::Warning, NOT_BACKFILLED_KEY.into(), summary, details));
         }
         messages
     }

@@ -1,0 +1,608 @@
+//! `[alerts]`: who is told of what, how often, and how long that may take.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use super::{ConfigError, Environment, Secret, duration, value};
+use crate::alert::{Severity, email};
+
+/// Where PagerDuty takes events, unless another of its regions is configured.
+const PAGERDUTY_URL: &str = "https://events.pagerduty.com/v2/enqueue";
+
+/// The mail server that is asked when none is configured: this machine's own.
+const SMTP_URL: &str = "smtp://localhost:25";
+
+/// What a hook is given of the environment, beside the variables that its `env` names.
+const HOOK_VARIABLES: [&str; 6] = ["HOME", "LANG", "LOGNAME", "PATH", "TZ", "USER"];
+
+/// `[alerts]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// What this installation is called in messages, where several share a channel.
+    pub instance: Option<String>,
+    /// A problem that stays open is told again after so many hours; 0: by every run.
+    pub repeat_hours: u32,
+    /// How long one attempt to reach a channel may take.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// How long all attempts of a run to reach one channel may take together.
+    #[serde(deserialize_with = "duration")]
+    pub give_up_after: Duration,
+    /// The folder that remembers what was told where no database does; none: the user's own state folder.
+    pub state_dir: Option<PathBuf>,
+    /// Slack-compatible incoming webhooks.
+    pub slack: Vec<Slack>,
+    /// Webhooks that take our own JSON.
+    pub webhook: Vec<Webhook>,
+    /// PagerDuty services.
+    pub pagerduty: Vec<PagerDuty>,
+    /// Addresses that get mail.
+    pub email: Vec<Email>,
+    /// Programs that get our own JSON on standard input.
+    pub command: Vec<Hook>,
+    /// What is pinged at the end of each scheduled run.
+    pub healthcheck: Healthchecks,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            instance: None,
+            repeat_hours: 24,
+            timeout: Duration::from_secs(5),
+            give_up_after: Duration::from_secs(30),
+            state_dir: None,
+            slack: Vec::new(),
+            webhook: Vec::new(),
+            pagerduty: Vec::new(),
+            email: Vec::new(),
+            command: Vec::new(),
+            healthcheck: Healthchecks::default(),
+        }
+    }
+}
+
+/// What every channel has: a name, and the severities that it takes.
+macro_rules! channel {
+    ($(#[$meta:meta])* $name:ident, $kind:literal { $($fields:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            /// What reports call it; its kind where nothing is said.
+            pub name: String,
+            /// Which severities it takes; both where nothing is said.
+            pub severities: Vec<Severity>,
+            $($fields)*
+        }
+
+        impl ChannelConfig for $name {
+            const KIND: &'static str = $kind;
+
+            fn name(&mut self) -> &mut String {
+                &mut self.name
+            }
+
+            fn severities(&mut self) -> &mut Vec<Severity> {
+                &mut self.severities
+            }
+        }
+    };
+}
+
+channel! {
+    /// `[[alerts.slack]]`.
+    Slack, "slack" {
+        /// The incoming webhook (`SLACK_WEBHOOK_URL`).
+        pub webhook_url: Option<Secret>,
+    }
+}
+
+channel! {
+    /// `[[alerts.webhook]]`.
+    Webhook, "webhook" {
+        /// Where each message is posted to.
+        pub url: Option<Secret>,
+        /// What messages are signed with; none: they are not signed.
+        pub secret: Option<Secret>,
+        /// Further headers, such as `Authorization`.
+        pub headers: BTreeMap<String, Secret>,
+    }
+}
+
+channel! {
+    /// `[[alerts.pagerduty]]`.
+    PagerDuty, "pagerduty" {
+        /// The integration key of the service (`PAGERDUTY_KEY`).
+        pub key: Option<Secret>,
+        /// Where events go, for another region than the United States.
+        pub url: Option<Secret>,
+    }
+}
+
+channel! {
+    /// `[[alerts.email]]`.
+    Email, "email" {
+        /// Who gets the mail (`ALERT_EMAIL`, separated by commas).
+        pub to: Vec<String>,
+        /// Who it is from (`SMTP_FROM`); none: stockfoil at this machine.
+        pub from: Option<String>,
+        /// The mail server (`SMTP_URL`); none: this machine's own.
+        pub smtp_url: Option<Secret>,
+    }
+}
+
+channel! {
+    /// `[[alerts.command]]`.
+    Hook, "command" {
+        /// The program, a path or a name that is looked for in PATH.
+        pub program: PathBuf,
+        /// Its arguments.
+        pub args: Vec<String>,
+        /// Which variables of the environment it gets beside the common ones.
+        pub env: Vec<String>,
+        /// Those variables with their values.
+        #[serde(skip)]
+        pub(crate) variables: BTreeMap<String, Secret>,
+    }
+}
+
+/// `[alerts.healthcheck]`: what each scheduled command pings at its end.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Healthchecks {
+    reconcile_balances: Option<Healthcheck>,
+    monitor_backups: Option<Healthcheck>,
+    verify_backup: Option<Healthcheck>,
+    /// `HEALTHCHECK_URL`, which speaks for whichever command runs.
+    #[serde(skip)]
+    environment: Option<Healthcheck>,
+}
+
+/// What one command pings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "HealthcheckForm")]
+pub struct Healthcheck {
+    /// What a run that ended with status 0 asks for.
+    pub url: Secret,
+    /// What any other run asks for.
+    pub failure_url: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "neither a web address nor { url = ..., failure_url = ... }")]
+enum HealthcheckForm {
+    Url(Secret),
+    Both { url: Secret, failure_url: Secret },
+}
+
+impl From<HealthcheckForm> for Healthcheck {
+    fn from(form: HealthcheckForm) -> Self {
+        match form {
+            HealthcheckForm::Both { url, failure_url } => Self { url, failure_url },
+            HealthcheckForm::Url(url) => {
+                let (path, query) = match url.expose().split_once('?') {
+                    Some((path, query)) => (path, format!("?{query}")),
+                    None => (url.expose(), String::new()),
+                };
+                let failure_url = Secret::new(format!("{}/fail{query}", path.trim_end_matches('/')));
+                Self { url, failure_url }
+            }
+        }
+    }
+}
+
+impl Healthchecks {
+    /// What `command` pings, if it pings anything.
+    pub fn of(&self, command: &str) -> Option<&Healthcheck> {
+        let configured = match command {
+            "reconcile-balances" => &self.reconcile_balances,
+            "monitor-backups" => &self.monitor_backups,
+            "verify-backup" => &self.verify_backup,
+            _ => return None,
+        };
+        self.environment.as_ref().or(configured.as_ref())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (name, healthcheck) in [
+            ("HEALTHCHECK_URL", &self.environment),
+            ("alerts.healthcheck.reconcile-balances", &self.reconcile_balances),
+            ("alerts.healthcheck.monitor-backups", &self.monitor_backups),
+            ("alerts.healthcheck.verify-backup", &self.verify_backup),
+        ] {
+            let urls = healthcheck.iter().flat_map(|check| [&check.url, &check.failure_url]);
+            for url in urls {
+                check_url(name, url)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+trait ChannelConfig: Default {
+    const KIND: &'static str;
+
+    fn name(&mut self) -> &mut String;
+    fn severities(&mut self) -> &mut Vec<Severity>;
+}
+
+impl Alerts {
+    /// Fills in what the environment says (it speaks for the first channel of its kind, and makes one where there is
+    /// none), and the defaults; then checks the whole.
+    pub(super) fn resolve(&mut self, environment: &Environment) -> Result<(), ConfigError> {
+        if let Some(url) = environment.get("SLACK_WEBHOOK_URL") {
+            first(&mut self.slack).webhook_url = Some(Secret::new(url));
+        }
+        if let Some(key) = environment.get("PAGERDUTY_KEY") {
+            first(&mut self.pagerduty).key = Some(Secret::new(key));
+        }
+        if let Some(to) = environment.get("ALERT_EMAIL") {
+            first(&mut self.email).to = to.split(',').map(|address| address.trim().to_owned()).collect();
+        }
+        for email in &mut self.email {
+            if let Some(url) = environment.get("SMTP_URL") {
+                email.smtp_url = Some(Secret::new(url));
+            }
+            if let Some(from) = environment.get("SMTP_FROM") {
+                email.from = Some(from.to_owned());
+            }
+            email.smtp_url.get_or_insert_with(|| Secret::new(SMTP_URL));
+        }
+        for pagerduty in &mut self.pagerduty {
+            pagerduty.url.get_or_insert_with(|| Secret::new(PAGERDUTY_URL));
+        }
+        for hook in &mut self.command {
+            let names = HOOK_VARIABLES.into_iter().chain(hook.env.iter().map(String::as_str));
+            let given = names.filter_map(|name| Some((name.to_owned(), Secret::new(environment.get(name)?))));
+            hook.variables = given.collect();
+        }
+        if let Some(url) = environment.get("HEALTHCHECK_URL") {
+            self.healthcheck.environment = Some(HealthcheckForm::Url(Secret::new(url)).into());
+        }
+        if self.state_dir.is_none() {
+            // systemd's StateDirectory= (the first, where there are several), then the XDG base directories.
+            let below = |name, rest: &str| {
+                let folder = environment.get(name)?.split(':').next()?;
+                Some(PathBuf::from(folder).join(rest))
+            };
+            self.state_dir = below("STATE_DIRECTORY", "")
+                .or_else(|| below("XDG_STATE_HOME", "stockfoil"))
+                .or_else(|| below("HOME", ".local/state/stockfoil"));
+        }
+        self.check()
+    }
+
+    fn check(&mut self) -> Result<(), ConfigError> {
+        for (name, duration) in [("timeout", self.timeout), ("give_up_after", self.give_up_after)] {
+            if duration.is_zero() {
+                return Err(value(&format!("alerts.{name}"), "is zero; give a duration such as 5s"));
+            }
+        }
+        if let Some(instance) = &self.instance {
+            let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+            if instance.is_empty() || instance.len() > 64 || !instance.chars().all(is_plain) {
+                let reason = format!("{instance:?} is no name; give 1 to 64 letters, digits, dots, _ or -");
+                return Err(value("alerts.instance", &reason));
+            }
+        }
+        let mut channels = Channels::default();
+        channels.take(&mut self.slack)?;
+        channels.take(&mut self.webhook)?;
+        channels.take(&mut self.pagerduty)?;
+        channels.take(&mut self.email)?;
+        channels.take(&mut self.command)?;
+        if !channels.names.is_empty() && !channels.severities.contains(&Severity::Critical) {
+            return Err(value(
+                "alerts",
+                "no channel takes critical alerts; add \"critical\" to the severities of one",
+            ));
+        }
+        for slack in &self.slack {
+            let lacking = || lacks(&slack.name, "webhook_url", "or set SLACK_WEBHOOK_URL");
+            check_url("SLACK_WEBHOOK_URL", slack.webhook_url.as_ref().ok_or_else(lacking)?)?;
+        }
+        for webhook in &self.webhook {
+            let lacking = || lacks(&webhook.name, "url", "the address to post to");
+            check_url(
+                &format!("alerts.webhook {:?}, url", webhook.name),
+                webhook.url.as_ref().ok_or_else(lacking)?,
+            )?;
+            check_headers(webhook)?;
+        }
+        for pagerduty in &self.pagerduty {
+            let lacking = || lacks(&pagerduty.name, "key", "or set PAGERDUTY_KEY");
+            let key = pagerduty.key.as_ref().ok_or_else(lacking)?.expose();
+            if key.trim() != key || key.is_empty() || key.contains(char::is_control) {
+                let reason = "not an integration key (its text is withheld); copy it from the service's Events API v2 integration";
+                return Err(value("PAGERDUTY_KEY", reason));
+            }
+            if let Some(url) = &pagerduty.url {
+                check_url(&format!("alerts.pagerduty {:?}, url", pagerduty.name), url)?;
+            }
+        }
+        for email in &self.email {
+            check_email(email)?;
+        }
+        for hook in &self.command {
+            if hook.program.as_os_str().is_empty() {
+                return Err(lacks(&hook.name, "program", "the program to run"));
+            }
+        }
+        self.healthcheck.check()
+    }
+}
+
+/// The channels' names and what they take together.
+#[derive(Default)]
+struct Channels {
+    names: BTreeSet<String>,
+    severities: BTreeSet<Severity>,
+}
+
+impl Channels {
+    /// Gives the channels of one kind their defaults, and refuses a name that two of them have.
+    fn take<C: ChannelConfig>(&mut self, channels: &mut [C]) -> Result<(), ConfigError> {
+        for channel in channels {
+            if channel.name().is_empty() {
+                C::KIND.clone_into(channel.name());
+            }
+            if channel.severities().is_empty() {
+                *channel.severities() = vec![Severity::Warning, Severity::Critical];
+            }
+            self.severities.extend(channel.severities().iter().copied());
+            let name = channel.name().clone();
+            if name == crate::alert::LOG {
+                return Err(value("alerts", "the name \"log\" is the log's own; give the channel another"));
+            }
+            if self.names.contains(&name) {
+                let reason = format!("two channels are named {name:?}; give each its own name");
+                return Err(value("alerts", &reason));
+            }
+            self.names.insert(name);
+        }
+        Ok(())
+    }
+}
+
+/// The first of `channels`, made where there is none.
+fn first<C: Default>(channels: &mut Vec<C>) -> &mut C {
+    if channels.is_empty() {
+        channels.push(C::default());
+    }
+    &mut channels[0]
+}
+
+fn lacks(channel: &str, key: &str, remedy: &str) -> ConfigError {
+    value("alerts", &format!("the channel {channel:?} has no {key}; give it one ({remedy})"))
+}
+
+fn check_url(name: &str, url: &Secret) -> Result<(), ConfigError> {
+    if is_web_url(url.expose()) {
+        return Ok(());
+    }
+    let reason = "not a web address (its text is withheld); write https://host/path as the service shows it";
+    Err(value(name, reason))
+}
+
+/// Whether `text` is an absolute http or https URL with a host.
+fn is_web_url(text: &str) -> bool {
+    text.parse::<ureq::http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+fn check_headers(webhook: &Webhook) -> Result<(), ConfigError> {
+    use ureq::http::{HeaderName, HeaderValue};
+    for (name, text) in &webhook.headers {
+        let place = format!("alerts.webhook {:?}, headers", webhook.name);
+        if name.parse::<HeaderName>().is_err() {
+            return Err(value(&place, &format!("{name:?} is not a header's name")));
+        }
+        if text.expose().parse::<HeaderValue>().is_err() {
+            return Err(value(
+                &place,
+                &format!("the value of {name} (its text is withheld) can't be in a header"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_email(email: &Email) -> Result<(), ConfigError> {
+    if email.to.is_empty() {
+        return Err(lacks(&email.name, "to", "or set ALERT_EMAIL"));
+    }
+    let place = |key: &str| format!("alerts.email {:?}, {key}", email.name);
+    for (key, address) in
+        email.to.iter().map(|to| ("to", to)).chain(email.from.iter().map(|from| ("from", from)))
+    {
+        if !email::is_address(address) {
+            let reason = format!("{address:?} is not a mail address; write it like operations@example.com");
+            return Err(value(&place(key), &reason));
+        }
+    }
+    let Some(url) = &email.smtp_url else { return Ok(()) };
+    let refuse = |reason: &str| {
+        Err(value(
+            "SMTP_URL",
+            &format!(
+                "{reason} (its text is withheld); write smtps://user:password@host, smtp://user:password@host:587?tls=required or smtp://localhost"
+            ),
+        ))
+    };
+    if !email::is_server(url) {
+        return refuse("not a mail server's address");
+    }
+    // It parses, so it has a scheme; what stands before the host are credentials.
+    let (scheme, rest) = url.expose().split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let is_plain = scheme == "smtp" && !rest.contains("tls=required");
+    match authority.rsplit_once('@') {
+        Some((_, host)) if is_plain && !is_this_machine(host) => {
+            refuse("would send the password in the clear to another machine")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether `host`, perhaps with a port, is a name or an address of the loopback interface.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::load, *};
+
+    fn alerts(text: &str, environment: Environment) -> Alerts {
+        load(text, environment).unwrap().alerts
+    }
+
+    #[test]
+    fn the_environment_alone_gives_channels() {
+        let environment = Environment::of([
+            ("SLACK_WEBHOOK_URL", "https://hooks.example.com/s3cret"),
+            ("PAGERDUTY_KEY", "s3cret"),
+            ("ALERT_EMAIL", "a@example.com, B <b@example.com>"),
+            ("HEALTHCHECK_URL", "https://hc.example.com/s3cret?x=y"),
+        ]);
+        let config = alerts("", environment);
+        assert_eq!((config.slack[0].name.as_str(), config.slack.len()), ("slack", 1));
+        assert_eq!(config.slack[0].severities, [Severity::Warning, Severity::Critical]);
+        assert_eq!(config.pagerduty[0].url.as_ref().unwrap().expose(), PAGERDUTY_URL);
+        assert_eq!(config.email[0].to, ["a@example.com", "B <b@example.com>"]);
+        assert_eq!(config.email[0].smtp_url.as_ref().unwrap().expose(), SMTP_URL);
+        let ping = config.healthcheck.of("monitor-backups").unwrap();
+        assert_eq!(ping.failure_url.expose(), "https://hc.example.com/s3cret/fail?x=y");
+        assert!(config.healthcheck.of("org-list").is_none());
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_files_first_channel() {
+        let text = "[[alerts.pagerduty]]\nname = 'eu'\nkey = 'file'\nurl = 'https://events.eu.pagerduty.com/v2/enqueue'\n
+                    [[alerts.pagerduty]]\nname = 'us'\nkey = 'other'\nseverities = ['critical']\n
+                    [alerts.healthcheck]\nverify-backup = { url = 'https://a.example.com/?up', failure_url = 'https://a.example.com/?down' }\n";
+        let config = alerts(text, Environment::of([("PAGERDUTY_KEY", "environment")]));
+        let keys: Vec<&str> =
+            config.pagerduty.iter().map(|channel| channel.key.as_ref().unwrap().expose()).collect();
+        assert_eq!(keys, ["environment", "other"]);
+        assert!(config.pagerduty[0].url.as_ref().unwrap().expose().contains("events.eu."));
+        assert!(config.healthcheck.of("monitor-backups").is_none());
+        assert!(config.healthcheck.of("verify-backup").unwrap().failure_url.expose().ends_with("?down"));
+    }
+
+    #[test]
+    fn the_state_folder_is_the_nearest_that_is_said() {
+        let folder = |text, environment| alerts(text, environment).state_dir;
+        let home = ("HOME", "/home/me");
+        assert_eq!(folder("", Environment::default()), None);
+        assert_eq!(folder("", Environment::of([home])), Some("/home/me/.local/state/stockfoil".into()));
+        let xdg = Environment::of([home, ("XDG_STATE_HOME", "/state")]);
+        assert_eq!(folder("", xdg.clone()), Some("/state/stockfoil".into()));
+        assert_eq!(
+            folder("", Environment::of([home, ("STATE_DIRECTORY", "/var/lib/s")])),
+            Some("/var/lib/s".into())
+        );
+        assert_eq!(folder("[alerts]\nstate_dir = '/mine'\n", xdg), Some("/mine".into()));
+    }
+
+    #[test]
+    fn a_hook_gets_what_it_is_said_to_get() {
+        let environment =
+            Environment::of([("PATH", "/bin"), ("TOKEN", "t"), ("DATABASE_URL", "postgres://s3cret@h/d")]);
+        let config = alerts("[[alerts.command]]\nprogram = 'hook'\nenv = ['TOKEN', 'ABSENT']\n", environment);
+        assert_eq!(config.command[0].variables.keys().collect::<Vec<_>>(), ["PATH", "TOKEN"]);
+    }
+
+    #[test]
+    fn what_does_not_hold_is_said_and_never_repeated() {
+        for (text, said) in [
+            ("[alerts]\nrepeat_hour = 1\n", "did you mean `repeat_hours`?"),
+            ("[alerts]\ntimeout = '0s'\n", "alerts.timeout: is zero"),
+            ("[alerts]\ngive_up_after = '0s'\n", "alerts.give_up_after: is zero"),
+            ("[alerts]\ninstance = 'a b'\n", "alerts.instance: \"a b\" is no name"),
+            ("[[alerts.slack]]\nwebhok_url = ''\n", "did you mean `webhook_url`?"),
+            (
+                "[[alerts.slack]]\n",
+                "the channel \"slack\" has no webhook_url; give it one (or set SLACK_WEBHOOK_URL)",
+            ),
+            ("[[alerts.slack]]\nwebhook_url = 's3cret'\n", "SLACK_WEBHOOK_URL: not a web address"),
+            (
+                "[[alerts.slack]]\nseverities = ['bad']\n",
+                "unknown variant `bad`, expected `warning` or `critical`",
+            ),
+            (
+                "[[alerts.webhook]]\nname = 'w'\nurl = 'ftp://s3cret'\n",
+                "alerts.webhook \"w\", url: not a web address",
+            ),
+            (
+                "[[alerts.webhook]]\nurl = 'http://h/'\nheaders = { 'a b' = 'c' }\n",
+                "\"a b\" is not a header's name",
+            ),
+            (
+                "[[alerts.webhook]]\nurl = 'http://h/'\nheaders = { A = \"s3cret\\n\" }\n",
+                "the value of A (its text is withheld)",
+            ),
+            ("[[alerts.webhook]]\nname = 'log'\nurl = 'http://h/'\n", "the name \"log\" is the log's own"),
+            ("[[alerts.pagerduty]]\nkey = 's3cret '\n", "PAGERDUTY_KEY: not an integration key"),
+            ("[[alerts.email]]\n", "the channel \"email\" has no to; give it one (or set ALERT_EMAIL)"),
+            ("[[alerts.email]]\nto = ['x']\n", "alerts.email \"email\", to: \"x\" is not a mail address"),
+            ("[[alerts.email]]\nto = ['a@b.c']\nfrom = 'x'\n", "alerts.email \"email\", from: \"x\" is not"),
+            (
+                "[[alerts.email]]\nto = ['a@b.c']\nsmtp_url = 'http://s3cret'\n",
+                "SMTP_URL: not a mail server's address",
+            ),
+            (
+                "[[alerts.email]]\nto = ['a@b.c']\nsmtp_url = 'smtp://u:s3cret@h'\n",
+                "would send the password in the clear",
+            ),
+            (
+                "[[alerts.email]]\nto = ['a@b.c']\nsmtp_url = 'smtp://u:s3cret@h?tls=opportunistic'\n",
+                "in the clear",
+            ),
+            ("[[alerts.command]]\n", "the channel \"command\" has no program"),
+            (
+                "[[alerts.command]]\nprogram = 'p'\nseverities = ['warning']\n",
+                "no channel takes critical alerts",
+            ),
+            (
+                "[[alerts.command]]\nprogram = 'p'\n[[alerts.command]]\nprogram = 'q'\n",
+                "two channels are named \"command\"",
+            ),
+            ("[alerts.healthcheck]\nverify-backups = 'http://h/'\n", "did you mean `verify-backup`?"),
+            (
+                "[alerts.healthcheck]\nverify-backup = 's3cret'\n",
+                "alerts.healthcheck.verify-backup: not a web address",
+            ),
+        ] {
+            let error = load(text, Environment::default()).unwrap_err();
+            assert!(error.to_string().contains(said), "{error}\nwithout: {said}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
+        for url in [
+            "smtp://u:p@localhost:2525",
+            "smtp://u:p@[::1]",
+            "smtp://h",
+            "smtps://u:p@h",
+            "smtp://u:p@h:587?tls=required",
+        ] {
+            alerts(
+                &format!("[[alerts.email]]\nto = ['a@b.c']\nsmtp_url = '{url}'\n"),
+                Environment::default(),
+            );
+        }
+    }
+}
