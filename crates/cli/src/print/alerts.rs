@@ -1,4 +1,4 @@
-use stockfoil_core::alert::{Answer, Deliveries, Event};
+use stockfoil_core::alert::{Answer, Deliveries, Event, LOG};
 
 use crate::{Mark, Page};
 
@@ -12,7 +12,7 @@ pub(super) fn print(page: &mut Page, deliveries: &Deliveries) {
         if sent.event == Event::Recovery {
             page.marked(Mark::Good, format!("recovered: {}", sent.alert.summary));
         }
-        for delivery in &sent.channels {
+        for delivery in sent.channels.iter().filter(|delivery| delivery.channel != LOG) {
             let (key, channel) = (&sent.alert.key, &delivery.channel);
             match delivery.answer {
                 Answer::Sent => page.marked(Mark::Plain, format!("{what} {key} sent: {channel}")),

@@ -2,8 +2,8 @@
 
 use super::{Alert, Severity, one_line};
 
-/// The channel's name.
-pub(crate) const NAME: &str = "log";
+/// The log's name as a channel.
+pub const NAME: &str = "log";
 
 /// Writes `alert` on one line.
 pub(super) fn problem(alert: &Alert) {

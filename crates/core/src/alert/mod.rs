@@ -19,7 +19,7 @@ mod slack;
 mod state;
 mod webhook;
 
-pub(crate) use self::log::NAME as LOG;
+pub use self::log::NAME as LOG;
 pub use healthcheck::{PingError, ping};
 
 use std::{

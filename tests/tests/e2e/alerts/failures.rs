@@ -34,7 +34,7 @@ async fn an_address_that_does_not_take_a_critical_alert_is_status_3() {
             let receiver = HttpReceiver::start(&[answer]).await;
             let run = posting(kind, key, &receiver.url("/s3cret")).monitor().await.status(3);
             let run = run.says("no backup").says(&format!("alert backup/nightly not sent: {kind} {said}"));
-            run.tells(&format!("error: the critical alert \"backup source nightly: no backup"))
+            run.tells("error: the critical alert \"backup source nightly: no backup")
                 .tells(&format!("reached nobody: {kind} {said}"));
             assert_eq!(receiver.requests().len(), attempts, "{kind}: {said}");
         }

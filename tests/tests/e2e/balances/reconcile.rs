@@ -299,6 +299,30 @@ async fn prometheus_is_given_the_numbers() {
 }
 
 #[tokio::test]
+async fn a_textfile_is_whole_and_readable_by_its_collector() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let db = exact().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+    std::fs::write(folder.path().join("stockfoil.prom"), "old\n").unwrap();
+    for (format, name) in [("prometheus", "stockfoil.prom"), ("json", "report.json")] {
+        let run = db.run("reconcile-balances").args(["--format", format, "--output"]);
+        let run = run.arg(folder.path().join(name)).await.ok();
+        assert_eq!(run.stdout, "");
+    }
+    // As any file that this process makes; other results are for whoever asked.
+    std::fs::write(folder.path().join("plain"), "").unwrap();
+    assert_eq!(mode("stockfoil.prom"), mode("plain"));
+    assert_eq!(mode("report.json"), 0o600);
+    let text = std::fs::read_to_string(folder.path().join("stockfoil.prom")).unwrap();
+    assert!(text.starts_with("# HELP stockfoil_reconcile_differences ") && text.ends_with('\n'), "{text}");
+    let mut names: Vec<_> =
+        folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["plain", "report.json", "stockfoil.prom"], "nothing is left beside them");
+}
+
+#[tokio::test]
 async fn thousands_of_differences_are_all_recorded() {
     let db = exact().await;
     behind_the_triggers(
