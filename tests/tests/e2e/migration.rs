@@ -38,11 +38,17 @@ async fn until_it_waits(child: &mut Child) -> (BufReader<ChildStderr>, String) {
 mod versioned {
     use super::*;
 
+    /// How many versions every binary carries.
+    pub(super) fn count() -> usize {
+        let names = std::fs::read_dir(testkit::workspace().join("migrations")).unwrap();
+        names.filter(|name| name.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".up.sql")).count()
+    }
+
     #[tokio::test]
     async fn an_empty_database_becomes_the_inventory() {
         let db = TestDb::empty().await;
         db.run("db-migrate").arg("--status").await.status(1).says("pending");
-        db.run("db-migrate").arg("--dry-run").await.ok().says("2 pending");
+        db.run("db-migrate").arg("--dry-run").await.ok().says(&format!("{} pending", count()));
         assert_eq!(
             db.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace").await,
             "0"
@@ -78,7 +84,7 @@ mod versioned {
             .await
             .ok()
             .says("1 recorded as a baseline");
-        db.run("db-migrate").await.ok().says("1 applied");
+        db.run("db-migrate").await.ok().says(&format!("{} applied", count() - 1));
     }
 
     #[tokio::test]
@@ -542,7 +548,8 @@ mod validation {
     #[tokio::test]
     async fn before_any_migration_everything_is_said_to_be_missing() {
         let db = TestDb::inventory().await;
-        db.run("validate-migration").await.status(1).says("there is no column org_id").says("3 pending");
+        let run = db.run("validate-migration").await.status(1).says("there is no column org_id");
+        run.says(&format!("{} pending", versioned::count()));
     }
 }
 

@@ -118,3 +118,29 @@ async fn a_memory_that_does_not_work_is_said_and_costs_no_alert() {
         site.monitor().await.status(1).says("not repeated yet");
     }
 }
+
+#[tokio::test]
+async fn a_database_of_the_version_before_counts_once_it_is_migrated() {
+    let http = HttpReceiver::start(&["200 OK"]).await;
+    let site = Site::new(&format!("[[alerts.slack]]\nwebhook_url = '{}'\n", http.url("/")));
+    let db = TestDb::migrated().await;
+    let run = async || site.run("monitor-backups").env("DATABASE_URL", db.url()).await.status(1);
+    run().await;
+    let down = testkit::workspace().join("migrations/20260102000000_alert_state_by_channel.down.sql");
+    db.execute(fs::read_to_string(down).unwrap()).await;
+    db.execute("DELETE FROM _sqlx_migrations WHERE version = 20260102000000").await;
+    assert_eq!(db.value("SELECT count(*) FROM stockfoil.alert_state").await, "1");
+    run().await.says("sent: slack");
+    assert!(site.state().exists());
+    // By the command that needs it, and then once more by its version.
+    db.run("migrate-org").await.ok().says("remember what each alert channel was told");
+    run().await.says("not repeated yet: slack");
+    db.run("db-migrate").await.ok().says("1 applied");
+    run().await.says("not repeated yet: slack");
+    assert!(!site.state().exists());
+    assert_eq!(http.requests().len(), 2);
+    assert_eq!(
+        db.value("SELECT string_agg(channel, ' ' ORDER BY channel) FROM stockfoil.alert_state").await,
+        "log slack"
+    );
+}
