@@ -61,12 +61,18 @@ fn the_readme_names_every_command_in_both_spellings() {
 }
 
 #[tokio::test]
-async fn the_readmes_configuration_is_one() {
-    let readme = guide("README.md");
-    let sample = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("stockfoil.toml");
-    // Nobody answers at that address, so a configuration that holds ends in status 3.
-    fs::write(&file, sample.replace("db.example.com", "127.0.0.1:1")).unwrap();
-    Binary::new("org-list").arg("--config").arg(&file).await.refuses(3, "127.0.0.1");
+async fn the_guides_configurations_are_ones() {
+    for name in ["README.md", "docs/alerts.md"] {
+        let guide = guide(name);
+        let sample = guide.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("stockfoil.toml");
+        // Nobody answers at that address, so a configuration that holds ends in status 3.
+        let mut text = sample.replace("db.example.com", "127.0.0.1:1");
+        if !text.contains("[database]") {
+            text.push_str("[database]\nurl = 'postgres://nobody@127.0.0.1:1/none'\n");
+        }
+        fs::write(&file, text).unwrap();
+        Binary::new("org-list").arg("--config").arg(&file).await.refuses(3, "127.0.0.1");
+    }
 }

@@ -10,7 +10,8 @@ pub(super) fn print(page: &mut Page, deliveries: &Deliveries) {
             Event::Recovery => "recovery",
         };
         if sent.event == Event::Recovery {
-            page.marked(Mark::Good, format!("recovered: {}", sent.alert.summary));
+            let details: String = sent.alert.details.iter().map(|detail| format!(" ({detail})")).collect();
+            page.marked(Mark::Good, format!("recovered: {}{details}", sent.alert.summary));
         }
         for delivery in sent.channels.iter().filter(|delivery| delivery.channel != LOG) {
             let (key, channel) = (&sent.alert.key, &delivery.channel);

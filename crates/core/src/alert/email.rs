@@ -49,12 +49,14 @@ fn mail(config: &config::Email, message: &Message<'_>) -> Result<lettre::Message
             .parse::<Mailbox>()
             .map_err(|_| Refusal::lasting(format!("can't write to or from {address:?}; set its from")))
     };
+    let from = mailbox(&from)?;
+    let domain = from.email.domain().to_owned();
     let subject: String =
         format!("[{}] {}", message.state(), message.headline()).chars().take(SUBJECT_CHARS_MAX).collect();
     let mut builder = lettre::Message::builder()
-        .from(mailbox(&from)?)
+        .from(from)
         .subject(subject)
-        .message_id(Some(format!("<{}@stockfoil.invalid>", message.id)))
+        .message_id(Some(format!("<{}@{domain}>", message.id)))
         .date(message.sent_at.into())
         .header(ContentType::TEXT_PLAIN)
         // Out-of-office replies to a machine help nobody (RFC 3834).

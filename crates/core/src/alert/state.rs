@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::Severity;
+use super::{LOG, Severity};
 use crate::{
     config::Alerts,
     db::{Context as _, Db, DbError},
@@ -97,7 +97,10 @@ impl Store {
             Some(path) => write(path, told).map_err(|error| format!("{}: {error}", path.display())),
             None => Err("no folder is known; set alerts.state_dir".to_owned()),
         };
-        if let Err(reason) = written {
+        // That the log was told is of no use to the next run, which tells it anyway.
+        if let Err(reason) = written
+            && !remember.iter().all(|told| told.channel == LOG)
+        {
             ::log::warn!("what was told can't be remembered, so the next run tells it again: {reason}");
         }
     }
