@@ -478,12 +478,14 @@ pub mod public {
             pub qty_canonical: ::sqlx::types::Decimal,
             /// Column `reference` of `public.inventory_ledger`: `text`.
             pub reference: Option<String>,
+            /// Column `stockfoil_tx` of `public.inventory_ledger`: `bigint`.
+            pub stockfoil_tx: Option<i64>,
         }
 
         macro_rules! columns {
             () => {
                 r#""created_at", "created_by", "entry_type", "id", "item_id", "location_id", "lot_id",
-                "note", "org_id", "qty_canonical", "reference""#
+                "note", "org_id", "qty_canonical", "reference", "stockfoil_tx""#
             };
         }
 
@@ -1071,6 +1073,176 @@ pub mod stockfoil {
                 FROM "stockfoil"."backfill"
                 WHERE "org_id" = $1"#);
             ::sqlx::query_as(SQL).bind(org).fetch_optional(conn).await
+        }
+    }
+
+    /// The table `stockfoil.checkpoint`: primary key `ledger`.
+    pub mod checkpoint {
+        /// A row of `stockfoil.checkpoint`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `ledger` of `stockfoil.checkpoint`: `text`; in the primary key.
+            pub ledger: String,
+            /// Column `round` of `stockfoil.checkpoint`: `integer`.
+            pub round: i32,
+            /// Column `run_id` of `stockfoil.checkpoint`: `bigint`.
+            pub run_id: i64,
+            /// Column `sealed_at` of `stockfoil.checkpoint`: `timestamp with time zone`.
+            pub sealed_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `system_identifier` of `stockfoil.checkpoint`: `text`.
+            pub system_identifier: String,
+            /// Column `watermark` of `stockfoil.checkpoint`: `bigint`.
+            pub watermark: i64,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""ledger", "round", "run_id", "sealed_at", "system_identifier", "watermark""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `ledger`.
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            ledger: &str,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."checkpoint"
+                WHERE "ledger" = $1"#);
+            ::sqlx::query_as(SQL).bind(ledger).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `ledger`: at most `limit`, those behind `after` where one is
+        /// given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<&str>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."checkpoint"
+                ORDER BY "checkpoint"."ledger"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."checkpoint"
+                WHERE "ledger" > $1
+                ORDER BY "checkpoint"."ledger"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
+    /// The table `stockfoil.checkpoint_key`: no primary key; unique (`org`, `item`, `location`,
+    /// `lot`).
+    pub mod checkpoint_key {
+        /// A row of `stockfoil.checkpoint_key`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `entries` of `stockfoil.checkpoint_key`: `bigint`.
+            pub entries: i64,
+            /// Column `hash` of `stockfoil.checkpoint_key`: `bigint`.
+            pub hash: i64,
+            /// Column `item` of `stockfoil.checkpoint_key`: `text`.
+            pub item: String,
+            /// Column `location` of `stockfoil.checkpoint_key`: `text`.
+            pub location: String,
+            /// Column `lot` of `stockfoil.checkpoint_key`: `text`.
+            pub lot: Option<String>,
+            /// Column `org` of `stockfoil.checkpoint_key`: `text`.
+            pub org: String,
+            /// Column `quantity` of `stockfoil.checkpoint_key`: `numeric`.
+            pub quantity: ::sqlx::types::BigDecimal,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""entries", "hash", "item", "location", "lot", "org", "quantity""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this (`org`, `item`, `location`, `lot`).
+        pub async fn find_by_org_and_item_and_location_and_lot(
+            conn: &mut ::sqlx::PgConnection,
+            org_: &str,
+            item: &str,
+            location: &str,
+            lot: &str,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."checkpoint_key"
+                WHERE "org" = $1 AND "item" = $2 AND "location" = $3 AND "lot" = $4"#);
+            ::sqlx::query_as(SQL)
+                .bind(org_)
+                .bind(item)
+                .bind(location)
+                .bind(lot)
+                .fetch_optional(conn)
+                .await
+        }
+    }
+
+    /// The table `stockfoil.dirty_key`: primary key `id`.
+    pub mod dirty_key {
+        /// A row of `stockfoil.dirty_key`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `id` of `stockfoil.dirty_key`: `bigint`; in the primary key.
+            pub id: i64,
+            /// Column `item` of `stockfoil.dirty_key`: `text`.
+            pub item: Option<String>,
+            /// Column `location` of `stockfoil.dirty_key`: `text`.
+            pub location: Option<String>,
+            /// Column `lot` of `stockfoil.dirty_key`: `text`.
+            pub lot: Option<String>,
+            /// Column `org` of `stockfoil.dirty_key`: `text`.
+            pub org: Option<String>,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""id", "item", "location", "lot", "org""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `id`.
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i64) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."dirty_key"
+                WHERE "id" = $1"#);
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i64>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."dirty_key"
+                ORDER BY "dirty_key"."id"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."dirty_key"
+                WHERE "id" > $1
+                ORDER BY "dirty_key"."id"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
         }
     }
 
