@@ -126,11 +126,13 @@ pub struct Tenancy {
 pub struct Reconcile {
     /// A difference whose absolute value is below this is small. In the item's canonical unit.
     pub tolerance: Quantity,
+    /// In how many runs the whole history is read again; 0: never.
+    pub history_runs: u32,
 }
 
 impl Default for Reconcile {
     fn default() -> Self {
-        Self { tolerance: Quantity::hundredth() }
+        Self { tolerance: Quantity::hundredth(), history_runs: 7 }
     }
 }
 

@@ -7,6 +7,9 @@ use crate::{
     sql::{Fixed, Fragment, Ident, List, QualifiedName, Statement, render},
 };
 
+/// The ledger's column that holds the number of the transaction that made the entry; NULL for those before it.
+pub(crate) const TX: &str = "stockfoil_tx";
+
 /// Why the database does not fit the mapping.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -152,6 +155,8 @@ pub struct Ledger {
     pub key: BalanceKeyTypes,
     /// Whether `migrate-balance` builds the covering index over the balance key.
     pub key_index: bool,
+    /// Whether entries carry the transaction that made them ([`TX`]), so that a comparison need not read old ones.
+    pub is_incremental: bool,
 }
 
 impl Ledger {
@@ -252,7 +257,8 @@ impl Model {
     /// quantity, id, created_at`) of the ledger and of a trigger's transition tables. Under the alias `e` of such a
     /// query, `{e.group}` groups by key as the ledger's own columns have it, and `{e.item}`, `{e.location}`,
     /// `{e.lot}` are the key's parts as balances have them; `{e.id}` is the entry's id as text, and `{e.last_id}` the
-    /// aggregate that is the newest one's.
+    /// aggregate that is the newest one's. `{tx_entries}` and `{new_tx_entries}` have the transaction (`tx`) too, where
+    /// the ledger is incremental, and `{e.hash}` is a hash of the entry.
     ///
     /// Balances: `{balance_rows}` is a query of them (`org, item, location, lot, quantity`). Of `d`, rows with a key,
     /// a `delta` and a `ledger_id`: `{balances.columns}`, `{balances.values}` and `{balances.add}` are the parts of
@@ -267,9 +273,11 @@ impl Model {
     pub fn render_with(&self, template: &'static str, more: &[(&str, &dyn Fragment)]) -> Statement {
         let org_type = Fixed(self.org_type.name());
         let (entry, balance) = (EntrySql::of(self), BalanceSql::of(self));
-        let entries = |source: &'static str| self.entries(&Fixed(source));
         let ledger = self.entries(&self.ledger.table);
-        let (new, old) = (entries("new_rows"), entries("old_rows"));
+        let (new, old) = (self.entries(&Fixed("new_rows")), self.entries(&Fixed("old_rows")));
+        let tx = Some(Ident::fixed(TX));
+        let (tx_entries, new_tx) =
+            (self.postings(&self.ledger.table, tx.as_ref()), self.postings(&Fixed("new_rows"), tx.as_ref()));
         let mut fragments: Vec<(&str, &dyn Fragment)> = vec![
             ("schema", &self.schema),
             ("org", &self.org_column),
@@ -280,6 +288,9 @@ impl Model {
             ("entries", &ledger),
             ("new_entries", &new),
             ("old_entries", &old),
+            ("tx_entries", &tx_entries),
+            ("new_tx_entries", &new_tx),
+            ("e.hash", &entry.hash),
             ("e.group", &entry.group),
             ("e.item", &entry.item),
             ("e.location", &entry.location),
@@ -318,6 +329,10 @@ impl Model {
 
     /// The query of the postings of `source`: the ledger, or rows of its shape.
     pub fn entries(&self, source: &dyn Fragment) -> Statement {
+        self.postings(source, None)
+    }
+
+    fn postings(&self, source: &dyn Fragment, tx: Option<&Ident>) -> Statement {
         let ledger = &self.ledger;
         let columns = List(ledger.id.columns.clone());
         let id = match ledger.id.columns.as_slice() {
@@ -325,6 +340,10 @@ impl Model {
             _ => render("ROW({columns})", &[("columns", &columns)]),
         };
         let created_at = ledger.created_at.clone().unwrap_or_else(|| fixed("NULL::timestamptz"));
+        let tx_column = match tx {
+            Some(tx) => render(", {tx} AS tx", &[("tx", tx)]),
+            None => fixed(""),
+        };
         let uniform = |part: fn(&Posting) -> Option<&Term>| Uniform::of(&ledger.postings, part);
         let (items, locations, lots) = (
             uniform(|posting| Some(&posting.item)),
@@ -352,7 +371,7 @@ impl Model {
                 }
             };
             render(
-                "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity} AS quantity, {id} AS id, {created_at} AS created_at FROM {source}{counts}",
+                "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity} AS quantity, {id} AS id, {created_at} AS created_at{tx} FROM {source}{counts}",
                 &[
                     ("org", &self.org_column),
                     ("item", &item),
@@ -361,6 +380,7 @@ impl Model {
                     ("quantity", &quantity),
                     ("id", &id),
                     ("created_at", &created_at),
+                    ("tx", &tx_column),
                     ("source", source),
                     ("counts", &counts),
                 ],
@@ -403,6 +423,7 @@ struct EntrySql {
     lot: Statement,
     id: Statement,
     last_id: Statement,
+    hash: Statement,
 }
 
 impl EntrySql {
@@ -428,6 +449,7 @@ impl EntrySql {
                 _ => lot,
             },
             id: fixed("e.id::text"),
+            hash: fixed("hashtextextended(e.id::text || ' ' || coalesce(e.quantity::text, ''), 0)"),
             last_id: fixed(match ledger.id.key_type {
                 Some(KeyType::Smallint | KeyType::Integer | KeyType::Bigint) => "max(e.id)::text",
                 Some(KeyType::Text) => "max(e.id COLLATE \"C\")",

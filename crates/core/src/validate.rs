@@ -368,7 +368,7 @@ impl Checks {
 
     async fn balances(&mut self, session: &mut PgConnection, model: &Model) -> Result<(), Error> {
         let objects = balance::objects(model);
-        for (object, state) in balance::inspect(session, model, &objects).await? {
+        for (object, state) in balance::inspect(session, &objects).await? {
             let evidence = match &state {
                 State::Intact => "there, with its definition".to_owned(),
                 State::Missing => "it is not there".to_owned(),

@@ -24,14 +24,18 @@ cli::args! {
         /// remove balances of zero whose key has no ledger entry
         #[argh(switch)]
         prune_orphans: bool,
+        /// read every entry, not only those that are new since the last run
+        #[argh(switch)]
+        full: bool,
     }
 }
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let Args { org: orgs, dry_run, fix_large, prune_orphans, .. } = args;
+        let Args { org: orgs, dry_run, fix_large, prune_orphans, full, .. } = args;
+        let history_runs = cx.config().reconcile.history_runs;
         let tolerance = args.tolerance.unwrap_or_else(|| cx.config().reconcile.tolerance.clone());
-        let options = Options { orgs, dry_run, tolerance, fix_large, prune_orphans };
+        let options = Options { orgs, dry_run, tolerance, fix_large, prune_orphans, full, history_runs };
         options.check()?;
         let db = cx.connect().await?;
         let alerts = &cx.config().alerts;

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod fixture;
+mod incremental;
 mod reconcile;
 mod triggers;
 mod writers;

@@ -6,12 +6,12 @@ use std::path::Path;
 use sqlx::Executor as _;
 use stockfoil_core::{
     model::Model,
-    sql::{Fixed, Fragment, Statement},
+    sql::{Fixed, Fragment, Statement, render},
 };
 use testkit::TestDb;
 
 /// What stands in the places that are not the model's own.
-const PLACES: [(&str, &str); 32] = [
+const PLACES: [(&str, &str); 37] = [
     ("cells", "t.id"),
     ("columns", "t.id"),
     ("conditions", "true"),
@@ -26,10 +26,12 @@ const PLACES: [(&str, &str); 32] = [
     ("last", "last text,"),
     ("limit", "10"),
     ("lock", "FOR UPDATE"),
+    ("mark", ""),
     ("marker", "'@partition@'"),
     ("moved", "moved.key_0"),
     ("name", "'Default Organization'"),
     ("new_id", "$1"),
+    ("next", "900"),
     ("offset", "0"),
     ("order", "ORDER BY t.id"),
     ("org_name", "'org_id'"),
@@ -40,10 +42,13 @@ const PLACES: [(&str, &str); 32] = [
     ("predicate", "true"),
     ("refuse", "stockfoil.a_function"),
     ("relation", "public.items"),
+    ("round", "0"),
+    ("rounds", "7"),
     ("same", "="),
     ("take", "''"),
     ("users.count", "0"),
     ("users.join", ""),
+    ("watermark", "800"),
 ];
 
 /// The same for the names of tables, which stand for tables of the model too.
@@ -54,9 +59,22 @@ async fn every_template_prepares() {
     let db = TestDb::migrated().await;
     let model = crate::model::of(&db, "").await;
     let mut session = db.connect().await;
-    // Some statements work on the table that this one makes.
-    let collect = rendered(&model, "balance/collect.sql");
-    sqlx::query(collect.sql()).bind(None::<Vec<String>>).execute(&mut session).await.unwrap();
+    // Some statements work on tables that others make, or that a trigger has.
+    session.execute("BEGIN").await.unwrap();
+    for file in ["balance/collect.sql", "balance/checkpoint/dirty.sql", "balance/checkpoint/turn.sql"] {
+        sqlx::query(rendered(&model, file).sql())
+            .bind(None::<Vec<String>>)
+            .execute(&mut session)
+            .await
+            .unwrap();
+    }
+    for name in ["new_rows", "old_rows"] {
+        let rows = render(
+            "CREATE TEMPORARY TABLE {name} (LIKE {ledger})",
+            &[("name", &Fixed(name)), ("ledger", &model.ledger.table)],
+        );
+        session.execute(rows.sql()).await.unwrap();
+    }
 
     let mut files = Vec::new();
     collect_files(&root(), &mut files);
@@ -91,7 +109,7 @@ fn rendered(model: &Model, file: &str) -> Statement {
     // Templates inside templates.
     let mut inner = Vec::new();
     for name in ["difference", "ledger_file"] {
-        if text.contains(&format!("{{{name}}}")) {
+        if !file.ends_with(&format!("{name}.sql")) && text.contains(&format!("{{{name}}}")) {
             inner.push((name, rendered(model, &format!("balance/{name}.sql"))));
         }
     }

@@ -66,6 +66,14 @@ impl Print for ReconcileReport {
             "{} balances compared in {} ms, tolerance {}: {total} differ",
             self.balances, self.compare_ms, self.tolerance
         ));
+        page.line(match self.full {
+            Some(reason) => format!("every entry was read: {}", reason.as_str()),
+            None => format!(
+                "new entries were read, those of {} that changed, and the whole history of {}",
+                count(self.marked_keys, "key"),
+                count(self.verified_organizations, "organization")
+            ),
+        });
         for (kind, count, meaning) in [
             (Kind::Small, small, "below the tolerance"),
             (Kind::Large, large, "the tolerance or more"),
@@ -78,6 +86,15 @@ impl Print for ReconcileReport {
                     if self.unresolved == 0 || kind == Kind::Small { Mark::Warning } else { Mark::Bad };
                 page.marked(mark, format!("{count} {kind} ({meaning})"));
             }
+        }
+        if self.changed_history > 0 {
+            page.marked(
+                Mark::Bad,
+                format!(
+                    "old entries of {} were changed without the triggers seeing it",
+                    count(self.changed_history, "key")
+                ),
+            );
         }
         let would = if self.dry_run { "would be " } else { "" };
         if self.repaired > 0 {

@@ -57,6 +57,19 @@ pub(super) async fn session(db: &Db) -> Result<PgConnection, DbError> {
     Ok(session)
 }
 
+/// Drops the previous comparison, and says in which files the ledger is, before the snapshot of the next.
+pub(super) async fn prepare(session: &mut PgConnection, model: &Model) -> Result<String, DbError> {
+    session
+        .execute("DROP TABLE IF EXISTS pg_temp.stockfoil_difference")
+        .await
+        .context("drop the previous comparison")?;
+    sqlx::query_scalar(include_str!("ledger_file.sql"))
+        .bind(model.ledger.table.to_string())
+        .fetch_one(session)
+        .await
+        .context("look where the ledger is")
+}
+
 impl Differences {
     /// Compares every key of `orgs`, or of all organizations, and marks those that differ for repair.
     pub(super) async fn collect(
@@ -64,29 +77,37 @@ impl Differences {
         model: &Model,
         orgs: Option<&[OrgId]>,
     ) -> Result<Self, DbError> {
-        session
-            .execute("DROP TABLE IF EXISTS pg_temp.stockfoil_difference")
-            .await
-            .context("drop the previous comparison")?;
-        let ledger_file: String = sqlx::query_scalar(include_str!("ledger_file.sql"))
-            .bind(model.ledger.table.to_string())
-            .fetch_one(&mut *session)
-            .await
-            .context("look where the ledger is")?;
-        let difference = statement(model);
-        let collect = model.render_with(include_str!("collect.sql"), &[("difference", &difference)]);
+        let ledger_file = prepare(session, model).await?;
+        let mut differences = Self::put_aside(session, model, &statement(model), orgs, ledger_file).await?;
+        differences.index(session).await?;
+        Ok(differences)
+    }
+
+    /// Puts aside what `difference` finds; [`index`](Self::index) comes next.
+    pub(super) async fn put_aside(
+        session: &mut PgConnection,
+        model: &Model,
+        difference: &Statement,
+        orgs: Option<&[OrgId]>,
+        ledger_file: String,
+    ) -> Result<Self, DbError> {
+        let collect = model.render_with(include_str!("collect.sql"), &[("difference", difference)]);
         sqlx::query(collect.sql())
+            .persistent(false)
             .bind(orgs)
             .execute(&mut *session)
             .await
             .context("compare ledger and balances")?;
+        Ok(Self { rows: 0, to_repair: 0, ledger_file })
+    }
+
+    /// Indexes and counts what was put aside.
+    pub(super) async fn index(&mut self, session: &mut PgConnection) -> Result<(), DbError> {
         session
             .execute("CREATE UNIQUE INDEX ON pg_temp.stockfoil_difference (n)")
             .await
             .context("index the comparison")?;
-        let mut differences = Self { rows: 0, to_repair: 0, ledger_file };
-        differences.count(session).await?;
-        Ok(differences)
+        self.count(session).await
     }
 
     /// Counts again, after marks were changed.

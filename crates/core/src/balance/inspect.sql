@@ -1,8 +1,8 @@
 -- What the catalog holds of the balances' parts: kind, name, and the facts that make its definition. A part that is
--- missing has no row. $1: the balances; $2: functions; then tables and names, pairwise: $3 and $4 triggers, $5 and $6 indexes,
--- $7 and $8 statistics.
+-- missing has no row. $1: tables; $2: functions; then tables and names, pairwise: $3 and $4 triggers, $5 and $6 indexes,
+-- $7 and $8 statistics, $9 and $10 columns.
 -- Locks: nothing but the catalog's own.
-SELECT 'table' AS kind, $1 AS of_table, c.relname::text AS name,
+SELECT 'table' AS kind, w.of_table, c.relname::text AS name,
        -- Whether a name is printed in quotes depends on the server's key words, so they are left out.
        ARRAY(SELECT concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
                               CASE WHEN a.attgenerated = 's' THEN replace(pg_get_expr(d.adbin, d.adrelid), '"', '') END)
@@ -10,8 +10,8 @@ SELECT 'table' AS kind, $1 AS of_table, c.relname::text AS name,
              LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
        || ARRAY(SELECT replace(pg_get_constraintdef(k.oid), '"', '') FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.convalidated) AS facts
-FROM pg_class AS c
-WHERE c.oid = to_regclass($1)
+FROM unnest($1::text[]) AS w (of_table)
+JOIN pg_class AS c ON c.oid = to_regclass(w.of_table)
 UNION ALL
 SELECT 'function', '', p.proname::text,
        ARRAY[l.lanname || CASE WHEN p.prosecdef THEN ' security definer' ELSE '' END, coalesce(array_to_string(p.proconfig, '; '), ''),
@@ -46,3 +46,9 @@ SELECT 'statistics', w.of_table, s.stxname::text,
                                                   WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys::int2[])) ELSE '{}' END
 FROM unnest($7::text[], $8::text[]) AS w (of_table, name)
 JOIN pg_statistic_ext AS s ON s.stxrelid = to_regclass(w.of_table) AND s.stxname = w.name
+UNION ALL
+SELECT 'column', w.of_table, a.attname::text,
+       ARRAY[concat_ws(' ', format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END, pg_get_expr(d.adbin, d.adrelid))]
+FROM unnest($9::text[], $10::text[]) AS w (of_table, name)
+JOIN pg_attribute AS a ON a.attrelid = to_regclass(w.of_table) AND a.attname = w.name AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

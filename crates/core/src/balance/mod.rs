@@ -8,10 +8,12 @@
 //! before its triggers, are findings until they are mended; then the triggers count them.
 
 pub mod backfill;
+mod checkpoint;
 mod difference;
 pub mod reconcile;
 mod schema;
 
+pub use checkpoint::FullReason;
 pub use schema::{Kind, Object, Objects, State, inspect, objects};
 
 use sqlx::PgConnection;
@@ -108,11 +110,12 @@ async fn broken_parts(
     model: &Model,
 ) -> Result<Vec<(Kind, String, State)>, DbError> {
     let objects = objects(model);
-    let states = inspect(connection, model, &objects).await?;
+    let states = inspect(connection, &objects).await?;
     Ok(states
         .into_iter()
         .filter(|(object, state)| {
-            matches!(object.kind, Kind::Table | Kind::Function | Kind::Trigger) && *state != State::Intact
+            matches!(object.kind, Kind::Table | Kind::Record | Kind::Column | Kind::Function | Kind::Trigger)
+                && *state != State::Intact
         })
         .map(|(object, state)| (object.kind, object.name.as_str().to_owned(), state))
         .collect())

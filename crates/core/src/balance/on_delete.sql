@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-    INSERT INTO {balances} AS b ({balances.columns})
+{mark}    INSERT INTO {balances} AS b ({balances.columns})
     SELECT {balances.values}
     FROM (
         -- An entry that is not a number was never counted.

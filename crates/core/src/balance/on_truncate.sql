@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-    DELETE FROM {balances};
+{mark}    DELETE FROM {balances};
     RETURN NULL;
 END
 $body$

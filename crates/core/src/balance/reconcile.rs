@@ -2,7 +2,7 @@
 
 mod report;
 
-pub use report::{BrokenPart, Counts, Entry, LISTED_MAX, Listed, ReconcileReport};
+pub use report::{BrokenPart, ChangedHistory, Counts, Entry, LISTED_MAX, Listed, ReconcileReport};
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::{
         BalanceError, Kind as Part,
         backfill::BATCH_ROWS,
         broken_parts, check_organizations,
+        checkpoint::{self, FullReason},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_backfilled, not_migrated,
     },
@@ -22,7 +23,7 @@ use crate::{
     db::{Context as _, Db},
     history::{self, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
-    mapping::Mapping,
+    mapping::{KeptBy, Mapping},
     model::Model,
     progress::Progress,
     tenancy::OrgId,
@@ -48,6 +49,10 @@ pub struct Options {
     pub fix_large: bool,
     /// Remove rows of zero whose key has no entry.
     pub prune_orphans: bool,
+    /// Read every entry, not only those that are new since the last run.
+    pub full: bool,
+    /// In how many runs the whole history is read again; 0: never.
+    pub history_runs: u32,
 }
 
 impl Options {
@@ -94,7 +99,8 @@ pub fn run<'a>(
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
         let last_clean = history::last_clean(&mut session, COMMAND).await?;
         report.last_clean = last_clean.and_then(|run| run.finished_at);
-        let mut work = Work { model, options, orgs, progress, report };
+        let mut work = Work { model, options, orgs, progress, report, is_sealed: false };
+        work.is_sealed = work.may_seal();
         if options.dry_run {
             work.look(&mut session).await?;
             return Ok(work.report);
@@ -154,9 +160,43 @@ struct Work<'a> {
     orgs: Option<Vec<OrgId>>,
     progress: &'a dyn Progress,
     report: ReconcileReport,
+    /// Whether the comparison uses the checkpoint, and moves it.
+    is_sealed: bool,
 }
 
 impl Work<'_> {
+    /// Whether all of the ledger is compared, by triggers that mark what changes; else says why not.
+    fn may_seal(&mut self) -> bool {
+        let ledger = &self.model.ledger;
+        let reason = if !ledger.is_incremental || self.model.balances.kept_by != KeptBy::Triggers {
+            FullReason::NotIncremental
+        } else if self.orgs.is_some() || self.options.dry_run {
+            FullReason::Partial
+        } else if !self.report.broken_parts.is_empty() {
+            FullReason::BrokenParts
+        } else {
+            return true;
+        };
+        self.report.full = Some(reason);
+        false
+    }
+
+    /// Compares all organizations with the ledger.
+    async fn compare(&mut self, session: &mut PgConnection, run: RunId) -> Result<Differences, Error> {
+        if !self.is_sealed {
+            return Ok(Differences::collect(session, self.model, self.orgs.as_deref()).await?);
+        }
+        let plan = checkpoint::Plan { full: self.options.full, rounds: self.options.history_runs, run };
+        let compared = checkpoint::compare(session, self.model, plan).await?;
+        self.report.full = compared.full;
+        self.report.marked_keys = compared.marked_keys.unsigned_abs();
+        self.report.verified_organizations = compared.verified_organizations.unsigned_abs();
+        self.report.changed_history = compared.changed_history.len() as u64;
+        self.report.listed_history =
+            compared.changed_history.into_iter().take(LISTED_MAX).map(ChangedHistory::from).collect();
+        Ok(compared.differences)
+    }
+
     /// Compares, and changes nothing.
     async fn look(&mut self, session: &mut PgConnection) -> Result<(), Error> {
         self.progress.begin("compare ledger and balances", None);
@@ -185,7 +225,7 @@ impl Work<'_> {
             self.report.forget_differences();
             self.progress.begin("compare ledger and balances", None);
             let started = Instant::now();
-            let mut differences = Differences::collect(session, self.model, self.orgs.as_deref()).await?;
+            let mut differences = self.compare(session, run).await?;
             self.report.compare_ms = millis(started);
             self.mark(session, &mut differences).await?;
             self.record(session, run).await?;

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::{
     db::{Context as _, DbError},
     mapping::KeptBy,
-    model::{KeyType, Model, Posting, conflict, joined},
+    model::{KeyType, Model, Posting, TX, conflict, joined},
     sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
 };
 
@@ -19,6 +19,9 @@ use crate::{
 pub struct Objects {
     /// The table of balances.
     pub table: Object,
+    /// Where reconciliation keeps what it sealed, and the column that tells entries apart by age; none where every
+    /// comparison is in full.
+    pub checkpoint: Vec<Object>,
     /// The unique key of an adopted table; another one has its primary key.
     pub unique_key: Option<Object>,
     /// The functions, those that others call first. None where the application keeps the balances.
@@ -36,8 +39,12 @@ pub struct Objects {
 /// What an [`Object`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A table.
+    /// The table of balances.
     Table,
+    /// A table that reconciliation keeps for itself.
+    Record,
+    /// A column of the ledger.
+    Column,
     /// A function.
     Function,
     /// A trigger.
@@ -52,7 +59,8 @@ impl Kind {
     /// The word that PostgreSQL uses.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Table => "table",
+            Kind::Table | Kind::Record => "table",
+            Kind::Column => "column",
             Kind::Function => "function",
             Kind::Trigger => "trigger",
             Kind::Index => "index",
@@ -99,6 +107,8 @@ struct Event {
     word: &'static str,
     function: &'static str,
     template: &'static str,
+    /// What marks the keys that are not as they were sealed.
+    mark: &'static str,
     tgtype: u8,
     old: &'static str,
     new: &'static str,
@@ -110,6 +120,7 @@ const EVENTS: [Event; 4] = [
         word: "insert",
         function: "balance_on_insert",
         template: include_str!("on_insert.sql"),
+        mark: include_str!("checkpoint/mark_new.sql"),
         tgtype: 4,
         old: "",
         new: "new_rows",
@@ -120,6 +131,7 @@ const EVENTS: [Event; 4] = [
         word: "update",
         function: "balance_on_update",
         template: include_str!("on_update.sql"),
+        mark: include_str!("checkpoint/mark_changed.sql"),
         tgtype: 16,
         old: "old_rows",
         new: "new_rows",
@@ -130,6 +142,7 @@ const EVENTS: [Event; 4] = [
         word: "delete",
         function: "balance_on_delete",
         template: include_str!("on_delete.sql"),
+        mark: include_str!("checkpoint/mark_old.sql"),
         tgtype: 8,
         old: "old_rows",
         new: "",
@@ -140,6 +153,7 @@ const EVENTS: [Event; 4] = [
         word: "truncate",
         function: "balance_on_truncate",
         template: include_str!("on_truncate.sql"),
+        mark: include_str!("checkpoint/mark_all.sql"),
         tgtype: 32,
         old: "",
         new: "",
@@ -153,6 +167,7 @@ const TRUNCATE_PARTITION: Event = Event {
     word: "truncate",
     function: "balance_on_truncate",
     template: include_str!("on_truncate_partition.sql"),
+    mark: include_str!("checkpoint/mark_all.sql"),
     tgtype: 34,
     old: "",
     new: "",
@@ -180,6 +195,7 @@ impl Objects {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Object> {
         std::iter::once(&self.table)
+            .chain(&self.checkpoint)
             .chain(&self.unique_key)
             .chain(&self.functions)
             .chain(&self.triggers)
@@ -193,18 +209,30 @@ pub fn objects(model: &Model) -> Objects {
     let mut functions = Vec::new();
     let mut triggers = Vec::new();
     if model.balances.kept_by == KeptBy::Triggers {
-        functions.push(function("balance_refuse", include_str!("refuse.sql"), "plpgsql", model));
+        functions.push(function("balance_refuse", include_str!("refuse.sql"), None, "plpgsql", model));
         for event in events(model) {
-            functions.push(function(event.function, event.template, "plpgsql security definer", model));
+            functions.push(function(
+                event.function,
+                event.template,
+                Some(event.mark),
+                "plpgsql security definer",
+                model,
+            ));
             triggers.extend(model.ledger.tables().map(|table| trigger(event, table)));
         }
     }
-    let key_indexes = match model.ledger.key_index {
+    let mut key_indexes: Vec<Object> = match model.ledger.key_index {
         true => model.ledger.postings.iter().enumerate().map(|(at, p)| key_index(at, p, model)).collect(),
         false => Vec::new(),
     };
+    let mut checkpoint = Vec::new();
+    if model.ledger.is_incremental && model.balances.kept_by == KeptBy::Triggers {
+        checkpoint = records(model);
+        key_indexes.push(tx_index(model));
+    }
     Objects {
         table: table(model),
+        checkpoint,
         unique_key: model.balances.is_adopted.then(|| unique_key(model)),
         functions,
         triggers,
@@ -220,14 +248,13 @@ pub fn objects(model: &Model) -> Objects {
 /// When the catalog can't be read.
 pub async fn inspect<'a>(
     connection: &mut PgConnection,
-    model: &Model,
     objects: &'a Objects,
 ) -> Result<Vec<(&'a Object, State)>, DbError> {
     let of = |kind: Kind| -> Vec<&Object> { objects.all().filter(|object| object.kind == kind).collect() };
     let names = |kind| -> Vec<&str> { of(kind).iter().map(|object| object.name.as_str()).collect() };
     let tables = |kind| -> Vec<String> { of(kind).iter().map(|object| object.table_sql()).collect() };
     let found: Vec<(String, String, String, Vec<String>)> = sqlx::query_as(include_str!("inspect.sql"))
-        .bind(model.balances.table.to_string())
+        .bind(of(Kind::Table).into_iter().chain(of(Kind::Record)).map(Object::table_sql).collect::<Vec<_>>())
         .bind(names(Kind::Function))
         .bind(tables(Kind::Trigger))
         .bind(names(Kind::Trigger))
@@ -235,6 +262,8 @@ pub async fn inspect<'a>(
         .bind(names(Kind::Index))
         .bind(tables(Kind::Statistics))
         .bind(names(Kind::Statistics))
+        .bind(tables(Kind::Column))
+        .bind(names(Kind::Column))
         .fetch_all(connection)
         .await
         .context("look at the balances' table, functions and triggers")?;
@@ -260,7 +289,7 @@ impl Object {
         let Some(found) = found else { return State::Missing };
         match self.kind {
             // Further columns and keys of the application's own do no harm.
-            Kind::Table => match self.facts.iter().find(|fact| !found.contains(fact)) {
+            Kind::Table | Kind::Record => match self.facts.iter().find(|fact| !found.contains(fact)) {
                 Some(fact) => State::Altered(format!("it has no `{fact}`")),
                 None => State::Intact,
             },
@@ -376,6 +405,79 @@ fn table(model: &Model) -> Object {
     }
 }
 
+/// The tables in which reconciliation keeps what it sealed, and the ledger's column.
+fn records(model: &Model) -> Vec<Object> {
+    let key = model.ledger.key;
+    let type_of = |key_type: Option<KeyType>| key_type.unwrap_or(KeyType::Text).name();
+    let parts = [
+        ("org", model.org_type.name()),
+        ("item", key.item.name()),
+        ("location", type_of(key.location)),
+        ("lot", type_of(key.lot)),
+    ];
+    let record =
+        |name: &'static str, create: Vec<Statement>, drop: &'static str, facts: Vec<String>| Object {
+            kind: Kind::Record,
+            name: Ident::fixed(name),
+            table: Some(QualifiedName::new(Ident::fixed(SCHEMA), Ident::fixed(name))),
+            create,
+            drop: Some(render(drop, &[])),
+            index: None,
+            facts,
+        };
+    let not_null = |(name, type_name): &(&str, &str)| match *name {
+        "lot" => format!("{name} {type_name}"),
+        _ => format!("{name} {type_name} not null"),
+    };
+    let ledger = &model.ledger.table;
+    let column = Object {
+        kind: Kind::Column,
+        name: Ident::fixed(TX),
+        table: Some(ledger.clone()),
+        // The default comes after the column, so that rows that are there stay without and nothing is rewritten.
+        create: vec![
+            model.render("ALTER TABLE {ledger} ADD COLUMN IF NOT EXISTS stockfoil_tx bigint"),
+            model.render("ALTER TABLE {ledger} ALTER COLUMN stockfoil_tx SET DEFAULT pg_current_xact_id()::text::bigint"),
+        ],
+        drop: Some(model.render("ALTER TABLE {ledger} DROP COLUMN IF EXISTS stockfoil_tx")),
+        index: None,
+        facts: vec!["bigint ((pg_current_xact_id())::text)::bigint".into()],
+    };
+    vec![
+        record(
+            "checkpoint",
+            vec![render(include_str!("checkpoint/checkpoint_table.sql"), &[])],
+            "DROP TABLE IF EXISTS stockfoil.checkpoint",
+            vec![
+                "ledger text not null".into(),
+                "watermark bigint not null".into(),
+                "PRIMARY KEY (ledger)".into(),
+            ],
+        ),
+        record(
+            "checkpoint_key",
+            vec![model.render(include_str!("checkpoint/checkpoint_key_table.sql"))],
+            "DROP TABLE IF EXISTS stockfoil.checkpoint_key",
+            parts
+                .iter()
+                .map(not_null)
+                .chain(["UNIQUE NULLS NOT DISTINCT (org, item, location, lot)".to_owned()])
+                .collect(),
+        ),
+        record(
+            "dirty_key",
+            vec![
+                render("CREATE SEQUENCE IF NOT EXISTS stockfoil.dirty_key_id_seq", &[]),
+                model.render(include_str!("checkpoint/dirty_key_table.sql")),
+                render("ALTER SEQUENCE stockfoil.dirty_key_id_seq OWNED BY stockfoil.dirty_key.id", &[]),
+            ],
+            "DROP TABLE IF EXISTS stockfoil.dirty_key",
+            parts.iter().map(|(name, type_name)| format!("{name} {type_name}")).collect(),
+        ),
+        column,
+    ]
+}
+
 /// The unique key that an adopted table's balances are found by: two balances without a lot are one.
 fn unique_key(model: &Model) -> Object {
     let table = &model.balances.table;
@@ -418,12 +520,27 @@ fn index(
     }
 }
 
-fn function(name: &'static str, template: &'static str, language: &str, model: &Model) -> Object {
+fn function(
+    name: &'static str,
+    template: &'static str,
+    mark: Option<&'static str>,
+    language: &str,
+    model: &Model,
+) -> Object {
     let in_schema = |name| QualifiedName::new(Ident::fixed(SCHEMA), Ident::fixed(name));
     let (qualified, refuse) = (in_schema(name), in_schema("balance_refuse"));
     let (take, marker) = take_partition(model);
-    let fragments: [(&str, &dyn Fragment); 4] =
-        [("function", &qualified), ("refuse", &refuse), ("take", &take), ("marker", &marker)];
+    let mark = match mark {
+        Some(mark) if model.ledger.is_incremental => model.render(mark),
+        _ => render("", &[]),
+    };
+    let fragments: [(&str, &dyn Fragment); 5] = [
+        ("function", &qualified),
+        ("refuse", &refuse),
+        ("take", &take),
+        ("marker", &marker),
+        ("mark", &mark),
+    ];
     // The mapping's expressions may hold any text, that of a dollar quote too: the body is quoted when it is whole.
     let (head, body) = template.split_once("$body$").unwrap_or((template, ""));
     let body = body.split("$body$").next().unwrap_or_default();
@@ -526,6 +643,18 @@ fn key_index(at: usize, posting: &Posting, model: &Model) -> Object {
         "CREATE INDEX CONCURRENTLY {index} ON {table} {definition}",
         definition,
         facts,
+    )
+}
+
+/// Finds the entries above a watermark: they lie together, at the ledger's end.
+fn tx_index(model: &Model) -> Object {
+    let table = &model.ledger.table;
+    index(
+        Ident::joined(&[table.name.as_str(), TX, "idx"]),
+        table,
+        "CREATE INDEX CONCURRENTLY {index} ON {table} {definition}",
+        render("USING brin (stockfoil_tx) WITH (pages_per_range = 32, autosummarize = on)", &[]),
+        vec![String::new(), "1".into(), TX.into(), String::new()],
     )
 }
 

@@ -48,6 +48,7 @@ pub(crate) struct Ledger {
     pub(super) filter: Option<Spanned<Term>>,
     pub(super) posting: Vec<Posting>,
     pub(super) key_index: Option<bool>,
+    pub(super) incremental: Option<bool>,
 }
 
 /// `[[ledger.posting]]`.

@@ -133,6 +133,7 @@ struct LedgerMapping {
     filter: Option<Placed<Source>>,
     postings: Vec<PostingMapping>,
     key_index: bool,
+    is_incremental: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -489,6 +490,7 @@ impl Reader<'_> {
             filter: self.term(ledger.filter.as_ref(), "ledger.where", None)?,
             postings,
             key_index: ledger.key_index.unwrap_or(true),
+            is_incremental: ledger.incremental.unwrap_or(true),
         })
     }
 

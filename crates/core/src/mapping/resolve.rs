@@ -316,6 +316,7 @@ impl Resolver<'_> {
             postings,
             key,
             key_index: ledger.key_index,
+            is_incremental: ledger.is_incremental,
         })
     }
 

@@ -66,7 +66,7 @@ async fn require_organizations(session: &mut PgConnection, model: &Model) -> Res
 
 async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, Error> {
     let objects = balance::objects(model);
-    let states = balance::inspect(session, model, &objects).await?;
+    let states = balance::inspect(session, &objects).await?;
     if let Some((table, State::Altered(how))) = states.iter().find(|(object, _)| object.kind == Kind::Table) {
         return Err(
             MigrationError::OtherBalances { table: table.name.as_str().into(), how: how.clone() }.into()
@@ -86,6 +86,19 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
             Lock::ShareRowExclusive,
             vec![model.organizations.clone()],
             &[&objects.table],
+        ));
+    }
+    let (records, columns): (Vec<&Object>, Vec<&Object>) =
+        objects.checkpoint.iter().partition(|part| part.kind == Kind::Record);
+    if !records.is_empty() {
+        steps.push(create("create the reconciliation's checkpoint".into(), Lock::None, vec![], &records));
+    }
+    for column in columns {
+        steps.push(create(
+            format!("add column {} to {}", column.name.as_str(), ledger.plain()),
+            Lock::AccessExclusive,
+            model.ledger.tables().cloned().collect(),
+            &[column],
         ));
     }
     let build = |index: &Object, table: &QualifiedName| {

@@ -110,7 +110,7 @@ impl Goal {
             Goal::Query { query, binds, table } => ask(connection, query, binds, table.as_ref()).await,
             Goal::Intact { model, parts } => {
                 let objects = balance::objects(model);
-                let states = balance::inspect(connection, model, &objects).await?;
+                let states = balance::inspect(connection, &objects).await?;
                 Ok(states
                     .iter()
                     .filter(|(object, _)| {

@@ -236,6 +236,6 @@ async fn inspection_sees_what_is_missing_or_altered() {
 async fn inspect(db: &TestDb) -> Vec<(String, State)> {
     let model = crate::model::of(db, "").await;
     let objects = balance::objects(&model);
-    let states = balance::inspect(&mut db.connect().await, &model, &objects).await.unwrap();
+    let states = balance::inspect(&mut db.connect().await, &objects).await.unwrap();
     states.into_iter().map(|(object, state)| (object.name.as_str().to_owned(), state)).collect()
 }

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{COMMAND, Options};
 use crate::{
     alert::{Alert, Deliveries, Severity},
-    balance::{self, State},
+    balance::{self, State, checkpoint::FullReason},
     history::{Findings, RunId},
-    ledger::{Discrepancy, Kind, Quantity},
+    ledger::{BalanceKey, Discrepancy, Kind, Quantity},
     report::{Metric, Outcome, Report},
     tenancy::OrgId,
 };
@@ -85,6 +85,24 @@ impl From<(balance::Kind, String, State)> for BrokenPart {
     }
 }
 
+/// A key whose sealed entries were changed without the triggers seeing it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChangedHistory {
+    /// The key.
+    #[serde(flatten)]
+    pub key: BalanceKey,
+    /// What the entries add up to now; none where all of them are gone.
+    pub ledger_qty: Option<Quantity>,
+    /// What they added up to when they were sealed; none where there were none.
+    pub sealed_qty: Option<Quantity>,
+}
+
+impl From<(BalanceKey, Option<Quantity>, Option<Quantity>)> for ChangedHistory {
+    fn from((key, ledger_qty, sealed_qty): (BalanceKey, Option<Quantity>, Option<Quantity>)) -> Self {
+        Self { key, ledger_qty, sealed_qty }
+    }
+}
+
 /// What a reconciliation saw and did.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReconcileReport {
@@ -110,6 +128,16 @@ pub struct ReconcileReport {
     pub not_backfilled: Vec<OrgId>,
     /// Functions and triggers that are not as they should be.
     pub broken_parts: Vec<BrokenPart>,
+    /// Why every entry was read; none when only new entries and changed keys were.
+    pub full: Option<FullReason>,
+    /// How many keys were summed again because their entries were updated or deleted.
+    pub marked_keys: u64,
+    /// How many organizations' whole history was summed again.
+    pub verified_organizations: u64,
+    /// How many keys' sealed entries were changed without the triggers seeing it.
+    pub changed_history: u64,
+    /// Those keys; at most [`LISTED_MAX`].
+    pub listed_history: Vec<ChangedHistory>,
     /// When a run last ended clean.
     pub last_clean: Option<DateTime<Utc>>,
     /// The differences, unresolved ones first; at most [`LISTED_MAX`].
@@ -130,11 +158,11 @@ impl Report for ReconcileReport {
     const SCHEMA: &'static str = "stockfoil.reconcile/1";
 
     fn outcome(&self) -> Outcome {
-        if self.unresolved == 0 && self.broken_parts.is_empty() && self.not_backfilled.is_empty() {
-            Outcome::Clean
-        } else {
-            Outcome::Findings
-        }
+        let is_clean = self.unresolved == 0
+            && self.changed_history == 0
+            && self.broken_parts.is_empty()
+            && self.not_backfilled.is_empty();
+        if is_clean { Outcome::Clean } else { Outcome::Findings }
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -164,6 +192,11 @@ impl Report for ReconcileReport {
                 "stockfoil_reconcile_unresolved",
                 "Differences that a person must look at.",
                 self.unresolved,
+            ),
+            gauge(
+                "stockfoil_reconcile_changed_history",
+                "Keys whose sealed entries were changed without the triggers seeing it.",
+                self.changed_history,
             ),
             gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty),
             gauge(
@@ -202,6 +235,11 @@ impl ReconcileReport {
             findings: Findings::default(),
             not_backfilled: Vec::new(),
             broken_parts: Vec::new(),
+            full: None,
+            marked_keys: 0,
+            verified_organizations: 0,
+            changed_history: 0,
+            listed_history: Vec::new(),
             last_clean: None,
             listed: Vec::new(),
             alerts: Deliveries::default(),
@@ -268,6 +306,10 @@ impl ReconcileReport {
             "findings": self.findings,
             "not_backfilled": self.not_backfilled,
             "broken_parts": self.broken_parts,
+            "full": self.full,
+            "marked_keys": self.marked_keys,
+            "verified_organizations": self.verified_organizations,
+            "changed_history": self.changed_history,
             "compare_ms": self.compare_ms,
         })
     }
@@ -292,6 +334,30 @@ impl ReconcileReport {
                 .collect();
             let summary = "balances are not kept any more: the ledger's triggers were changed".to_owned();
             messages.push(alert(Severity::Critical, "balances/triggers".into(), summary, details));
+        }
+        if self.changed_history > 0 {
+            let words = |history: &ChangedHistory| {
+                let side = |quantity: &Option<Quantity>| {
+                    quantity.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
+                };
+                format!(
+                    "{}: now {}, sealed {}",
+                    history.key,
+                    side(&history.ledger_qty),
+                    side(&history.sealed_qty)
+                )
+            };
+            let mut details: Vec<String> =
+                self.listed_history.iter().take(ALERTED_KEYS_MAX).map(words).collect();
+            if self.changed_history > details.len() as u64 {
+                details.push(format!("and {} more", self.changed_history - details.len() as u64));
+            }
+            details.push("Look for sessions that disabled triggers or wrote as a replica.".into());
+            let summary = format!(
+                "old ledger entries of {} were changed without the triggers seeing it",
+                keys(self.changed_history)
+            );
+            messages.push(alert(Severity::Critical, "balances/history".into(), summary, details));
         }
         for (org, (count, keys)) in self.by_org.iter().take(ALERTED_ORGS_MAX) {
             let mut details = keys.clone();
@@ -342,6 +408,10 @@ impl Listed {
             side(balance_qty, "is missing")
         )
     }
+}
+
+fn keys(count: u64) -> String {
+    if count == 1 { "1 key".into() } else { format!("{count} keys") }
 }
 
 fn balances(count: u64) -> String {

@@ -1,0 +1,275 @@
+//! Incremental comparison: its cost follows new entries, not history.
+//!
+//! A checkpoint holds, by key, the sum of all entries below a watermark: the oldest transaction that was under way
+//! when it was sealed. Below it no transaction can still be running, so nothing can be committed there any more; ids
+//! and times give no such promise, since a slow transaction commits below them later. Updates and deletes mark their
+//! keys, whatever the entries' age: marks for those below the watermark alone would race with its move. What a key's
+//! entries add up to is then its sealed sum and the entries from the watermark on, or for a marked key all of its
+//! entries. One snapshot serves the comparison and the next seal.
+//!
+//! What changes the ledger without its triggers seeing it is found by summing sealed history again, in turns.
+
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
+
+use super::difference::{self, Differences};
+use crate::{
+    Error,
+    db::{Context as _, sqlstate},
+    history::RunId,
+    ledger::{BalanceKey, Quantity},
+    model::Model,
+    sql::{Fragment, Literal},
+    tenancy::OrgId,
+};
+
+/// How often a comparison is begun again when the seal collides with a schema change or another session.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// How a comparison may use the checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// Read every entry.
+    pub(super) full: bool,
+    /// In how many runs the whole sealed history is summed again; 0: never.
+    pub(super) rounds: u32,
+    /// The run that compares.
+    pub(super) run: RunId,
+}
+
+/// Why every entry was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FullReason {
+    /// It was asked for.
+    Asked,
+    /// The ledger does not say which transaction made an entry (`[ledger] incremental = false`).
+    NotIncremental,
+    /// Only some organizations are compared, or nothing may be changed.
+    Partial,
+    /// A trigger, function or table of the balances is not as it should be, so changes may have gone unmarked.
+    BrokenParts,
+    /// Nothing was sealed yet.
+    NoCheckpoint,
+    /// The checkpoint is of another cluster, whose transactions were counted otherwise: a dump was restored.
+    OtherCluster,
+    /// The ledger was truncated.
+    Truncated,
+}
+
+impl FullReason {
+    /// Why, in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "it was asked for",
+            Self::NotIncremental => "[ledger] incremental is false",
+            Self::Partial => "only a part was compared, or nothing was to be changed",
+            Self::BrokenParts => "parts of the balances are not as they should be",
+            Self::NoCheckpoint => "nothing was sealed yet",
+            Self::OtherCluster => "the checkpoint is of another cluster",
+            Self::Truncated => "the ledger was truncated",
+        }
+    }
+}
+
+/// What a comparison found, and how it came by it.
+#[derive(Debug)]
+pub(super) struct Compared {
+    /// The differences, put aside in the session.
+    pub(super) differences: Differences,
+    /// Why every entry was read; none when only new ones were.
+    pub(super) full: Option<FullReason>,
+    /// How many keys were marked.
+    pub(super) marked_keys: i64,
+    /// How many organizations' whole history was summed again.
+    pub(super) verified_organizations: i64,
+    /// The keys whose sealed entries were changed without the triggers seeing it, with their sum now and as sealed.
+    pub(super) changed_history: Vec<(BalanceKey, Option<Quantity>, Option<Quantity>)>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Checkpoint {
+    watermark: Option<i64>,
+    system_identifier: Option<String>,
+    round: Option<i32>,
+    next: i64,
+    this_system: String,
+    is_all_marked: bool,
+}
+
+impl Checkpoint {
+    /// Why it can't be built on.
+    fn unusable(&self) -> Option<FullReason> {
+        match &self.system_identifier {
+            None => Some(FullReason::NoCheckpoint),
+            Some(system) if *system != self.this_system => Some(FullReason::OtherCluster),
+            Some(_) if self.is_all_marked => Some(FullReason::Truncated),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Compares all organizations, from the checkpoint where there is one, and seals what can be sealed.
+///
+/// The caller holds the run lock, and every part of the balances is intact.
+pub(super) async fn compare(
+    session: &mut PgConnection,
+    model: &Model,
+    plan: Plan,
+) -> Result<Compared, Error> {
+    let mut attempt = 1;
+    loop {
+        match compare_once(session, model, plan).await {
+            Err(error) if attempt < ATTEMPTS_MAX && is_collision(&error) => attempt += 1,
+            result => return result,
+        }
+    }
+}
+
+fn is_collision(error: &Error) -> bool {
+    use crate::db::DbError;
+    let (Error::Db(DbError::Statement { cause, .. }) | Error::Db(DbError::Query(cause))) = error else {
+        return false;
+    };
+    matches!(sqlstate(cause).as_deref(), Some("40001" | "40P01"))
+}
+
+async fn compare_once(session: &mut PgConnection, model: &Model, plan: Plan) -> Result<Compared, Error> {
+    let ledger_file = difference::prepare(session, model).await?;
+    let mut transaction = session.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+    let checkpoint: Checkpoint = sqlx::query_as(include_str!("checkpoint/read.sql"))
+        .bind(model.ledger.table.to_string())
+        .fetch_one(&mut *transaction)
+        .await
+        .context("read the checkpoint")?;
+    let round = checkpoint.round.unwrap_or(0);
+    let mut compared = match checkpoint.unusable() {
+        Some(reason) => rebuild(&mut transaction, model, &checkpoint, reason, ledger_file).await?,
+        None => advance(&mut transaction, model, &checkpoint, round, plan, ledger_file).await?,
+    };
+    sqlx::query(include_str!("checkpoint/move.sql"))
+        .bind(model.ledger.table.to_string())
+        .bind(checkpoint.next)
+        .bind(&checkpoint.this_system)
+        .bind(if round == i32::MAX { 0 } else { round + 1 })
+        .bind(plan.run)
+        .execute(&mut *transaction)
+        .await
+        .context("move the checkpoint")?;
+    // Exactly the marks of this snapshot; what is marked meanwhile stays for the next run.
+    transaction
+        .execute("DELETE FROM stockfoil.dirty_key")
+        .await
+        .context("take the marks that were seen away")?;
+    transaction.commit().await.context("move the checkpoint")?;
+    compared.differences.index(session).await?;
+    Ok(compared)
+}
+
+/// Reads every entry, and seals all of them.
+async fn rebuild(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    checkpoint: &Checkpoint,
+    reason: FullReason,
+    ledger_file: String,
+) -> Result<Compared, Error> {
+    let difference = difference::statement(model);
+    let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
+    let next = Literal::new(&checkpoint.next.to_string());
+    let seal = model.render_with(include_str!("checkpoint/seal_all.sql"), &[("next", &next)]);
+    transaction.execute(seal.sql()).await.context("sum the ledger up to the watermark")?;
+    transaction
+        .execute(sqlx::raw_sql(
+            "TRUNCATE stockfoil.checkpoint_key;
+             INSERT INTO stockfoil.checkpoint_key (org, item, location, lot, quantity, entries, hash)
+             SELECT org, item, location, lot, quantity, entries, hash FROM pg_temp.stockfoil_seal;
+             ANALYZE stockfoil.checkpoint_key",
+        ))
+        .await
+        .context("seal the ledger")?;
+    Ok(Compared {
+        differences,
+        full: Some(reason),
+        marked_keys: 0,
+        verified_organizations: 0,
+        changed_history: Vec::new(),
+    })
+}
+
+/// Compares from the checkpoint, or in full where that was asked for, and moves it.
+async fn advance(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    checkpoint: &Checkpoint,
+    round: i32,
+    plan: Plan,
+    ledger_file: String,
+) -> Result<Compared, Error> {
+    let number = |number: i64| Literal::new(&number.to_string());
+    let (watermark, next) = (number(checkpoint.watermark.unwrap_or(0)), number(checkpoint.next));
+    let (round, rounds) = (number(round.into()), number(plan.rounds.into()));
+    let more: [(&str, &dyn Fragment); 4] =
+        [("watermark", &watermark), ("next", &next), ("round", &round), ("rounds", &rounds)];
+    for template in [include_str!("checkpoint/dirty.sql"), include_str!("checkpoint/turn.sql")] {
+        let statement = model.render_with(template, &more);
+        transaction.execute(statement.sql()).await.context("look which keys to sum again")?;
+    }
+    transaction
+        .execute(sqlx::raw_sql("ANALYZE pg_temp.stockfoil_dirty; ANALYZE pg_temp.stockfoil_turn"))
+        .await
+        .context("look which keys to sum again")?;
+    let (marked_keys, verified_organizations): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM pg_temp.stockfoil_dirty), (SELECT count(*) FROM pg_temp.stockfoil_turn)",
+    )
+    .fetch_one(&mut **transaction)
+    .await
+    .context("count the keys to sum again")?;
+    let difference = match plan.full {
+        true => difference::statement(model),
+        false => model.render_with(include_str!("checkpoint/difference.sql"), &more),
+    };
+    let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
+    let mut changed_history = Vec::new();
+    if verified_organizations > 0 {
+        let changed = model.render_with(include_str!("checkpoint/changed_history.sql"), &more);
+        let rows: Vec<HistoryRow> = sqlx::query_as(changed.sql())
+            .persistent(false)
+            .fetch_all(&mut **transaction)
+            .await
+            .context("compare sealed history with the ledger")?;
+        changed_history = rows.into_iter().map(HistoryRow::read).collect::<Result<_, Error>>()?;
+    }
+    if plan.full {
+        // A key that differs may have been sealed wrongly: the next run must not believe its sealed sum.
+        transaction
+            .execute(
+                "INSERT INTO pg_temp.stockfoil_dirty
+                 SELECT org, item, location, lot FROM pg_temp.stockfoil_difference
+                 EXCEPT SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty",
+            )
+            .await
+            .context("mark the keys that differ")?;
+    }
+    for (template, what) in [
+        (include_str!("checkpoint/unseal.sql"), "forget the sums of keys that changed"),
+        (include_str!("checkpoint/seal.sql"), "seal the new entries"),
+    ] {
+        let statement = model.render_with(template, &more);
+        transaction.execute(statement.sql()).await.context(what)?;
+    }
+    let full = plan.full.then_some(FullReason::Asked);
+    Ok(Compared { differences, full, marked_keys, verified_organizations, changed_history })
+}
+
+/// A row of `changed_history.sql`.
+#[derive(sqlx::FromRow)]
+struct HistoryRow(OrgId, String, String, Option<String>, Option<String>, Option<String>);
+
+impl HistoryRow {
+    fn read(self) -> Result<(BalanceKey, Option<Quantity>, Option<Quantity>), Error> {
+        let Self(org_id, item_id, location_id, lot_id, now, sealed) = self;
+        let quantity =
+            |text: Option<String>| text.map(|text| text.parse()).transpose().map_err(sqlx::Error::decode);
+        Ok((BalanceKey { org_id, item_id, location_id, lot_id }, quantity(now)?, quantity(sealed)?))
+    }
+}

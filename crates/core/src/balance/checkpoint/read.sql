@@ -1,0 +1,9 @@
+-- How far the ledger $1 was sealed, and the facts of this snapshot: how far it can be sealed now (below the oldest
+-- transaction under way), which cluster this is, and whether everything is marked.
+-- Locks: nothing.
+SELECT c.watermark, c.system_identifier, c.round,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next,
+       (SELECT system_identifier::text FROM pg_control_system()) AS this_system,
+       EXISTS (SELECT FROM stockfoil.dirty_key WHERE org IS NULL) AS is_all_marked
+FROM (SELECT) AS one
+LEFT JOIN stockfoil.checkpoint AS c ON c.ledger = $1

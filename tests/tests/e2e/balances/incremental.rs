@@ -1,0 +1,209 @@
+//! reconcile-balances from its checkpoint: what is new is enough, and history is read again in turns.
+
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+use testkit::{Cluster, TestDb};
+
+use super::fixture::{backfilled, behind_the_triggers, entry};
+
+const KEY: &str = "org_id = 'acme' AND item_id = 'bolt' AND location_id = 'l1' AND lot_key = 'A'";
+
+async fn reconcile(db: &TestDb, status: i32, args: &[&str]) -> Value {
+    db.run("reconcile-balances").args(["--format", "json"]).args(args).await.status(status).json()
+}
+
+/// As `reconcile`, with the whole history read again at each run.
+async fn reconcile_history(db: &TestDb, status: i32) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), "[reconcile]\nhistory_runs = 1\n").unwrap();
+    db.run("reconcile-balances").folder(folder.path()).args(["--format", "json"]).await.status(status).json()
+}
+
+/// A backfilled inventory whose entries are sealed, read again by no run.
+async fn sealed() -> TestDb {
+    let db = backfilled().await;
+    assert_eq!(reconcile(&db, 0, &[]).await["full"], "no_checkpoint");
+    db
+}
+
+/// Without the turns, whose hits are chance, so that a test knows what a run reads.
+async fn incremental(db: &TestDb, status: i32) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), "[reconcile]\nhistory_runs = 0\n").unwrap();
+    let run = db.run("reconcile-balances").folder(folder.path()).args(["--format", "json"]).await;
+    let report = run.status(status).json();
+    assert_eq!(report["full"], Value::Null, "{report}");
+    report
+}
+
+#[tokio::test]
+async fn new_entries_and_damaged_balances_are_seen_without_history() {
+    let db = sealed().await;
+    db.execute(entry("bolt", "'A'", "2.5") + &entry("nut", "NULL", "-1")).await;
+    let report = incremental(&db, 0).await;
+    assert_eq!(report["marked_keys"], 0);
+    db.execute(format!("UPDATE inventory_balances SET qty_canonical = qty_canonical + 7 WHERE {KEY}")).await;
+    db.execute("INSERT INTO inventory_balances (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ghost', 'l1', 3)")
+        .await;
+    let report = incremental(&db, 1).await;
+    assert_eq!(report["differences"]["large"], 1, "{report}");
+    assert_eq!(report["differences"]["orphan"], 1, "{report}");
+    // What was found by the short way is what the long way finds.
+    let full = reconcile(&db, 1, &["--full"]).await;
+    assert_eq!(full["full"], "asked");
+    assert_eq!(full["differences"], report["differences"]);
+}
+
+#[tokio::test]
+async fn a_changed_and_a_deleted_entry_are_summed_again_whatever_their_age() {
+    let db = sealed().await;
+    db.execute(format!(
+        "UPDATE inventory_ledger SET qty_canonical = qty_canonical + 1
+         WHERE id = (SELECT min(id) FROM inventory_ledger WHERE {});
+         UPDATE inventory_ledger SET location_id = 'l2' WHERE id = (SELECT max(id) FROM inventory_ledger WHERE {});
+         DELETE FROM inventory_ledger WHERE org_id = 'zeta' AND item_id = 'ore'",
+        KEY.replace("lot_key", "lot_id"),
+        KEY.replace("lot_key", "lot_id"),
+    ))
+    .await;
+    let report = incremental(&db, 0).await;
+    assert!(report["marked_keys"].as_u64().unwrap() >= 3, "{report}");
+    assert_eq!(db.value("SELECT count(*) FROM stockfoil.dirty_key").await, "0");
+    // Their sums are sealed as they are now.
+    assert_eq!(incremental(&db, 0).await["marked_keys"], 0);
+    assert_eq!(reconcile_history(&db, 0).await["changed_history"], 0);
+    db.execute(format!("UPDATE inventory_balances SET qty_canonical = qty_canonical - 3 WHERE {KEY}")).await;
+    assert_eq!(incremental(&db, 1).await["differences"]["large"], 1);
+}
+
+#[tokio::test]
+async fn a_slow_transaction_below_the_watermark_is_counted_when_it_commits() {
+    let db = sealed().await;
+    let mut slow = db.connect().await;
+    slow.execute("BEGIN").await.unwrap();
+    slow.execute(
+        "INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) VALUES ('bolt', 'l1', 4)",
+    )
+    .await
+    .unwrap();
+    // Others overtake it, and the checkpoint moves up to it and no further.
+    db.execute(entry("nut", "NULL", "1")).await;
+    incremental(&db, 0).await;
+    db.execute(entry("nut", "NULL", "1")).await;
+    incremental(&db, 0).await;
+    slow.execute("COMMIT").await.unwrap();
+    incremental(&db, 0).await;
+    incremental(&db, 0).await;
+    assert_eq!(reconcile_history(&db, 0).await["changed_history"], 0);
+    assert_eq!(reconcile(&db, 0, &["--full"]).await["unresolved"], 0);
+}
+
+#[tokio::test]
+async fn history_changed_behind_the_triggers_is_found_in_its_turn_and_by_full() {
+    let db = sealed().await;
+    let id = db
+        .value(format!("SELECT min(id) FROM inventory_ledger WHERE {}", KEY.replace("lot_key", "lot_id")))
+        .await;
+    behind_the_triggers(
+        &db,
+        &format!("UPDATE inventory_ledger SET qty_canonical = qty_canonical + 9 WHERE id = '{id}'"),
+    )
+    .await;
+    assert_eq!(incremental(&db, 0).await["unresolved"], 0, "nothing said that this key changed");
+    let report = reconcile_history(&db, 1).await;
+    assert_eq!(report["changed_history"], 1, "{report}");
+    assert_eq!(report["listed_history"][0]["item_id"], "bolt");
+    assert_eq!(report["differences"]["large"], 1);
+    // Sealed as it is now, it stays a difference until somebody mends it.
+    let report = incremental(&db, 1).await;
+    assert_eq!((&report["changed_history"], &report["differences"]["large"]), (&json!(0), &json!(1)));
+    behind_the_triggers(
+        &db,
+        &format!("UPDATE inventory_ledger SET qty_canonical = qty_canonical - 9 WHERE id = '{id}'"),
+    )
+    .await;
+    assert_eq!(reconcile(&db, 0, &["--full"]).await["unresolved"], 0);
+}
+
+#[tokio::test]
+async fn what_full_found_is_seen_by_the_short_way_from_then_on() {
+    let db = sealed().await;
+    behind_the_triggers(
+        &db,
+        "DELETE FROM inventory_ledger WHERE org_id = 'acme' AND item_id = 'bolt' AND lot_id = 'A'",
+    )
+    .await;
+    assert_eq!(incremental(&db, 0).await["unresolved"], 0);
+    let full = reconcile(&db, 1, &["--full"]).await;
+    assert_eq!(full["differences"]["orphan"], 1, "{full}");
+    assert_eq!(incremental(&db, 1).await["differences"], full["differences"]);
+}
+
+#[tokio::test]
+async fn changes_of_history_that_cancel_out_are_found_in_its_turn() {
+    let db = sealed().await;
+    behind_the_triggers(
+        &db,
+        "WITH two AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM inventory_ledger
+                      WHERE org_id = 'acme' AND item_id = 'bolt' AND location_id = 'l1' AND lot_id = 'A' LIMIT 2)
+         UPDATE inventory_ledger AS l SET qty_canonical = qty_canonical + CASE n WHEN 1 THEN 5 ELSE -5 END
+         FROM two WHERE l.id = two.id",
+    )
+    .await;
+    assert_eq!(reconcile(&db, 0, &["--dry-run"]).await["full"], "partial");
+    let report = reconcile_history(&db, 1).await;
+    assert_eq!((&report["changed_history"], &report["unresolved"]), (&json!(1), &json!(0)), "{report}");
+    assert_eq!(report["alerts"][0]["key"], "balances/history");
+    db.run("reconcile-balances").await.ok();
+}
+
+#[tokio::test]
+async fn a_copied_transaction_number_does_not_hide_an_entry() {
+    let db = sealed().await;
+    db.execute("INSERT INTO inventory_ledger SELECT (jsonb_populate_record(l, '{\"id\": \"copied\"}')).* FROM inventory_ledger AS l ORDER BY id LIMIT 1;
+                INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical, stockfoil_tx) VALUES ('old', 'bolt', 'l1', 3, 3)")
+        .await;
+    assert!(incremental(&db, 0).await["marked_keys"].as_u64().unwrap() >= 1);
+    assert_eq!(reconcile_history(&db, 0).await["changed_history"], 0);
+}
+
+#[tokio::test]
+async fn a_truncated_ledger_is_read_whole() {
+    let db = sealed().await;
+    db.execute("TRUNCATE inventory_ledger").await;
+    assert_eq!(reconcile(&db, 0, &[]).await["full"], "truncated");
+    db.execute(entry("bolt", "NULL", "1")).await;
+    assert_eq!(incremental(&db, 0).await["balances"], 1);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_came_with_a_dump_is_not_believed_in_another_cluster() {
+    let db = sealed().await;
+    db.execute(entry("bolt", "NULL", "1")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("dump");
+    let dumped =
+        db.cluster().program("pg_dump").args(["-Fc", "-f"]).arg(&dump).arg(db.name()).status().unwrap();
+    assert!(dumped.success());
+    let other = Cluster::start(&[]);
+    let restored = other.program("pg_restore").args(["-d", "postgres"]).arg(&dump).status().unwrap();
+    assert!(restored.success());
+    let run = || testkit::Binary::new("reconcile-balances").env("DATABASE_URL", other.url("postgres"));
+    let report = run().args(["--format", "json"]).await.ok().json();
+    assert_eq!(report["full"], "other_cluster");
+    let report = run().args(["--format", "json"]).await.ok().json();
+    assert_eq!(report["full"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_ledger_without_the_column_is_compared_in_full() {
+    let db = TestDb::inventory().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), "[ledger]\nincremental = false\n").unwrap();
+    db.run("migrate-all").folder(folder.path()).await.ok();
+    let column = "SELECT count(*) FROM pg_attribute WHERE attname = 'stockfoil_tx' AND NOT attisdropped";
+    assert_eq!(db.value(column).await, "0");
+    let report =
+        db.run("reconcile-balances").folder(folder.path()).args(["--format", "json"]).await.ok().json();
+    assert_eq!(report["full"], "not_incremental");
+}
