@@ -14,10 +14,12 @@
 mod binary;
 mod cluster;
 mod database;
+mod mapped;
 
 pub use binary::{Binary, Run, binary_path, signal};
 pub use cluster::{Cluster, Standby};
 pub use database::TestDb;
+pub use mapped::Mapped;
 pub use rustix::process::Signal;
 
 use std::path::{Path, PathBuf};
