@@ -8,6 +8,7 @@ mod balances;
 mod generate;
 mod guides;
 mod make;
+mod mapping;
 mod migration;
 mod model;
 mod studio;

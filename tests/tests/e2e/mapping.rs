@@ -1,0 +1,3 @@
+//! Databases that nobody here designed, mapped by a `stockfoil.toml` each.
+
+mod propose;
