@@ -2,12 +2,17 @@
 
 use std::{fs, path::Path};
 
-use testkit::{Mapped, TestDb};
+use testkit::{Binary, Mapped, TestDb};
+
+/// db-generate as somebody runs it who has no configuration yet.
+fn generate(db: &TestDb) -> Binary {
+    db.run("db-generate").env("STOCKFOIL_CONFIG", "")
+}
 
 /// The proposal for `db`, as it was written and as TOML.
 async fn propose(db: &TestDb, folder: &Path) -> (String, toml::Table) {
     let file = folder.join("proposed.toml");
-    db.run("db-generate").arg("--config").arg("--out").arg(&file).await.ok().says("written");
+    generate(db).arg("--config").arg("--out").arg(&file).await.ok().says("written");
     let text = fs::read_to_string(&file).unwrap();
     let table = text.parse().unwrap_or_else(|error| panic!("{error}\nin: {text}"));
     (text, table)
@@ -134,7 +139,7 @@ async fn a_proposal_can_be_followed_to_its_end() {
         db.run("reconcile-balances").arg("--config").arg(&file).await.ok();
         // Looked at again, Stockfoil's own tables and columns are taken for what they are.
         let again = folder.path().join("again.toml");
-        db.run("db-generate").arg("--config").arg("--out").arg(&again).await.ok();
+        generate(&db).arg("--config").arg("--out").arg(&again).await.ok();
         let text = fs::read_to_string(&again).unwrap();
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["tenancy"]["org_column"].as_str(), Some("org_id"), "{text}");
@@ -153,20 +158,17 @@ async fn no_file_is_written_over() {
     let file = folder.path().join("stockfoil.toml");
     fs::write(&file, "# mine\n").unwrap();
     let refusal = "is there already, and a proposal overwrites nothing";
-    db.run("db-generate").arg("--config").arg("--out").arg(&file).await.refuses(2, refusal);
+    generate(&db).arg("--config").arg("--out").arg(&file).await.refuses(2, refusal);
     let link = folder.path().join("link.toml");
     std::os::unix::fs::symlink(folder.path().join("nowhere"), &link).unwrap();
-    db.run("db-generate").arg("--propose-config").arg("--out").arg(&link).await.refuses(2, refusal);
+    generate(&db).arg("--propose-config").arg("--out").arg(&link).await.refuses(2, refusal);
     assert_eq!(fs::read_to_string(&file).unwrap(), "# mine\n");
     assert!(!folder.path().join("nowhere").exists());
-    db.run("db-generate")
-        .args(["--config", "--check"])
-        .await
-        .refuses(2, "--lang and --check are about a client");
+    generate(&db).args(["--config", "--check"]).await.refuses(2, "--lang and --check are about a client");
     let missing = folder.path().join("no/such/folder.toml");
-    db.run("db-generate").arg("--config").arg("--out").arg(missing).await.refuses(3, "can't be written");
-    db.run("db-generate").args(["--config", "--schema", "nowhere"]).await.refuses(2, "no schema \"nowhere\"");
-    TestDb::empty().await.run("db-generate").arg("--config").await.refuses(3, "has no tables in");
+    generate(&db).arg("--config").arg("--out").arg(missing).await.refuses(3, "can't be written");
+    generate(&db).args(["--config", "--schema", "nowhere"]).await.refuses(2, "no schema \"nowhere\"");
+    generate(&TestDb::empty().await).arg("--config").await.refuses(3, "has no tables in");
 }
 
 #[tokio::test]
@@ -182,7 +184,7 @@ async fn without_a_likely_ledger_the_proposal_says_so() {
         .says("No table is likely enough to be the ledger");
     let table: toml::Table = run.stdout.parse().unwrap();
     assert!(!table.contains_key("ledger"));
-    let report = db.run("db-generate").args(["--config", "--format", "json"]).await.status(1).json();
+    let report = generate(&db).args(["--config", "--format", "json"]).await.status(1).json();
     assert_eq!(report["schema"], "stockfoil.propose/1");
     assert_eq!(report["outcome"], "findings");
     assert_eq!(report["users"]["table"], "users");
