@@ -1,3 +1,6 @@
 //! Databases that nobody here designed, mapped by a `stockfoil.toml` each.
 
+mod guide;
+mod journey;
 mod propose;
+mod sample;
