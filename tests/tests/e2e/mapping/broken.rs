@@ -9,7 +9,7 @@ use testkit::{Mapped, TestDb};
 struct Case {
     what: &'static str,
     mapped: Mapped,
-    /// A line of the file, and what stands there instead. The line that is wrong ends with `#!`; where that is none
+    /// A text of the file, and what stands there instead, where it stands first. The line that is wrong ends with `#!`; where that is none
     /// of them, the refusal names no line.
     edits: &'static [(&'static str, &'static str)],
     words: &'static [&'static str],
@@ -338,8 +338,8 @@ async fn each_is_refused_with_its_line_and_the_remedy() {
     for Case { what, mapped, edits, words } in CASES {
         let mut text = fs::read_to_string(mapped.config()).unwrap();
         for (from, to) in *edits {
-            assert_eq!(text.matches(from).count(), 1, "{what}: {from}");
-            text = text.replace(from, to);
+            assert!(text.contains(from), "{what}: {from}");
+            text = text.replacen(from, to, 1);
         }
         let line = text.lines().position(|line| line.ends_with("#!")).unwrap() + 1;
         fs::write(&file, &text).unwrap();
