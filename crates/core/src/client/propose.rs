@@ -292,9 +292,8 @@ fn tenant_tables(
 
 /// Whether a table is one of those that Stockfoil's own first migration makes, in a database that has all of them.
 fn is_of_default_inventory(survey: &Survey<'_>, name: &QualifiedName) -> bool {
-    let model = crate::model::Model::default();
-    model.tenant_tables.contains(name)
-        && model.tenant_tables.iter().all(|table| survey.table(table).is_some())
+    let tables = Mapping::default().tenant_tables();
+    tables.contains(name) && tables.iter().all(|table| survey.table(table).is_some())
 }
 
 /// Whether a table looks like reference data: it refers to nothing, and its name says so.
