@@ -210,6 +210,11 @@ impl Mapping {
         self.tenant_tables.iter().map(|table| table.value.within(self.schema())).collect()
     }
 
+    /// Whether the tenant tables are those of the default model, which the first versioned migration makes.
+    pub(crate) fn has_default_tables(&self) -> bool {
+        self.has_default_tables
+    }
+
     /// Reads the sections of a configuration file; `source` is its path and text.
     pub(crate) fn new(
         tenancy: &file::Tenancy,

@@ -285,7 +285,7 @@ impl Resolver<'_> {
             None => None,
         };
         let filter = match &ledger.filter {
-            Some(source) => Some(self.filter(&table, &columns, source).await?),
+            Some(source) => self.filter(&table, &columns, source).await?,
             None => None,
         };
         let mut postings = Vec::new();
@@ -400,15 +400,16 @@ impl Resolver<'_> {
         }
     }
 
+    /// Which rows count; none where all of them do, since PostgreSQL keeps no predicate that is always true.
     async fn filter(
         &mut self,
         table: &QualifiedName,
         columns: &[Column],
         source: &Placed<Source>,
-    ) -> Result<Statement, Error> {
+    ) -> Result<Option<Statement>, Error> {
         let (term, base) = self.term(table, columns, source).await?;
         if base == "boolean" {
-            return Ok(term.sql);
+            return Ok(Some(term.sql).filter(|sql| !matches!(sql.as_str(), "true" | "(true)")));
         }
         let reason = format!(
             "its type is {}, and what says whether a row counts is boolean; write a comparison",

@@ -356,9 +356,9 @@ async fn each_is_refused_with_its_line_and_the_remedy() {
             wrong.push(format!("{what}: status {}, without {missing:?}: {}", run.status, run.stderr));
         }
     }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
     for (mapped, db) in dbs {
         let made = db.value("SELECT to_regnamespace('stockfoil') IS NULL").await;
         assert_eq!(made, "t", "{}: a refused configuration changed something", mapped.name());
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
 }
