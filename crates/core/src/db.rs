@@ -147,7 +147,12 @@ impl Db {
             ]);
             let mut connection = open(&options).await?;
             let facts = facts(&mut connection, &options).await?;
+            let hidden = path_with_built_ins_first(&mut connection).await?;
             connection.close().await?;
+            let options = match hidden {
+                Some(path) => options.options([("search_path", path)]),
+                None => options,
+            };
             if facts.version_num < SERVER_VERSION_MIN {
                 return Err(DbError::TooOld(facts.version).into());
             }
@@ -306,6 +311,21 @@ async fn facts(connection: &mut PgConnection, options: &PgConnectOptions) -> Res
     .await
     .context("ask the server for its version")?;
     Ok(ServerFacts { version_num, version, database, role, place: place(options), read_only })
+}
+
+/// The search path without pg_catalog, where it names pg_catalog behind other schemas: left out, it is searched first,
+/// and nobody's function there can stand in for a built-in one of ours.
+async fn path_with_built_ins_first(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
+    let path: Option<String> = sqlx::query_scalar(
+        "SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.place) FILTER (WHERE s.name <> 'pg_catalog')
+         FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, place)
+         HAVING bool_or(s.name = 'pg_catalog' AND s.place > 1)",
+    )
+    .fetch_optional(connection)
+    .await
+    .context("read the search path")?
+    .flatten();
+    Ok(path)
 }
 
 async fn lock_holder(connection: &mut PgConnection) -> Result<String, DbError> {

@@ -111,7 +111,7 @@ pub struct Mapping {
     has_default_tables: bool,
     org_column: Placed<Ident>,
     org_type: KeyType,
-    organizations: TableName,
+    organizations: Placed<TableName>,
     users: Option<UsersMapping>,
     items: Option<Placed<TableName>>,
     ledger: LedgerMapping,
@@ -192,7 +192,7 @@ impl Mapping {
 
     /// The table of organizations.
     pub fn organizations(&self) -> QualifiedName {
-        self.organizations.within(self.schema())
+        self.organizations.value.within(self.schema())
     }
 
     /// The table of API keys' hashes, beside that of organizations.
@@ -246,9 +246,11 @@ impl Mapping {
             tenant_tables: reader.tenant_tables(tenancy)?,
             has_default_tables: tenancy.tables.is_none(),
             org_column: reader.column(tenancy.org_column.as_ref(), "tenancy.org_column", "org_id")?,
-            organizations: reader
-                .table(tenancy.organizations.as_ref(), "tenancy.organizations", "organizations")?
-                .value,
+            organizations: reader.table(
+                tenancy.organizations.as_ref(),
+                "tenancy.organizations",
+                "organizations",
+            )?,
             schemas,
             org_type,
             users,

@@ -211,7 +211,7 @@ async fn generates(sample: &Sample) {
     let db = sample.migrated().await;
     let client = db.run("db-generate").await.ok().stdout;
     let kind = match sample.mapped {
-        Mapped::Prisma => "Uuid",
+        Mapped::Prisma => "::sqlx::types::Uuid",
         Mapped::Erp | Mapped::Warehouse => "String",
         Mapped::TwoSchemas => "i64",
     };

@@ -190,7 +190,7 @@ const ERP: Sample = Sample {
         ),
         ("an organization changed", "UPDATE stock_move SET org_id = 'acme' WHERE product_id = 4"),
         ("rows deleted", "DELETE FROM stock_move WHERE id % 13 = 0"),
-        ("a picking deleted, with its moves", "DELETE FROM stock_picking WHERE id % 50 = 0"),
+        ("a picking deleted, with its moves", "DELETE FROM stock_picking WHERE id % 50 = 1"),
         (
             "an insert that meets a row",
             "INSERT INTO stock_move (id, name, product_id, quantity, location_id, location_dest_id, state)
