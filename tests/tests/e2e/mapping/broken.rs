@@ -143,7 +143,12 @@ const CASES: &[Case] = &[
         &[("    \"articles\",", "    \"articles\",\n    \"articles\", #!")],
         &["articles", "twice"],
     ),
-    case("no columns for the entry's key", Warehouse, &[("id = \"transaction_id\"", "id = [] #!")], &["id"]),
+    case(
+        "no columns for the entry's key",
+        Warehouse,
+        &[("id = \"transaction_id\"", "id = [] #!")],
+        &["an empty list names no column"],
+    ),
     case(
         "lots in the ledger and none in the balances",
         Prisma,
