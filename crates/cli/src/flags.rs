@@ -7,6 +7,9 @@ use stockfoil_core::config::nearest;
 
 use crate::{USAGE, page};
 
+/// The flag of a command that writes a configuration file; `--config` without a file is another spelling of it.
+const PROPOSE_CONFIG: &str = "--propose-config";
+
 /// How a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -186,6 +189,17 @@ fn normalize(
             _ => {}
         }
         let known = info.flags.iter().find(|known| known.long == flag || is_short(known, flag));
+        // `db-generate --config` without a file asks for one; everywhere else it lacks its value.
+        if flag == "--config"
+            && value.is_none()
+            && words.as_slice().first().is_none_or(|next| next.starts_with('-'))
+        {
+            let asks = info.flags.iter().map(|known| known.long).find(|long| *long == PROPOSE_CONFIG);
+            if let Some(asks) = asks {
+                out.push(asks.to_owned());
+                continue;
+            }
+        }
         let Some(known) = known else {
             let near = nearest(flag, info.flags.iter().map(|known| known.long));
             let near = near.map_or_else(|| "; see".into(), |near| format!("; did you mean {near}? See"));
@@ -297,6 +311,32 @@ mod tests {
         assert!(usage(&["--name", "x", "--format", "prometheus"]).contains("has no prometheus format"));
         let words = ["--format", "prometheus"].map(str::to_owned);
         assert_eq!(parse_words::<Nightly>(&words).ok().unwrap().format, Format::Prometheus);
+    }
+
+    crate::args! {
+        /// Test flags of a command that writes a configuration file.
+        struct Proposes {
+            /// propose one
+            #[argh(switch)]
+            propose_config: bool,
+            /// where to
+            #[argh(option)]
+            out: Option<String>,
+        }
+    }
+
+    #[test]
+    fn config_without_a_file_asks_for_one_where_there_is_that() {
+        let parse = |words: &[&str]| {
+            parse_words::<Proposes>(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).ok().unwrap()
+        };
+        assert!(parse(&["--config"]).propose_config);
+        let args = parse(&["--config", "--out", "x"]);
+        assert!(args.propose_config && args.out.as_deref() == Some("x") && args.config.is_none());
+        let args = parse(&["--config", "here.toml", "--propose-config"]);
+        assert!(args.propose_config && args.config.is_some());
+        assert!(!parse(&["--config=--out"]).propose_config);
+        assert!(usage(&["--name", "x", "--config"]).contains("--config needs a value"));
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub const SERVER_VERSION_MIN: i32 = 150_000;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the server may take to notice that a session of this very process has ended, and give back its lock.
+const OWN_LOCK_WAIT: Duration = Duration::from_secs(5);
+
 /// How often a waiting run looks whether the run lock is free. A blocking wait would hold a snapshot that
 /// CREATE INDEX CONCURRENTLY waits for.
 const LOCK_POLL: Duration = Duration::from_millis(200);
@@ -147,7 +150,12 @@ impl Db {
             ]);
             let mut connection = open(&options).await?;
             let facts = facts(&mut connection, &options).await?;
+            let hidden = path_with_built_ins_first(&mut connection).await?;
             connection.close().await?;
+            let options = match hidden {
+                Some(path) => options.options([("search_path", path)]),
+                None => options,
+            };
             if facts.version_num < SERVER_VERSION_MIN {
                 return Err(DbError::TooOld(facts.version).into());
             }
@@ -210,11 +218,12 @@ impl Db {
             if taken {
                 return Ok(RunLock { _session: session });
             }
-            let holder = lock_holder(&mut session).await?;
+            let (holder, is_own) = lock_holder(&mut session).await?;
+            let wait = if is_own { wait.max(OWN_LOCK_WAIT) } else { wait };
             if waited >= wait {
                 return Err(DbError::Locked { holder });
             }
-            if waited.is_zero() {
+            if waited.is_zero() && !is_own {
                 progress.note(&format!("waiting for the run lock: {holder}"));
             }
             tokio::time::sleep(LOCK_POLL).await;
@@ -308,10 +317,27 @@ async fn facts(connection: &mut PgConnection, options: &PgConnectOptions) -> Res
     Ok(ServerFacts { version_num, version, database, role, place: place(options), read_only })
 }
 
-async fn lock_holder(connection: &mut PgConnection) -> Result<String, DbError> {
-    let holder: Option<String> = sqlx::query_scalar(
+/// The search path without pg_catalog, where it names pg_catalog behind other schemas: left out, it is searched first,
+/// and nobody's function there can stand in for a built-in one of ours.
+async fn path_with_built_ins_first(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
+    let path: Option<String> = sqlx::query_scalar(
+        "SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.place) FILTER (WHERE s.name <> 'pg_catalog')
+         FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, place)
+         HAVING bool_or(s.name = 'pg_catalog' AND s.place > 1)",
+    )
+    .fetch_optional(connection)
+    .await
+    .context("read the search path")?
+    .flatten();
+    Ok(path)
+}
+
+/// Who holds the run lock, and whether that is a session of this process: an earlier part's, which is just ending.
+async fn lock_holder(connection: &mut PgConnection) -> Result<(String, bool), DbError> {
+    let holder: Option<(String, bool)> = sqlx::query_as(
         "SELECT format('pid %s, role %s, application %s, connected since %s', a.pid, a.usename, a.application_name,
-                       to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))
+                       to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ')),
+                a.application_name = current_setting('application_name')
          FROM pg_locks l JOIN pg_stat_activity a USING (pid)
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -322,5 +348,5 @@ async fn lock_holder(connection: &mut PgConnection) -> Result<String, DbError> {
     .fetch_optional(connection)
     .await
     .context("ask who holds the run lock")?;
-    Ok(holder.unwrap_or_else(|| "a run that is just ending".into()))
+    Ok(holder.unwrap_or_else(|| ("a run that is just ending".into(), true)))
 }

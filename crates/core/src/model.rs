@@ -443,10 +443,15 @@ impl EntrySql {
         Self {
             group: joined(&group, ", "),
             item: value("e.item", |posting| Some(&posting.item)),
-            location: value("e.location", |posting| posting.location.as_ref()),
+            // Without locations or lots there is nothing to group by, and one value for all.
+            location: match ledger.key.location {
+                Some(_) => value("e.location", |posting| posting.location.as_ref()),
+                None => fixed("''::text"),
+            },
             lot: match ledger.key.lot {
                 Some(KeyType::Text) => render("nullif({lot}, '')", &[("lot", &lot)]),
-                _ => lot,
+                Some(_) => lot,
+                None => fixed("NULL::text"),
             },
             id: fixed("e.id::text"),
             hash: fixed("hashtextextended(e.id::text || ' ' || coalesce(e.quantity::text, ''), 0)"),

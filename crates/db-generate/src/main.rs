@@ -1,17 +1,18 @@
-//! Writes a typed client from the migrated schema of the connected database.
+//! Writes a typed client, or a proposed configuration, from the schema of the connected database.
 
 use std::{path::PathBuf, process::ExitCode};
 
-use stockfoil_core::client::{self, Language, Request};
+use stockfoil_core::client::{self, Language, ProposalRequest, Request};
 
 cli::args! {
     /// Write a typed client from the schema of the connected database: a row type for each table, and queries by
-    /// key that demand an organization where a table is tenant-scoped.
+    /// key that demand an organization where a table is tenant-scoped. Or, with --config and no file behind it, a
+    /// proposed stockfoil.toml for a database that nobody has mapped yet.
     struct Args {
         /// the client's language (default: rust)
-        #[argh(option, default = "Language::Rust")]
-        lang: Language,
-        /// the client's file (default: standard output)
+        #[argh(option)]
+        lang: Option<Language>,
+        /// the file (default: standard output)
         #[argh(option, arg_name = "file")]
         out: Option<PathBuf>,
         /// write nothing; status 1 when the file is not what would be written
@@ -20,12 +21,27 @@ cli::args! {
         /// only this schema (repeatable; default: the application's and stockfoil)
         #[argh(option, arg_name = "name")]
         schema: Vec<String>,
+        /// propose a stockfoil.toml instead, each line with its reason; never over a file that is there. Also
+        /// spelled --config without a file
+        #[argh(switch)]
+        propose_config: bool,
     }
 }
 
 fn main() -> ExitCode {
     cli::main(async |args: Args, cx| {
-        let request = Request::new(args.lang, &args.schema, args.out, args.check)?;
+        if args.propose_config {
+            if args.lang.is_some() || args.check {
+                let reason =
+                    "--lang and --check are about a client; leave them out, or leave out --propose-config";
+                return Err(cli::RunError::Usage(reason.into()));
+            }
+            let request = ProposalRequest::new(&args.schema, args.out)?;
+            let db = cx.connect().await?;
+            return cx.emit(&client::propose(&db, &request).await?);
+        }
+        let language = args.lang.unwrap_or(Language::Rust);
+        let request = Request::new(language, &args.schema, args.out, args.check)?;
         let db = cx.connect().await?;
         let generated = client::generate(&db, &cx.config().mapping, &request).await?;
         cx.emit(&generated)

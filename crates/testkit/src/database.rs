@@ -10,13 +10,15 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgRow};
 use tokio::sync::OnceCell;
 
-use crate::{Binary, Cluster, workspace};
+use crate::{Binary, Cluster, Mapped, workspace};
 
 /// A test's own database.
 #[derive(Debug)]
 pub struct TestDb {
     cluster: &'static Cluster,
     name: String,
+    /// What its binaries are told by `STOCKFOIL_CONFIG`.
+    mapped: Option<Mapped>,
 }
 
 impl TestDb {
@@ -48,12 +50,33 @@ impl TestDb {
         .await
     }
 
+    /// The database `mapped` as it is before Stockfoil. Its binaries get its `stockfoil.toml` by
+    /// `STOCKFOIL_CONFIG`, which a `--config` of the test's own overrides.
+    pub async fn mapped(mapped: Mapped) -> TestDb {
+        let name = template(mapped.templates().0, async |db| db.execute(mapped.script()).await).await;
+        let mut db = Self::create(&name).await;
+        db.mapped = Some(mapped);
+        db
+    }
+
+    /// The database `mapped` with every migration applied, by the real `migrate-all`.
+    pub async fn mapped_migrated(mapped: Mapped) -> TestDb {
+        let name = template(mapped.templates().1, async |db| {
+            db.execute(mapped.script()).await;
+            db.run("migrate-all").env("STOCKFOIL_CONFIG", mapped.config()).await.ok();
+        })
+        .await;
+        let mut db = Self::create(&name).await;
+        db.mapped = Some(mapped);
+        db
+    }
+
     async fn create(template: &str) -> TestDb {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let cluster = Cluster::shared();
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         admin(cluster, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
-        TestDb { cluster, name }
+        TestDb { cluster, name, mapped: None }
     }
 
     /// The cluster that it is in.
@@ -109,9 +132,14 @@ impl TestDb {
         rows.iter().map(|row| (0..row.len()).map(|index| text(row, index)).collect()).collect()
     }
 
-    /// A binary that is told of this database by `DATABASE_URL` and of nothing else.
+    /// A binary that is told of this database by `DATABASE_URL`, of its mapping where it has one, and of nothing
+    /// else.
     pub fn run(&self, name: &str) -> Binary {
-        Binary::new(name).env("DATABASE_URL", self.url())
+        let binary = Binary::new(name).env("DATABASE_URL", self.url());
+        match self.mapped {
+            Some(mapped) => binary.env("STOCKFOIL_CONFIG", mapped.config()),
+            None => binary,
+        }
     }
 }
 
@@ -148,7 +176,7 @@ async fn template(kind: &'static str, fill: impl AsyncFnOnce(&TestDb)) -> String
     made.get_or_init(|| async {
         let cluster = Cluster::shared();
         admin(cluster, format!("CREATE DATABASE {name} TEMPLATE template0")).await;
-        let db = TestDb { cluster, name: name.clone() };
+        let db = TestDb { cluster, name: name.clone(), mapped: None };
         fill(&db).await;
         // A template outlives the value that filled it.
         std::mem::forget(db);

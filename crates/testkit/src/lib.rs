@@ -16,6 +16,7 @@ mod binary;
 mod cluster;
 mod database;
 mod http;
+mod mapped;
 mod smtp;
 
 pub use authority::Authority;
@@ -23,6 +24,7 @@ pub use binary::{Binary, Run, binary_path, signal};
 pub use cluster::{Cluster, Standby};
 pub use database::TestDb;
 pub use http::{HttpReceiver, Request};
+pub use mapped::Mapped;
 pub use rustix::process::Signal;
 pub use smtp::{Mail, SmtpReceiver, SmtpServer};
 

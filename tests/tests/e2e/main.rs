@@ -10,6 +10,7 @@ mod generate;
 mod guides;
 mod history;
 mod make;
+mod mapping;
 mod migration;
 mod model;
 mod studio;

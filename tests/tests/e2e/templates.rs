@@ -11,8 +11,9 @@ use stockfoil_core::{
 use testkit::TestDb;
 
 /// What stands in the places that are not the model's own.
-const PLACES: [(&str, &str); 37] = [
+const PLACES: [(&str, &str); 38] = [
     ("cells", "t.id"),
+    ("column", "t.id"),
     ("columns", "t.id"),
     ("conditions", "true"),
     ("function", "stockfoil.a_function"),

@@ -1,4 +1,4 @@
-use stockfoil_core::client::{Generated, State};
+use stockfoil_core::client::{Generated, Proposal, State};
 
 use crate::{Mark, Page, Print};
 
@@ -24,6 +24,33 @@ impl Print for Generated {
                 page.marked(Mark::Bad, format_args!("{path}: stale from line {line}; {remedy}"));
             }
             State::Missing => page.marked(Mark::Bad, format_args!("{path}: missing; {remedy}")),
+        }
+    }
+}
+
+impl Print for Proposal {
+    fn print(&self, page: &mut Page) {
+        if let Some(source) = &self.source {
+            page.line(source.trim_end_matches('\n'));
+        }
+        let Some(path) = &self.path else { return };
+        let (path, tables) = (path.display(), self.tables.len());
+        match &self.ledger {
+            Some(ledger) => {
+                let ledger = &ledger.table;
+                page.marked(
+                    Mark::Good,
+                    format_args!(
+                        "{path}: written; {tables} tables, ledger {ledger}; read its reasons before use"
+                    ),
+                );
+            }
+            None => page.marked(
+                Mark::Bad,
+                format_args!(
+                    "{path}: written, but no table is likely enough to be the ledger; name it there"
+                ),
+            ),
         }
     }
 }

@@ -636,7 +636,7 @@ fn key_index(at: usize, posting: &Posting, model: &Model) -> Object {
         facts.push(column.unwrap_or_else(|| term.sql.to_string()));
     }
     facts.extend(included.map(|column| column.as_str().to_owned()));
-    facts.push(ledger.filter.as_ref().map(ToString::to_string).unwrap_or_default());
+    facts.push(ledger.filter.as_ref().map(|filter| as_predicate(filter.as_str())).unwrap_or_default());
     index(
         Ident::joined(&[ledger.table.name.as_str(), &suffix]),
         &ledger.table,
@@ -656,6 +656,13 @@ fn tx_index(model: &Model) -> Object {
         render("USING brin (stockfoil_tx) WITH (pages_per_range = 32, autosummarize = on)", &[]),
         vec![String::new(), "1".into(), TX.into(), String::new()],
     )
+}
+
+/// An expression as an index's predicate prints it: without the parentheses that PostgreSQL puts around an index's
+/// column unless it is a function's call.
+fn as_predicate(expression: &str) -> String {
+    let bare = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    bare.unwrap_or(expression).to_owned()
 }
 
 /// The columns of the first posting's key, as far as it is made of columns.

@@ -4,6 +4,7 @@
 //! PostgreSQL holds it, so that a client under version control can be checked.
 
 mod names;
+mod propose;
 mod rust;
 mod schema;
 
@@ -25,6 +26,8 @@ use crate::{
 };
 use schema::Schema;
 
+pub use propose::{Proposal, ProposalRequest, Proposed, propose};
+
 /// Why no client came about.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
@@ -34,6 +37,14 @@ pub enum GenerateError {
     /// A check without a file to check.
     #[error("--check compares a file with the schema; give its path with --out")]
     NothingToCheck,
+    /// A proposal never writes over a file.
+    #[error(
+        "{path} is there already, and a proposal overwrites nothing; give --out another path, or move the file away"
+    )]
+    FileExists {
+        /// The file.
+        path: String,
+    },
     /// A schema that was asked for is not there.
     #[error("database {database:?} has no schema {schema:?}; correct --schema")]
     MissingSchema {
@@ -98,6 +109,7 @@ impl GenerateError {
         match self {
             GenerateError::Language(_)
             | GenerateError::NothingToCheck
+            | GenerateError::FileExists { .. }
             | GenerateError::MissingSchema { .. } => Failure::Usage,
             _ => Failure::Work,
         }
@@ -270,10 +282,19 @@ pub fn generate<'a>(db: &'a Db, mapping: &'a Mapping, request: &'a Request) -> T
 
 /// The schemas to read: those asked for, which must be there, or the application's and Stockfoil's own.
 async fn schemas(db: &Db, mapping: &Mapping, asked: &[Ident]) -> Result<Vec<Ident>, crate::Error> {
-    let mut schemas = match asked {
-        [] => return Ok(vec![mapping.schema().clone(), Ident::fixed("stockfoil")]),
-        asked => asked.to_vec(),
-    };
+    match asked {
+        [] => {
+            let mut schemas = mapping.schemas();
+            schemas.push(Ident::fixed("stockfoil"));
+            Ok(schemas)
+        }
+        asked => existing(db, asked).await,
+    }
+}
+
+/// The schemas asked for by name, each once.
+async fn existing(db: &Db, asked: &[Ident]) -> Result<Vec<Ident>, crate::Error> {
+    let mut schemas = asked.to_vec();
     schemas.sort();
     schemas.dedup();
     for schema in &schemas {

@@ -137,10 +137,18 @@ impl Table {
 impl Schema {
     /// Reads `schemas` in one snapshot. A schema that isn't there has no tables.
     pub(super) async fn read(db: &Db, mapping: &Mapping, schemas: &[Ident]) -> Result<Self, Error> {
+        let mut schema = Self::read_unmapped(db, schemas).await?;
+        schema.org = mark_organizations(&mut schema.tables, mapping)?;
+        Ok(schema)
+    }
+
+    /// The same for a database of which nobody has said yet what its tables are: no column holds an organization's
+    /// id.
+    pub(super) async fn read_unmapped(db: &Db, schemas: &[Ident]) -> Result<Self, Error> {
         let mut session = db.session().await?;
         let rows = Rows::read(&mut session, schemas).await?;
         session.close().await?;
-        rows.into_schema(mapping)
+        rows.into_schema()
     }
 }
 
@@ -234,7 +242,7 @@ impl Rows {
         Ok(Self { tables, columns, types, keys, foreign_keys })
     }
 
-    fn into_schema(self, mapping: &Mapping) -> Result<Schema, Error> {
+    fn into_schema(self) -> Result<Schema, Error> {
         let mut tables = BTreeMap::new();
         for (schema, name, comment) in self.tables {
             let name = qualified(schema, name)?;
@@ -279,9 +287,8 @@ impl Rows {
             }
         }
         // Nothing can be read from a table without columns.
-        let mut tables: Vec<Table> = tables.into_values().filter(|table| !table.columns.is_empty()).collect();
-        let org = mark_organizations(&mut tables, mapping)?;
-        Ok(Schema { tables, enums: self.types.enums(&used)?, org })
+        let tables = tables.into_values().filter(|table| !table.columns.is_empty()).collect();
+        Ok(Schema { tables, enums: self.types.enums(&used)?, org: None })
     }
 }
 

@@ -67,6 +67,14 @@ async fn parse_in(
     };
     // One statement each by the extended protocol, which refuses a second one behind a semicolon.
     let expression = Unparsed(sql);
+    // Without parentheses of ours around it, for which its own could be mistaken.
+    let bare = render(
+        "CREATE TEMPORARY VIEW stockfoil_bare (value) AS SELECT\n{expression}\nFROM pg_temp.stockfoil_row",
+        &[("expression", &expression)],
+    );
+    if let Err(reason) = try_out(connection, &bare).await? {
+        return Ok(Err(reason));
+    }
     let view = render(
         "CREATE TEMPORARY VIEW stockfoil_value AS SELECT (\n{expression}\n) AS value FROM pg_temp.stockfoil_row",
         &[("expression", &expression)],

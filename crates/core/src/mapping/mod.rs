@@ -111,7 +111,7 @@ pub struct Mapping {
     has_default_tables: bool,
     org_column: Placed<Ident>,
     org_type: KeyType,
-    organizations: TableName,
+    organizations: Placed<TableName>,
     users: Option<UsersMapping>,
     items: Option<Placed<TableName>>,
     ledger: LedgerMapping,
@@ -192,7 +192,7 @@ impl Mapping {
 
     /// The table of organizations.
     pub fn organizations(&self) -> QualifiedName {
-        self.organizations.within(self.schema())
+        self.organizations.value.within(self.schema())
     }
 
     /// The table of API keys' hashes, beside that of organizations.
@@ -208,6 +208,11 @@ impl Mapping {
     /// The tenant tables; those without a schema are taken to be in the first.
     pub fn tenant_tables(&self) -> Vec<QualifiedName> {
         self.tenant_tables.iter().map(|table| table.value.within(self.schema())).collect()
+    }
+
+    /// Whether the tenant tables are those of the default model, which the first versioned migration makes.
+    pub(crate) fn has_default_tables(&self) -> bool {
+        self.has_default_tables
     }
 
     /// Reads the sections of a configuration file; `source` is its path and text.
@@ -241,9 +246,11 @@ impl Mapping {
             tenant_tables: reader.tenant_tables(tenancy)?,
             has_default_tables: tenancy.tables.is_none(),
             org_column: reader.column(tenancy.org_column.as_ref(), "tenancy.org_column", "org_id")?,
-            organizations: reader
-                .table(tenancy.organizations.as_ref(), "tenancy.organizations", "organizations")?
-                .value,
+            organizations: reader.table(
+                tenancy.organizations.as_ref(),
+                "tenancy.organizations",
+                "organizations",
+            )?,
             schemas,
             org_type,
             users,

@@ -51,7 +51,7 @@ impl Mapping {
         Ok(tables)
     }
 
-    /// The table that `name` means, and its kind as `pg_class.relkind` has it.
+    /// The table that `name` means, and its kind: `partition`, or as `pg_class.relkind` has it.
     async fn find(
         &self,
         connection: &mut PgConnection,
@@ -109,6 +109,7 @@ fn hint(near: Option<&str>) -> String {
 impl Resolver<'_> {
     async fn model(mut self) -> Result<Model, Error> {
         let mapping = self.mapping;
+        self.schemas().await?;
         let mut tenant_tables: Vec<QualifiedName> = Vec::new();
         for table in &mapping.tenant_tables {
             let name = self.table(table).await?;
@@ -128,6 +129,11 @@ impl Resolver<'_> {
             );
             return Err(refused(&mapping.ledger.table.place, reason));
         }
+        self.org_column(&tenant_tables).await?;
+        let organizations = mapping.organizations();
+        let remedy = "give tenancy.organizations another name";
+        let columns = ["id", "name", "subdomain", "is_active"];
+        self.require_own(&organizations, &columns, &mapping.organizations.place, remedy).await?;
         let balances = self.balances(&mapping.balances, &ledger).await?;
         if balances.is_adopted && !tenant_tables.contains(&balances.table) {
             tenant_tables.push(balances.table.clone());
@@ -161,13 +167,73 @@ impl Resolver<'_> {
             tenant_tables,
             org_column: mapping.org_column().clone(),
             org_type: mapping.org_type,
-            organizations: mapping.organizations(),
+            organizations,
             api_keys: mapping.api_keys(),
             users,
             items,
             ledger,
             balances,
         })
+    }
+
+    /// Looks for each schema that was named.
+    async fn schemas(&mut self) -> Result<(), Error> {
+        let there: Vec<String> = sqlx::query_scalar("SELECT nspname::text FROM pg_namespace")
+            .fetch_all(&mut *self.connection)
+            .await
+            .context("look for the mapped schemas")?;
+        for Placed { value, place } in self.mapping.schemas.iter().filter(|schema| !schema.place.is_default())
+        {
+            if !there.iter().any(|name| name == value.as_str()) {
+                let near = hint(nearest(value.as_str(), there.iter().map(String::as_str)));
+                let database = &self.db.facts().database;
+                let reason = format!("database {database:?} has no schema {}{near}", value.as_str());
+                return Err(refused(place, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a table that bears the name of one of Stockfoil's own and lacks `columns` of it.
+    async fn require_own(
+        &mut self,
+        table: &QualifiedName,
+        columns: &[&str],
+        place: &Place,
+        remedy: &str,
+    ) -> Result<(), Error> {
+        let there = self.columns(table).await?;
+        let lacks = |name: &&&str| !there.iter().any(|column| column.name == **name);
+        match columns.iter().find(lacks) {
+            Some(missing) if !there.is_empty() => {
+                let reason = format!(
+                    "there is another table {} already, which Stockfoil did not make (it has no column {missing}); {remedy}",
+                    table.plain()
+                );
+                Err(refused(place, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a column that was named for the organization and is there with another type.
+    async fn org_column(&mut self, tables: &[QualifiedName]) -> Result<(), Error> {
+        let Placed { value: name, place } = &self.mapping.org_column;
+        let wanted = self.mapping.org_type.name();
+        for table in tables.iter().filter(|_| !place.is_default()) {
+            let columns = self.columns(table).await?;
+            let found = columns.iter().find(|column| column.name == name.as_str());
+            if let Some(found) = found.filter(|column| column.type_name != wanted) {
+                let reason = format!(
+                    "{}.{} is there with type {}, and tenancy.org_type is {wanted}; name a column that is free, or correct the type",
+                    table.plain(),
+                    name.as_str(),
+                    found.type_name
+                );
+                return Err(refused(place, reason));
+            }
+        }
+        Ok(())
     }
 
     /// The table that `name` means: an ordinary or a partitioned one.
@@ -183,6 +249,7 @@ impl Resolver<'_> {
                 let what = match kind.as_str() {
                     "v" => "a view",
                     "m" => "a materialized view",
+                    "partition" => "a partition, which goes with the table that it is of",
                     _ => "a foreign table",
                 };
                 Err(refused(&name.place, format!("{} is {what}; name the table itself", table.plain())))
@@ -285,7 +352,7 @@ impl Resolver<'_> {
             None => None,
         };
         let filter = match &ledger.filter {
-            Some(source) => Some(self.filter(&table, &columns, source).await?),
+            Some(source) => self.filter(&table, &columns, source).await?,
             None => None,
         };
         let mut postings = Vec::new();
@@ -400,15 +467,16 @@ impl Resolver<'_> {
         }
     }
 
+    /// Which rows count; none where all of them do, since PostgreSQL keeps no predicate that is always true.
     async fn filter(
         &mut self,
         table: &QualifiedName,
         columns: &[Column],
         source: &Placed<Source>,
-    ) -> Result<Statement, Error> {
+    ) -> Result<Option<Statement>, Error> {
         let (term, base) = self.term(table, columns, source).await?;
         if base == "boolean" {
-            return Ok(term.sql);
+            return Ok(Some(term.sql).filter(|sql| !matches!(sql.as_str(), "true" | "(true)")));
         }
         let reason = format!(
             "its type is {}, and what says whether a row counts is boolean; write a comparison",
@@ -452,8 +520,13 @@ impl Resolver<'_> {
     async fn balances(&mut self, balances: &BalancesMapping, ledger: &Ledger) -> Result<Balances, Error> {
         if !balances.is_adopted {
             let own = |name: &Placed<Ident>| BalanceColumn { name: name.value.clone(), cast: None };
+            let table = balances.table.value.within(self.mapping.schema());
+            let mut columns = vec![self.mapping.org_column().as_str()];
+            columns.extend(balances.lot.as_ref().map(|_| "lot_key"));
+            let remedy = "give balances.table another name, or say adopt = true";
+            self.require_own(&table, &columns, &balances.table.place, remedy).await?;
             return Ok(Balances {
-                table: balances.table.value.within(self.mapping.schema()),
+                table,
                 is_adopted: false,
                 kept_by: balances.kept_by,
                 item: own(&balances.item),

@@ -124,6 +124,9 @@ pub fn run<'a>(
             return Err(MigrationError::NoSuchVersion(version).into());
         }
         let mut session = db.session().await?;
+        if mode != Mode::Status {
+            check_mapping(db, &mut session, mapping).await?;
+        }
         if matches!(mode, Mode::Status | Mode::DryRun) {
             let mut versions = states(&mut session, &files).await?;
             if mode == Mode::DryRun {
@@ -262,6 +265,16 @@ fn refuse_drift(versions: &[Version]) -> Result<(), MigrationError> {
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Refuses a mapping that does not hold, unless its tables are those that the first version is about to make.
+async fn check_mapping(db: &Db, session: &mut PgConnection, mapping: &Mapping) -> Result<(), Error> {
+    let tables = mapping.look_for_tenant_tables(session).await?;
+    let are_there = tables.iter().all(|(_, found)| *found);
+    if are_there || !mapping.has_default_tables() {
+        mapping.resolve(db).await?;
     }
     Ok(())
 }
