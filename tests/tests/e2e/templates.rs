@@ -11,10 +11,16 @@ use stockfoil_core::{
 use testkit::TestDb;
 
 /// What stands in the places that are not the model's own.
-const PLACES: [(&str, &str); 32] = [
+const PLACES: [(&str, &str); 48] = [
+    ("after", "true"),
     ("cells", "t.id"),
     ("columns", "t.id"),
+    ("command_text", "'migrate-org'"),
     ("conditions", "true"),
+    ("default", "'default'"),
+    ("distinct", "true"),
+    ("fill_key", "id"),
+    ("fill_last", "id DESC"),
     ("function", "stockfoil.a_function"),
     ("id", "'default'"),
     ("id_column", "text PRIMARY KEY"),
@@ -22,12 +28,15 @@ const PLACES: [(&str, &str); 32] = [
     ("items.count", "0"),
     ("items.join", ""),
     ("key", "item_id"),
+    ("key_texts", "b.id::text"),
     ("keys", "email AS key_0"),
+    ("kind_text", "'index'"),
     ("last", "last text,"),
     ("limit", "10"),
     ("lock", "FOR UPDATE"),
     ("marker", "'@partition@'"),
     ("moved", "moved.key_0"),
+    ("name_text", "'items_pkey'"),
     ("name", "'Default Organization'"),
     ("new_id", "$1"),
     ("offset", "0"),
@@ -40,7 +49,14 @@ const PLACES: [(&str, &str); 32] = [
     ("predicate", "true"),
     ("refuse", "stockfoil.a_function"),
     ("relation", "public.items"),
+    ("relation_text", "'public.items'"),
     ("same", "="),
+    ("same_key", "t.id = b.id"),
+    ("schema_text", "'public'"),
+    ("statements", "(SELECT ''::text AS query, 0::oid AS dbid)"),
+    ("table_text", "'items'"),
+    ("unique_key", "id"),
+    ("unknown", "true"),
     ("take", "''"),
     ("users.count", "0"),
     ("users.join", ""),
@@ -90,9 +106,14 @@ fn rendered(model: &Model, file: &str) -> Statement {
         fixed.iter().map(|(name, text)| (*name, text as &dyn Fragment)).collect();
     // Templates inside templates.
     let mut inner = Vec::new();
-    for name in ["difference", "ledger_file"] {
+    for (name, file) in [
+        ("difference", "balance/difference.sql"),
+        ("ledger_file", "balance/ledger_file.sql"),
+        ("key_query", "migration/preflight/keys.sql"),
+        ("on_conflict_query", "migration/preflight/on_conflict.sql"),
+    ] {
         if text.contains(&format!("{{{name}}}")) {
-            inner.push((name, rendered(model, &format!("balance/{name}.sql"))));
+            inner.push((name, rendered(model, file)));
         }
     }
     if text.contains("{partition_entries}") {

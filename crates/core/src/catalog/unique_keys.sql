@@ -12,7 +12,10 @@ SELECT c.relname::text AS name,
        -- The definition begins with names only, so their quoted length says where the columns begin.
        substr(pg_get_indexdef(i.indexrelid), 1 + length(format('CREATE UNIQUE INDEX %I ON %s%I.%I USING %I (',
            c.relname, CASE WHEN c.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname, am.amname))) AS tail,
+       am.amname::text AS method,
        k.oid IS NOT NULL AS is_constraint,
+       -- Behind the opening parenthesis; before it stand no names.
+       substr(pg_get_constraintdef(k.oid), position('(' IN pg_get_constraintdef(k.oid)) + 1) AS constraint_tail,
        coalesce(k.condeferrable, false) AS is_deferrable,
        coalesce(k.condeferred, false) AS is_deferred,
        i.indisvalid AND i.indisready AND i.indislive AS is_valid,
