@@ -7,7 +7,7 @@ CREATE SCHEMA IF NOT EXISTS stockfoil;
 CREATE TABLE IF NOT EXISTS stockfoil.change (
     id          bigint PRIMARY KEY,
     command     text NOT NULL,
-    kind        text NOT NULL CHECK (kind IN ('table', 'row', 'column', 'foreign_key', 'index', 'unique_key')),
+    kind        text NOT NULL CHECK (kind IN ('table', 'column', 'foreign_key', 'index', 'unique_key')),
     schema_name text NOT NULL,
     table_name  text NOT NULL,
     name        text NOT NULL,

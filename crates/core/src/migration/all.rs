@@ -143,21 +143,20 @@ async fn back(
 ) -> Result<Sequence, crate::Error> {
     let balances = balance::Request { rollback: true, patience: request.organizations.patience };
     let organizations = org::Request { direction: org::Direction::Rollback, ..request.organizations.clone() };
-    let plans =
-        (balance::plan(db, mapping, balances).await?, org::plan(db, mapping, config, &organizations).await?);
+    let balances_plan = balance::plan(db, mapping, balances).await?;
+    let mut plan = org::plan(db, mapping, config, &organizations).await?;
+    // The balances are in the way of the second part only until the first is done.
+    plan.obstacles.retain(|finding| finding.check != "balances");
     let (balances_report, organizations_report) = if request.dry_run {
-        plans
-    } else {
-        // Everything that stands in the way of the last part is said before the first change of the first.
-        let in_the_way = plans.1.obstacles.into_iter().filter(|finding| finding.check != "balances");
-        let in_the_way: Vec<_> = in_the_way.collect();
-        if !in_the_way.is_empty() {
-            return Err(super::MigrationError::InTheWay(in_the_way).into());
-        }
+        (balances_plan, plan)
+    } else if plan.obstacles.is_empty() {
         (
             balance::run(db, mapping, balances, progress).await?,
             org::run(db, mapping, config, &organizations, progress).await?,
         )
+    } else {
+        // Said before the first change of the first part.
+        return Err(super::MigrationError::InTheWay(plan.obstacles).into());
     };
     let versions = versioned::take_back(db, request.folder, request.dry_run, progress).await?;
     Ok(Sequence {

@@ -17,8 +17,6 @@ use crate::{
 pub(super) enum Kind {
     /// A table, made.
     Table,
-    /// A row of a table, inserted: the default organization.
-    Row,
     /// A column, added or altered.
     Column,
     /// A foreign key, added or validated.
@@ -33,7 +31,6 @@ impl Kind {
     fn as_str(self) -> &'static str {
         match self {
             Kind::Table => "table",
-            Kind::Row => "row",
             Kind::Column => "column",
             Kind::ForeignKey => "foreign_key",
             Kind::Index => "index",
@@ -42,7 +39,7 @@ impl Kind {
     }
 
     fn from_str(kind: &str) -> Option<Self> {
-        [Self::Table, Self::Row, Self::Column, Self::ForeignKey, Self::Index, Self::UniqueKey]
+        [Self::Table, Self::Column, Self::ForeignKey, Self::Index, Self::UniqueKey]
             .into_iter()
             .find(|known| known.as_str() == kind)
     }
@@ -52,7 +49,7 @@ impl Kind {
 /// read from the catalog by the statement itself.
 pub(super) fn note(command: &'static str, kind: Kind, table: &QualifiedName, name: &str) -> Statement {
     let template = match kind {
-        Kind::Table | Kind::Row | Kind::Index => include_str!("change/note.sql"),
+        Kind::Table | Kind::Index => include_str!("change/note.sql"),
         Kind::Column => include_str!("change/note_column.sql"),
         Kind::ForeignKey => include_str!("change/note_foreign_key.sql"),
         Kind::UniqueKey => include_str!("change/note_unique_key.sql"),
@@ -187,6 +184,31 @@ pub(super) async fn of(connection: &mut PgConnection, command: &str) -> Result<V
         }))
     };
     Ok(rows.into_iter().filter_map(|row| change(row).transpose()).collect::<Result<_, _>>()?)
+}
+
+/// Whether the `kind` called `name` of `table` was made or altered by a migration.
+///
+/// # Errors
+/// When the memory can't be read.
+pub(super) async fn is_noted(
+    session: &mut PgConnection,
+    kind: Kind,
+    table: &QualifiedName,
+    name: &Ident,
+) -> Result<bool, DbError> {
+    if !is_there(session).await? {
+        return Ok(false);
+    }
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM stockfoil.change WHERE kind = $1 AND schema_name = $2 AND table_name = $3 AND name = $4)",
+    )
+    .bind(kind.as_str())
+    .bind(table.schema.as_str())
+    .bind(table.name.as_str())
+    .bind(name.as_str())
+    .fetch_one(session)
+    .await
+    .context("look into stockfoil.change")
 }
 
 /// Whether the database has the memory.

@@ -319,6 +319,18 @@ fn attach(place: &Place, parent: &Place) -> Step {
     )
 }
 
+/// Whether an index of the shape is at `place` already, whole.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn is_there(
+    session: &mut PgConnection,
+    shape: &Shape,
+    place: &Place,
+) -> Result<bool, DbError> {
+    goal(shape, place, "valid", false).is_met(session).await
+}
+
 /// The step that drops the index or constraint `name` of `table`, with those of its partitions.
 pub(super) fn drop(title: String, table: &QualifiedName, name: &Ident, is_constraint: bool) -> Step {
     let index = QualifiedName::new(table.schema.clone(), name.clone());

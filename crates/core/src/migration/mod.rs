@@ -16,7 +16,9 @@ pub mod versioned;
 
 use std::path::PathBuf;
 
-use crate::Failure;
+use sqlx::PgConnection;
+
+use crate::{Error, Failure, model::Model, sql::QualifiedName};
 
 /// Why a migration could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +126,40 @@ pub enum MigrationError {
         /// What it lacks.
         how: String,
     },
+}
+
+/// The unique keys of `table` that `migrate-org` replaced, each with whether one of the same definition that begins
+/// with the organization is there and whole.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn replaced_keys(
+    session: &mut PgConnection,
+    model: &Model,
+    table: &QualifiedName,
+) -> Result<Vec<(String, bool)>, Error> {
+    // Definitions were noted as they are printed with this setting.
+    runner::prepare(session).await?;
+    let mut keys = Vec::new();
+    for change in change::of(session, org::COMMAND).await? {
+        let before: Option<change::UniqueKeyBefore> = match change.kind {
+            change::Kind::UniqueKey if change.table == *table => change.before()?,
+            _ => None,
+        };
+        if let Some(before) = before {
+            let binds = [
+                table.to_string(),
+                model.org_column.as_str().to_owned(),
+                before.tail,
+                String::new(),
+                "valid".to_owned(),
+                "unique".to_owned(),
+            ];
+            let goal = step::Goal::new(include_str!("goals/index.sql"), binds);
+            keys.push((change.name, goal.is_met(session).await?));
+        }
+    }
+    Ok(keys)
 }
 
 /// One finding in one sentence, several in a list.

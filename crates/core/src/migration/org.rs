@@ -153,6 +153,10 @@ async fn forward(
     let contracts = request.direction == Direction::Forward;
     let tables: Vec<QualifiedName> = trees.iter().flatten().map(|part| part.table.clone()).collect();
     let mut found = preflight::look(session, model, &tables, default, contracts, &request.accepted).await?;
+    if found.obstacles.iter().any(|finding| finding.check == "organizations") {
+        // What would be done can't be asked of another table.
+        return Ok(runner::Task { obstacles: found.obstacles, ..runner::Task::new(COMMAND, Vec::new()) });
+    }
     if request.adopts_organizations {
         found.obstacles.retain(|finding| finding.check != "unknown_organizations");
     }
@@ -219,7 +223,7 @@ async fn finalize(
 }
 
 fn organization_steps(model: &Model, config: &Config, default: &OrgId) -> Vec<Step> {
-    let note = |table, name: &str, kind| change::note(COMMAND, kind, table, name);
+    let note = |table| change::note(COMMAND, Kind::Table, table, "");
     vec![
         records_step(),
         Step::short(
@@ -229,7 +233,7 @@ fn organization_steps(model: &Model, config: &Config, default: &OrgId) -> Vec<St
             schema::create_organizations(model, default),
             table_goal(&model.organizations, ORGANIZATIONS_COLUMNS),
         )
-        .remembering(note(&model.organizations, "", Kind::Table)),
+        .remembering(note(&model.organizations)),
         Step::short(
             format!("create table {}", model.api_keys.plain()),
             Lock::ShareRowExclusive,
@@ -237,15 +241,14 @@ fn organization_steps(model: &Model, config: &Config, default: &OrgId) -> Vec<St
             vec![schema::create_api_keys(model)],
             table_goal(&model.api_keys, API_KEYS_COLUMNS),
         )
-        .remembering(note(&model.api_keys, "", Kind::Table)),
+        .remembering(note(&model.api_keys)),
         Step::short(
             format!("give the default organization {default} its row"),
             Lock::RowExclusive,
             vec![model.organizations.clone()],
             vec![schema::insert_default(model, default, &config.tenancy.default_org_name)],
             Goal::of_table(&model.organizations, include_str!("goals/row.sql"), [default.to_string()]),
-        )
-        .remembering(note(&model.organizations, default.as_str(), Kind::Row)),
+        ),
     ]
 }
 
@@ -479,11 +482,18 @@ async fn twin_steps(
     key: &UniqueKey,
     parts: &[Part],
 ) -> Result<Vec<Step>, Error> {
-    let shape = twin(model, key);
+    let mut shape = twin(model, key);
     let mut words = vec![model.org_column.as_str()];
     words.extend(key.columns.iter().map(|column| column.as_deref().unwrap_or("expr")));
     words.push(if key.constraint.is_some() { "key" } else { "idx" });
     let places = index::places(session, parts, &shape, &words).await?;
+    if let Some(root) = places.first()
+        && index::is_there(session, &shape, root).await?
+        && !change::is_noted(session, Kind::Index, &root.table, &root.index).await?
+    {
+        // An index of the application's own keeps it unique already; it stays what it is.
+        shape.constraint = None;
+    }
     Ok(index::build(&shape, &places, false, |place| {
         Some(change::note(COMMAND, Kind::Index, &place.table, place.index.as_str()))
     }))

@@ -67,12 +67,8 @@ pub(super) async fn organizations(
     for (change, before) in plan.columns.iter().rev() {
         steps.extend(column(model, change, before.as_ref())?);
     }
-    for change in changes.iter().rev() {
-        match change.kind {
-            Kind::Row if !plan.made(&change.table) => steps.push(row(change)),
-            Kind::Table => steps.push(table(model, change)),
-            _ => {}
-        }
+    for change in changes.iter().rev().filter(|change| change.kind == Kind::Table) {
+        steps.push(table(model, change));
     }
     steps.extend(default_org::removal(&model.tenant_tables));
     steps.push(forget(session, org::COMMAND).await?);
@@ -515,22 +511,6 @@ fn foreign_key(model: &Model, change: &Change) -> Result<Vec<Step>, Error> {
 
 fn lock_organizations(model: &Model) -> Statement {
     model.render("LOCK TABLE {organizations} IN ACCESS EXCLUSIVE MODE")
-}
-
-fn row(change: &Change) -> Step {
-    let fragments: [(&str, &dyn Fragment); 2] =
-        [("table", &change.table), ("id", &Literal::new(&change.name))];
-    Step::short(
-        format!("take back the row {} of {}", change.name, change.table.plain()),
-        Lock::RowExclusive,
-        vec![change.table.clone()],
-        vec![render("DELETE FROM {table} WHERE id = {id}", &fragments)],
-        Goal::Query {
-            query: render("SELECT NOT EXISTS (SELECT FROM {table} WHERE id = {id})", &fragments),
-            binds: Vec::new(),
-            table: Some(change.table.clone()),
-        },
-    )
 }
 
 fn table(model: &Model, change: &Change) -> Step {

@@ -7,5 +7,5 @@ SELECT coalesce(p.phase, ''),
                            extract(epoch FROM clock_timestamp() - a.xact_start)::int,
                            ', ' || left(regexp_replace(nullif(a.query, ''), '\s+', ' ', 'g'), 60))
              FROM pg_stat_activity AS a WHERE a.pid = ANY (pg_blocking_pids($1)) ORDER BY a.pid)
-FROM (VALUES ($1)) AS watched (pid)
+FROM (VALUES ($1::int)) AS watched (pid)
 LEFT JOIN pg_stat_progress_create_index AS p ON p.pid = watched.pid

@@ -4,4 +4,4 @@ SELECT EXISTS (
     SELECT FROM pg_attribute AS a
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = to_regclass($1) AND a.attname = $2 AND NOT a.attisdropped
-      AND pg_get_expr(d.adbin, d.adrelid) IS DISTINCT FROM format('%L::%s', $3, $4))
+      AND pg_get_expr(d.adbin, d.adrelid) IS DISTINCT FROM format('%L::%s', $3::text, $4::text))

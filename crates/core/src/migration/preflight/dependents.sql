@@ -1,7 +1,7 @@
 -- What else depends on a unique key of the tables $1 that has to go; $2 is the organization's column. Locks: none.
 WITH key AS ({key_query})
 SELECT key.table_name || '.' || key.name,
-       'is used by ' || string_agg(DISTINCT pg_describe_object(d.classid, d.objid, 0), ', ')
+       'is used by ' || string_agg(DISTINCT regexp_replace(pg_describe_object(d.classid, d.objid, 0), ' public\.', ' '), ', ')
 FROM key
 JOIN pg_depend AS d ON d.deptype = 'n'
  AND (d.refclassid, d.refobjid) IN (('pg_class'::regclass, key.index), ('pg_constraint'::regclass, key.constraint))

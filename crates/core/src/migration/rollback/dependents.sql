@@ -1,8 +1,8 @@
 -- What depends on the column $2 of the tables $1 and would not go with it, or would be lost with it. Locks: none.
 SELECT regexp_replace(a.attrelid::regclass::text, '^public\.', '') || '.' || a.attname,
        'is used by ' || string_agg(DISTINCT CASE WHEN d.classid = 'pg_rewrite'::regclass
-                                                 THEN (SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0) FROM pg_rewrite AS r WHERE r.oid = d.objid)
-                                                 ELSE pg_describe_object(d.classid, d.objid, 0) END, ', ')
+                                                 THEN (SELECT regexp_replace(pg_describe_object('pg_class'::regclass, r.ev_class, 0), ' public\.', ' ') FROM pg_rewrite AS r WHERE r.oid = d.objid)
+                                                 ELSE regexp_replace(pg_describe_object(d.classid, d.objid, 0), ' public\.', ' ') END, ', ')
 FROM pg_attribute AS a
 JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
 LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid

@@ -7,7 +7,7 @@ CROSS JOIN LATERAL (
     WHERE f.contype = 'f' AND f.confrelid = t.oid AND f.conparentid = 0
       AND f.conrelid NOT IN (SELECT to_regclass(n)::oid FROM unnest($1::text[] || $2::text[]) AS n WHERE to_regclass(n) IS NOT NULL)
     UNION
-    SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0)
+    SELECT regexp_replace(pg_describe_object('pg_class'::regclass, r.ev_class, 0), ' public\.', ' ')
     FROM pg_depend AS d JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND r.ev_class <> t.oid
 ) AS s
