@@ -221,7 +221,7 @@ impl Checks {
             return Ok(0);
         }
         let rows = self.rows(session, model, table).await?;
-        self.default(session, model, table).await?;
+        self.insert_default(session, model, table).await?;
         let parts = catalog::parts(session, table).await?;
         for part in &parts {
             // A partition's key is a part of its parent's, unless it is the partition's alone.
@@ -347,7 +347,7 @@ impl Checks {
 
     /// What an insert without an organization gets: nothing, something of the application's own, or the default
     /// organization, counted; the constant default is from before the migration was over.
-    async fn default(
+    async fn insert_default(
         &mut self,
         session: &mut PgConnection,
         model: &Model,

@@ -16,7 +16,7 @@ mod cluster;
 mod database;
 
 pub use binary::{Binary, Run, binary_path, signal};
-pub use cluster::{Cluster, Standby};
+pub use cluster::{Cluster, Pooler, Standby};
 pub use database::TestDb;
 pub use rustix::process::Signal;
 

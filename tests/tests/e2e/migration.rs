@@ -47,6 +47,7 @@ async fn until_it_waits(child: &mut Child) -> (BufReader<ChildStderr>, String) {
 mod ahead;
 mod partitions;
 mod rollback;
+mod torture;
 
 mod versioned {
     use super::*;

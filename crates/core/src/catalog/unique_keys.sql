@@ -30,4 +30,6 @@ JOIN pg_namespace n ON n.oid = t.relnamespace
 JOIN pg_am am ON am.oid = c.relam
 LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype = 'u'
 WHERE i.indrelid = to_regclass($1) AND i.indisunique AND NOT i.indisprimary
+  -- A partition's part of its parent's key is no key of its own.
+  AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
 ORDER BY c.relname
