@@ -17,7 +17,7 @@ mod database;
 mod mapped;
 
 pub use binary::{Binary, Run, binary_path, signal};
-pub use cluster::{Cluster, Standby};
+pub use cluster::{Cluster, Pooler, Standby};
 pub use database::TestDb;
 pub use mapped::Mapped;
 pub use rustix::process::Signal;
