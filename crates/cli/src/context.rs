@@ -17,6 +17,7 @@ use stockfoil_core::{
     alert,
     config::{Config, ConfigError, Environment},
     db::Db,
+    migration::runner::MigrationReport,
     progress::Progress,
     report::{Metric, Outcome, Report},
 };
@@ -185,6 +186,31 @@ impl Context {
             Ok("y" | "yes") => Ok(()),
             _ => Err(RunError::Declined),
         }
+    }
+
+    /// Shows on standard error what a migration will do, and asks; nothing to do needs no answer.
+    ///
+    /// # Errors
+    /// As [`confirm`](Self::confirm).
+    pub async fn approve(&self, db: &Db, plans: &[&MigrationReport]) -> Result<(), RunError> {
+        let mut steps = 0;
+        for plan in plans {
+            if !plan.obstacles.is_empty() {
+                // The run itself will refuse, and say all of it.
+                return Ok(());
+            }
+            for used in &plan.default_uses {
+                self.say(used.to_string());
+            }
+            for step in &plan.steps {
+                steps += 1;
+                self.say(format!("{steps:>4}. {}", step.title));
+            }
+        }
+        if steps == 0 {
+            return Ok(());
+        }
+        self.confirm(&format!("{steps} steps change the schema of {}; go on?", db.facts())).await
     }
 
     pub(crate) fn finish_progress(&self) {

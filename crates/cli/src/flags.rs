@@ -110,6 +110,21 @@ macro_rules! args {
     };
 }
 
+/// The value of the one flag that is given among those that exclude each other; none when none is.
+///
+/// # Errors
+/// [`RunError::Usage`](crate::RunError::Usage) when several are given.
+pub fn one_of<T: Copy>(flags: &[(&str, bool, T)]) -> Result<Option<T>, crate::RunError> {
+    let given: Vec<_> = flags.iter().filter(|(_, is_given, _)| *is_given).collect();
+    match given.as_slice() {
+        [] => Ok(None),
+        [(_, _, value)] => Ok(Some(*value)),
+        [(first, ..), (second, ..), ..] => {
+            Err(crate::RunError::Usage(format!("{first} and {second} exclude each other; give one of them")))
+        }
+    }
+}
+
 /// The process ends before its work: help, version, or a usage error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Exit {

@@ -29,7 +29,7 @@ mod stdin;
 use std::{error::Error as _, fmt::Write as _, process::ExitCode};
 
 pub use context::{Context, MIGRATIONS};
-pub use flags::{Command, Common, Format};
+pub use flags::{Command, Common, Format, one_of};
 pub use page::{Mark, Page};
 pub use print::Print;
 pub use stockfoil_core::report::Outcome;
@@ -85,6 +85,7 @@ from_core!(
     stockfoil_core::balance::BalanceError,
     stockfoil_core::config::ConfigError,
     stockfoil_core::db::DbError,
+    stockfoil_core::migration::MigrationError,
     stockfoil_core::model::ModelError,
     stockfoil_core::sql::NameError,
     stockfoil_core::tenancy::TenancyError,

@@ -36,8 +36,12 @@ pub struct UniqueKey {
     /// What stands behind the opening parenthesis of its definition: columns, INCLUDE, NULLS NOT DISTINCT,
     /// storage parameters, predicate.
     pub tail: Definition,
+    /// Its access method.
+    pub method: Definition,
     /// Its constraint's timing, where it is a constraint.
     pub constraint: Option<Timing>,
+    /// What stands behind the opening parenthesis of its constraint, where it is one.
+    pub constraint_tail: Option<Definition>,
     /// Whether it is valid, ready and live, so that it really holds.
     pub valid: bool,
     /// Foreign keys that refer to it, as `table.constraint`.
@@ -106,6 +110,8 @@ pub async fn unique_keys(
             nulls_not_distinct: row.nulls_not_distinct,
             predicate: row.predicate.map(Definition::from_catalog),
             tail: Definition::from_catalog(row.tail),
+            method: Definition::from_catalog(row.method),
+            constraint_tail: row.constraint_tail.map(Definition::from_catalog),
             constraint: row
                 .is_constraint
                 .then_some(Timing { deferrable: row.is_deferrable, deferred: row.is_deferred }),
@@ -125,6 +131,8 @@ struct UniqueKeyRow {
     nulls_not_distinct: bool,
     predicate: Option<String>,
     tail: String,
+    method: String,
+    constraint_tail: Option<String>,
     is_constraint: bool,
     is_deferrable: bool,
     is_deferred: bool,
@@ -164,18 +172,78 @@ pub async fn foreign_key(
         .transpose()?)
 }
 
-/// How many rows the planner believes `table` to have; `None` before its first ANALYZE.
+/// A table, or one of those that a partitioned table is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name.
+    pub table: QualifiedName,
+    /// Whether it holds rows, and not only partitions.
+    pub is_leaf: bool,
+    /// The place of its parent in the list.
+    pub parent: Option<usize>,
+}
+
+/// `table` itself and, where it is partitioned, all that it is made of, parents first; none when it is not there.
 ///
 /// # Errors
 /// Database errors.
-pub async fn row_estimate(
+pub async fn parts(connection: &mut PgConnection, table: &QualifiedName) -> Result<Vec<Part>, crate::Error> {
+    let rows: Vec<(String, String, bool, Option<i64>)> = sqlx::query_as(include_str!("catalog/parts.sql"))
+        .bind(table.to_string())
+        .fetch_all(connection)
+        .await
+        .context(format!("read the partitions of {}", table.plain()))?;
+    let part = |(schema, name, is_leaf, parent): (String, String, bool, Option<i64>)| {
+        Ok::<_, NameError>(Part {
+            table: QualifiedName::new(Ident::new(schema)?, Ident::new(name)?),
+            is_leaf,
+            parent: parent.and_then(|parent| usize::try_from(parent).ok()),
+        })
+    };
+    Ok(rows.into_iter().map(part).collect::<Result<_, _>>()?)
+}
+
+/// The columns of `table`'s primary key in its order, each with its type; none where it has none.
+///
+/// # Errors
+/// Database errors.
+pub async fn primary_key(
     connection: &mut PgConnection,
     table: &QualifiedName,
-) -> Result<Option<i64>, DbError> {
-    sqlx::query_scalar("SELECT nullif(reltuples, -1)::bigint FROM pg_class WHERE oid = to_regclass($1)")
+) -> Result<Vec<(Ident, Definition)>, crate::Error> {
+    let rows: Vec<(String, String)> = sqlx::query_as(include_str!("catalog/primary_key.sql"))
         .bind(table.to_string())
-        .fetch_optional(connection)
+        .fetch_all(connection)
         .await
-        .map(Option::flatten)
-        .context(format!("read the size of {}", table.plain()))
+        .context(format!("read the primary key of {}", table.plain()))?;
+    let column = |(name, kind): (String, String)| {
+        Ok::<_, NameError>((Ident::new(name)?, Definition::from_catalog(kind)))
+    };
+    Ok(rows.into_iter().map(column).collect::<Result<_, _>>()?)
+}
+
+/// The size of a table with its partitions, as the planner knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Its rows; none before its first ANALYZE.
+    pub rows: Option<i64>,
+    /// Its bytes on disk, without its indexes.
+    pub bytes: i64,
+}
+
+/// How large `table` is, with its partitions; none when it is not there.
+///
+/// # Errors
+/// Database errors.
+pub async fn size(connection: &mut PgConnection, table: &QualifiedName) -> Result<Option<Size>, DbError> {
+    let row: Option<(Option<i64>, i64)> = sqlx::query_as(
+        "SELECT sum(reltuples) FILTER (WHERE reltuples >= 0)::bigint, sum(pg_relation_size(oid))::bigint FROM pg_class
+         WHERE relkind <> 'p' AND (oid = to_regclass($1) OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass($1))))
+         HAVING count(*) > 0",
+    )
+    .bind(table.to_string())
+    .fetch_optional(connection)
+    .await
+    .context(format!("read the size of {}", table.plain()))?;
+    Ok(row.map(|(rows, bytes)| Size { rows, bytes }))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres,
+    Connection, PgConnection, PgPool, Postgres, Row as _,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions},
 };
@@ -18,6 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the server may take to notice that a session of this very process has ended, and give back its lock.
 const OWN_LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// How often a server process that works or waits looks whether its client is still there.
+const CHECK_INTERVAL: &str = "500ms";
 
 /// How often a waiting run looks whether the run lock is free. A blocking wait would hold a snapshot that
 /// CREATE INDEX CONCURRENTLY waits for.
@@ -46,6 +49,11 @@ pub enum DbError {
     /// The server is a standby, or the session is read-only, and the command would write.
     #[error("the server at {0} is read-only (a standby?); connect to the primary")]
     ReadOnly(String),
+    /// The connection goes through a pooler in transaction mode.
+    #[error(
+        "the connection to {0} goes through a pooler in transaction mode, where neither settings nor locks stay with a session; connect to the server itself"
+    )]
+    Pooler(String),
     /// Another run holds the lock.
     #[error("another run holds the lock: {holder}; wait for it to end, or end it")]
     Locked {
@@ -139,7 +147,7 @@ impl Db {
         Box::pin(async move {
             let options = config.connect_options()?.application_name(application).options([
                 // A killed client must not leave its statement running or in a lock queue.
-                ("client_connection_check_interval", "500ms"),
+                ("client_connection_check_interval", CHECK_INTERVAL),
                 ("statement_timeout", "0"),
                 ("idle_in_transaction_session_timeout", "0"),
                 ("lock_timeout", "0"),
@@ -202,6 +210,29 @@ impl Db {
         if self.facts.read_only { Err(DbError::ReadOnly(self.facts.place.clone())) } else { Ok(()) }
     }
 
+    /// Refuses a pooler that gives each transaction another server process: settings, the run lock and CREATE INDEX
+    /// CONCURRENTLY can't be relied on there.
+    ///
+    /// # Errors
+    /// [`DbError::Pooler`].
+    pub async fn require_direct(&self) -> Result<(), DbError> {
+        let mut first = self.session().await?;
+        let mut second = self.session().await?;
+        // In the simple protocol: a pooler may give the execution of a prepared statement to another process.
+        const LOOK: &str = "SELECT pg_backend_pid(), current_setting('client_connection_check_interval')";
+        let mut seen = Vec::new();
+        seen.push(look(&mut first, LOOK).await?);
+        sqlx::raw_sql("BEGIN").execute(&mut second).await.context("look for a pooler")?;
+        let other = look(&mut second, LOOK).await?;
+        // The second session's transaction holds its process, so a shared one can't be the first session's any more.
+        seen.push(look(&mut first, LOOK).await?);
+        sqlx::raw_sql("ROLLBACK").execute(&mut second).await.context("look for a pooler")?;
+        let is_shared = seen.iter().any(|(pid, _)| *pid == other.0) || seen[0].0 != seen[1].0;
+        // A pooler that swallows what a session asks for at its start is one too, however many processes it has.
+        let is_deaf = seen.iter().any(|(_, interval)| interval != CHECK_INTERVAL);
+        if is_shared || is_deaf { Err(DbError::Pooler(self.facts.place.clone())) } else { Ok(()) }
+    }
+
     /// Takes the run lock that keeps two migrations or two repairs of one database apart. Waits up to `wait`.
     ///
     /// # Errors
@@ -216,7 +247,7 @@ impl Db {
                 .await
                 .context("take the run lock")?;
             if taken {
-                return Ok(RunLock { _session: session });
+                return Ok(RunLock { session });
             }
             let (holder, is_own) = lock_holder(&mut session).await?;
             let wait = if is_own { wait.max(OWN_LOCK_WAIT) } else { wait };
@@ -252,7 +283,20 @@ impl Db {
 /// The run lock; given back when dropped, or when the process dies.
 #[derive(Debug)]
 pub struct RunLock {
-    _session: PgConnection,
+    session: PgConnection,
+}
+
+impl RunLock {
+    /// The session that holds it. What is done in it is over before the lock is free, even when the process is killed
+    /// in the middle of a statement.
+    pub fn session(&mut self) -> &mut PgConnection {
+        &mut self.session
+    }
+}
+
+async fn look(session: &mut PgConnection, query: &'static str) -> Result<(i32, String), DbError> {
+    let row = sqlx::raw_sql(query).fetch_one(session).await.context("look for a pooler")?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// "stockfoi" in ASCII: one key a database, the same in every version.
@@ -268,6 +312,7 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
     };
     match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
         Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) if is_poolers(&error) => Err(DbError::Pooler(place(options))),
         Ok(Err(error)) => {
             let remedy = match sqlstate(&error).as_deref() {
                 Some("28P01" | "28000") => {
@@ -285,6 +330,11 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
             "check host, port and firewall",
         )),
     }
+}
+
+/// Whether a pooler says that it can't pass on what a session asks for at its start; a server can.
+fn is_poolers(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().contains("unsupported startup parameter"))
 }
 
 /// The server's own sentence where there is one, else the library's.

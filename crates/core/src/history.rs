@@ -124,3 +124,32 @@ pub async fn prune(connection: &mut PgConnection, history: &History) {
         }
     }
 }
+
+/// Whether the database keeps records.
+///
+/// # Errors
+/// When the catalog can't be read.
+pub async fn is_there(connection: &mut PgConnection) -> Result<bool, DbError> {
+    sqlx::query_scalar("SELECT to_regclass('stockfoil.run') IS NOT NULL")
+        .fetch_one(connection)
+        .await
+        .context("look for stockfoil.run")
+}
+
+/// Records how far `run` is, so that one that is killed shows it.
+///
+/// # Errors
+/// When the record can't be written.
+pub async fn note(
+    connection: &mut PgConnection,
+    run: RunId,
+    summary: &serde_json::Value,
+) -> Result<(), DbError> {
+    sqlx::query("UPDATE stockfoil.run SET summary = $2 WHERE id = $1")
+        .bind(run)
+        .bind(summary)
+        .execute(connection)
+        .await
+        .context("record the run's progress in stockfoil.run")?;
+    Ok(())
+}

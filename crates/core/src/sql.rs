@@ -206,6 +206,11 @@ impl Definition {
     pub(crate) fn from_catalog(text: String) -> Self {
         Self(text)
     }
+
+    /// A number, such as an array's subscript.
+    pub(crate) fn number(number: usize) -> Self {
+        Self(number.to_string())
+    }
 }
 
 impl fmt::Display for Definition {

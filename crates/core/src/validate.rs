@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     db::{Context as _, Db},
     mapping::Mapping,
-    migration::versioned,
+    migration::{self, versioned},
     model::Model,
     progress::Progress,
     report::{Metric, Outcome, Report},
@@ -220,9 +220,16 @@ impl Checks {
         if !organizations || column.is_none_or(|column| column.type_name != model.org_type.name()) {
             return Ok(0);
         }
-        self.foreign_key(session, model, table).await?;
         let rows = self.rows(session, model, table).await?;
-        self.unique_keys(session, model, table).await?;
+        self.insert_default(session, model, table).await?;
+        let parts = catalog::parts(session, table).await?;
+        for part in &parts {
+            // A partition's key is a part of its parent's, unless it is the partition's alone.
+            let is_root = part.table == *table;
+            self.foreign_key(session, model, &part.table, is_root).await?;
+            self.unique_keys(session, model, &part.table).await?;
+        }
+        self.remembered_keys(session, model, table).await?;
         Ok(rows)
     }
 
@@ -231,9 +238,11 @@ impl Checks {
         session: &mut PgConnection,
         model: &Model,
         table: &QualifiedName,
+        is_root: bool,
     ) -> Result<(), Error> {
         let key = catalog::foreign_key(session, table, &model.org_column, &model.organizations).await?;
         let (holds, evidence) = match key {
+            Some(key) if key.valid && !is_root => return Ok(()),
             None => (false, "no foreign key onto organizations".to_owned()),
             Some(key) if key.valid => (true, format!("{} is valid", key.name.as_str())),
             Some(key) => (false, format!("{} is NOT VALID", key.name.as_str())),
@@ -332,6 +341,55 @@ impl Checks {
                 "it is INVALID".into(),
                 "DROP INDEX CONCURRENTLY it, then migrate again",
             );
+        }
+        Ok(())
+    }
+
+    /// What an insert without an organization gets: nothing, something of the application's own, or the default
+    /// organization, counted; the constant default is from before the migration was over.
+    async fn insert_default(
+        &mut self,
+        session: &mut PgConnection,
+        model: &Model,
+        table: &QualifiedName,
+    ) -> Result<(), Error> {
+        let column = catalog::column(session, table, &model.org_column).await?;
+        let Some(default) = column.and_then(|column| column.default) else { return Ok(()) };
+        let is_counted = default.contains("default_org(");
+        let function: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_proc WHERE oid = to_regprocedure('stockfoil.default_org(text)') AND prosecdef
+                            AND prosrc LIKE '%app.org_id%' AND prosrc LIKE '%nextval%' AND proconfig = '{\"search_path=pg_catalog, pg_temp\"}')",
+        )
+        .fetch_one(session)
+        .await
+        .context("look at the function of the default organization")?;
+        let evidence = match (is_counted, function) {
+            (true, true) => {
+                "inserts without an organization go to the default one, and are counted".to_owned()
+            }
+            (true, false) => "stockfoil.default_org is not as it should be".to_owned(),
+            (false, _) => format!("the application's own: {default}"),
+        };
+        let object = format!("{}.{}", table.plain(), model.org_column.as_str());
+        self.add("default", object, !is_counted || function, evidence, "migrate-org");
+        Ok(())
+    }
+
+    /// Keys that migrate-org replaced: what they kept unique is kept unique within each organization.
+    async fn remembered_keys(
+        &mut self,
+        session: &mut PgConnection,
+        model: &Model,
+        table: &QualifiedName,
+    ) -> Result<(), Error> {
+        for (name, found) in migration::replaced_keys(session, model, table).await? {
+            let object = format!("{}.{name}", table.plain());
+            let evidence = match found {
+                true => "it was replaced by one that begins with the organization".to_owned(),
+                false => "it was replaced, and what replaced it is gone or was changed".to_owned(),
+            };
+            let remedy = "add the unique key again as it was, then migrate-org";
+            self.add("replaced_key", object, found, evidence, remedy);
         }
         Ok(())
     }

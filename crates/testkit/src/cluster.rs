@@ -77,6 +77,59 @@ impl Cluster {
         command
     }
 
+    /// Kills the server as a power failure would, and starts it again, which recovers what was committed.
+    pub fn crash(&self) {
+        for (action, mode) in [("stop", "immediate"), ("start", "fast")] {
+            let status = self
+                .as_owner("pg_ctl", std::path::Path::new("/"))
+                .args([action, "-w", "-s", "-m", mode, "-l"])
+                .arg(self.data().join("server.log"))
+                .arg("-D")
+                .arg(self.data())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .status()
+                .unwrap();
+            assert!(status.success(), "pg_ctl {action}");
+        }
+    }
+
+    /// A pgbouncer in transaction mode in front of this cluster, with one more line of configuration. None, and a word
+    /// on standard error, where there is none and none can be installed.
+    pub fn pooler(&self, setting: &str) -> Option<Pooler> {
+        let program = pgbouncer()?;
+        let owner = std::fs::metadata(self.data()).unwrap();
+        let folder = tempfile::Builder::new().prefix("sf.").tempdir_in("/tmp").unwrap();
+        let path = folder.path().display();
+        let config = format!(
+            "[databases]\n* = host={} port={} user={}\n[pgbouncer]\npool_mode = transaction\nauth_type = any\n\
+             listen_port = 6432\nunix_socket_dir = {path}\nlogfile = {path}/log\n{setting}\n",
+            self.host(),
+            self.port(),
+            self.superuser(),
+        );
+        let file = folder.path().join("pgbouncer.ini");
+        std::fs::write(&file, config).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
+        let mut command = Command::new(program);
+        become_owner(&mut command, &self.data());
+        let process =
+            command.arg("-q").arg(&file).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut pooler = Pooler { process, folder };
+        while !pooler.folder.path().join(".s.PGSQL.6432").exists() {
+            assert!(pooler.process.try_wait().unwrap().is_none(), "pgbouncer ended at once");
+        }
+        Some(pooler)
+    }
+
+    /// A program of the cluster's, run by the owner of its data in `folder`: the server refuses root.
+    fn as_owner(&self, name: &str, folder: &std::path::Path) -> Command {
+        let mut command = self.program(name);
+        command.current_dir(folder);
+        become_owner(&mut command, &self.data());
+        command
+    }
+
     /// A standby that has caught up with this cluster.
     pub fn standby(&'static self) -> Standby {
         let folder = tempfile::Builder::new().prefix("sf.").tempdir_in("/tmp").unwrap();
@@ -139,15 +192,8 @@ impl Standby {
         format!("postgres://{user}@localhost/{database}?host={}&port=5432", self.folder.path().display())
     }
 
-    /// A program of the cluster's, run by the owner of its data: the server refuses root.
     fn as_owner(&self, name: &str) -> Command {
-        let owner = std::fs::metadata(self.cluster.data()).unwrap();
-        let mut command = self.cluster.program(name);
-        command.current_dir(self.folder.path());
-        if std::fs::metadata("/proc/self").unwrap().uid() != owner.uid() {
-            command.uid(owner.uid()).gid(owner.gid());
-        }
-        command
+        self.cluster.as_owner(name, self.folder.path())
     }
 }
 
@@ -155,5 +201,53 @@ impl Drop for Standby {
     fn drop(&mut self) {
         let data = self.folder.path().join("data");
         let _ = self.as_owner("pg_ctl").args(["stop", "-s", "-m", "immediate", "-D"]).arg(data).status();
+    }
+}
+
+/// A running pgbouncer; ends when dropped.
+#[derive(Debug)]
+pub struct Pooler {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    /// A URL of `database` through the pooler.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://anybody@localhost/{database}?host={}&port=6432", self.folder.path().display())
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Where pgbouncer is; installed by `scripts/prepare` where it is not there yet.
+fn pgbouncer() -> Option<PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOUND
+        .get_or_init(|| {
+            let script = workspace().join("scripts/prepare");
+            let output = Command::new(script).arg("pgbouncer").stderr(Stdio::inherit()).output().unwrap();
+            let path = String::from_utf8(output.stdout).unwrap();
+            if output.status.success() {
+                return Some(path.trim().into());
+            }
+            eprintln!(
+                "there is no pgbouncer here, and none can be installed: what it would show is not tested"
+            );
+            None
+        })
+        .clone()
+}
+
+/// Lets `command` run as the owner of `data`, where that is somebody else.
+fn become_owner(command: &mut Command, data: &std::path::Path) {
+    let owner = std::fs::metadata(data).unwrap();
+    if std::fs::metadata("/proc/self").unwrap().uid() != owner.uid() {
+        command.uid(owner.uid()).gid(owner.gid());
     }
 }

@@ -21,7 +21,7 @@ mod smtp;
 
 pub use authority::Authority;
 pub use binary::{Binary, Run, binary_path, signal};
-pub use cluster::{Cluster, Standby};
+pub use cluster::{Cluster, Pooler, Standby};
 pub use database::TestDb;
 pub use http::{HttpReceiver, Request};
 pub use mapped::Mapped;

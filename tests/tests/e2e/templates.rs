@@ -11,11 +11,17 @@ use stockfoil_core::{
 use testkit::TestDb;
 
 /// What stands in the places that are not the model's own.
-const PLACES: [(&str, &str); 38] = [
+const PLACES: [(&str, &str); 54] = [
+    ("after", "true"),
     ("cells", "t.id"),
     ("column", "t.id"),
     ("columns", "t.id"),
+    ("command_text", "'migrate-org'"),
     ("conditions", "true"),
+    ("default", "'default'"),
+    ("distinct", "true"),
+    ("fill_key", "id"),
+    ("fill_last", "id DESC"),
     ("function", "stockfoil.a_function"),
     ("id", "'default'"),
     ("id_column", "text PRIMARY KEY"),
@@ -23,13 +29,16 @@ const PLACES: [(&str, &str); 38] = [
     ("items.count", "0"),
     ("items.join", ""),
     ("key", "item_id"),
+    ("key_texts", "b.id::text"),
     ("keys", "email AS key_0"),
+    ("kind_text", "'index'"),
     ("last", "last text,"),
     ("limit", "10"),
     ("lock", "FOR UPDATE"),
     ("mark", ""),
     ("marker", "'@partition@'"),
     ("moved", "moved.key_0"),
+    ("name_text", "'items_pkey'"),
     ("name", "'Default Organization'"),
     ("new_id", "$1"),
     ("next", "900"),
@@ -45,7 +54,14 @@ const PLACES: [(&str, &str); 38] = [
     ("relation", "public.items"),
     ("round", "0"),
     ("rounds", "7"),
+    ("relation_text", "'public.items'"),
     ("same", "="),
+    ("same_key", "t.id = b.id"),
+    ("schema_text", "'public'"),
+    ("statements", "(SELECT ''::text AS query, 0::oid AS dbid)"),
+    ("table_text", "'items'"),
+    ("unique_key", "id"),
+    ("unknown", "true"),
     ("take", "''"),
     ("users.count", "0"),
     ("users.join", ""),
@@ -109,9 +125,14 @@ fn rendered(model: &Model, file: &str) -> Statement {
         fixed.iter().map(|(name, text)| (*name, text as &dyn Fragment)).collect();
     // Templates inside templates.
     let mut inner = Vec::new();
-    for name in ["difference", "ledger_file"] {
-        if !file.ends_with(&format!("{name}.sql")) && text.contains(&format!("{{{name}}}")) {
-            inner.push((name, rendered(model, &format!("balance/{name}.sql"))));
+    for (name, inner_file) in [
+        ("difference", "balance/difference.sql"),
+        ("ledger_file", "balance/ledger_file.sql"),
+        ("key_query", "migration/preflight/keys.sql"),
+        ("on_conflict_query", "migration/preflight/on_conflict.sql"),
+    ] {
+        if file != inner_file && text.contains(&format!("{{{name}}}")) {
+            inner.push((name, rendered(model, inner_file)));
         }
     }
     if text.contains("{partition_entries}") {

@@ -7,6 +7,13 @@ use crate::{Mark, Page, Print};
 
 impl Print for Sequence {
     fn print(&self, page: &mut Page) {
+        if self.rollback {
+            migration(page, "migrate-balance", self.balances.as_ref(), self.dry_run);
+            migration(page, "migrate-org", self.organizations.as_ref(), self.dry_run);
+            page.heading("db-migrate");
+            self.versions.print(page);
+            return;
+        }
         page.heading("db-migrate");
         self.versions.print(page);
         migration(page, "migrate-org", self.organizations.as_ref(), self.dry_run);

@@ -30,6 +30,7 @@ fn word(state: State, dry_run: bool) -> &'static str {
         State::AppliedNow => "applied now",
         State::Baselined if dry_run => "would be recorded: its tables are there",
         State::Baselined => "recorded, not run: its tables are there",
+        State::TakenBack => "taken back",
         State::Pending => "pending",
         State::Changed => "CHANGED since it was applied",
         State::Unknown => "UNKNOWN: no file has it",

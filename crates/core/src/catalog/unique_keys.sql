@@ -12,7 +12,10 @@ SELECT c.relname::text AS name,
        -- The definition begins with names only, so their quoted length says where the columns begin.
        substr(pg_get_indexdef(i.indexrelid), 1 + length(format('CREATE UNIQUE INDEX %I ON %s%I.%I USING %I (',
            c.relname, CASE WHEN c.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname, am.amname))) AS tail,
+       am.amname::text AS method,
        k.oid IS NOT NULL AS is_constraint,
+       -- Behind the opening parenthesis; before it stand no names.
+       substr(pg_get_constraintdef(k.oid), position('(' IN pg_get_constraintdef(k.oid)) + 1) AS constraint_tail,
        coalesce(k.condeferrable, false) AS is_deferrable,
        coalesce(k.condeferred, false) AS is_deferred,
        i.indisvalid AND i.indisready AND i.indislive AS is_valid,
@@ -27,4 +30,6 @@ JOIN pg_namespace n ON n.oid = t.relnamespace
 JOIN pg_am am ON am.oid = c.relam
 LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype = 'u'
 WHERE i.indrelid = to_regclass($1) AND i.indisunique AND NOT i.indisprimary
+  -- A partition's part of its parent's key is no key of its own.
+  AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
 ORDER BY c.relname

@@ -22,9 +22,24 @@ use crate::{
     validate::{self, Scope, Validation},
 };
 
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request<'a> {
+    /// More migrations beside the embedded ones.
+    pub folder: Option<&'a Path>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Back to the schema as it was before Stockfoil.
+    pub rollback: bool,
+    /// What migrate-org is asked for.
+    pub organizations: org::Request,
+}
+
 /// What the whole sequence did; a part that it did not come to is missing.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sequence {
+    /// Whether it was taken back.
+    pub rollback: bool,
     /// Whether nothing was changed.
     pub dry_run: bool,
     /// The versioned migrations.
@@ -46,13 +61,22 @@ impl Report for Sequence {
 
     fn outcome(&self) -> Outcome {
         let clean = |outcome: Option<Outcome>| outcome == Some(Outcome::Clean);
+        if self.rollback {
+            // What stands in the way of a plan is a finding of it.
+            let parts = [&self.balances, &self.organizations];
+            let found = parts.into_iter().flatten().any(|part| part.outcome() == Outcome::Findings);
+            return if found { Outcome::Findings } else { Outcome::Clean };
+        }
+        if self.organizations.as_ref().map(Report::outcome) == Some(Outcome::Findings) {
+            return Outcome::Findings;
+        }
         let done = clean(self.checked.as_ref().map(Report::outcome))
             && clean(self.backfill.as_ref().map(Report::outcome));
         if self.dry_run || done { Outcome::Clean } else { Outcome::Findings }
     }
 }
 
-/// Runs the sequence; with `dry_run` it only says what it would do.
+/// Runs the sequence; with `dry_run` it only says what it would do, and with `rollback` it takes it back.
 ///
 /// # Errors
 /// The first part's that can't do its work. Checks that fail are no error: the sequence ends there, with findings.
@@ -60,14 +84,23 @@ pub fn run<'a>(
     db: &'a Db,
     mapping: &'a Mapping,
     config: &'a Config,
-    folder: Option<&'a Path>,
-    dry_run: bool,
+    request: &'a Request<'a>,
     progress: &'a dyn Progress,
 ) -> Task<'a, Sequence> {
     Box::pin(async move {
+        request.organizations.check()?;
+        if request.rollback {
+            return back(db, mapping, config, request, progress).await;
+        }
+        let &Request { folder, dry_run, .. } = request;
+        if !dry_run {
+            db.require_writable()?;
+            db.require_direct().await?;
+        }
         let mode = if dry_run { Mode::DryRun } else { Mode::Apply };
         let versions = versioned::run(db, mapping, folder, mode, progress).await?;
         let mut sequence = Sequence {
+            rollback: false,
             dry_run,
             versions,
             organizations: None,
@@ -76,24 +109,64 @@ pub fn run<'a>(
             backfill: None,
             checked: None,
         };
+        let balances = balance::Request { rollback: false, patience: request.organizations.patience };
         if dry_run {
             // Before the inventory is there, nothing can be said of its tables.
             if mapping.resolve(db).await.is_ok() {
-                sequence.organizations = Some(org::plan(db, mapping, config).await?);
-                sequence.balances = Some(balance::plan(db, mapping).await?);
+                sequence.organizations = Some(org::plan(db, mapping, config, &request.organizations).await?);
+                sequence.balances = Some(balance::plan(db, mapping, balances).await?);
             }
             return Ok(sequence);
         }
-        sequence.organizations = Some(org::run(db, mapping, config, progress).await?);
+        sequence.organizations = Some(org::run(db, mapping, config, &request.organizations, progress).await?);
         let checked = validate::run(db, mapping, config, folder, Scope::Organizations, progress).await?;
         let holds = checked.outcome() == Outcome::Clean;
         sequence.organizations_checked = Some(checked);
         if !holds {
             return Ok(sequence);
         }
-        sequence.balances = Some(balance::run(db, mapping, progress).await?);
+        sequence.balances = Some(balance::run(db, mapping, balances, progress).await?);
         sequence.backfill = Some(backfill::run(db, mapping, &backfill::Options::default(), progress).await?);
         sequence.checked = Some(validate::run(db, mapping, config, folder, Scope::All, progress).await?);
         Ok(sequence)
+    })
+}
+
+/// The sequence taken back: balances, organizations, Stockfoil's own versioned migrations. The inventory's tables stay,
+/// whoever made them.
+async fn back(
+    db: &Db,
+    mapping: &Mapping,
+    config: &Config,
+    request: &Request<'_>,
+    progress: &dyn Progress,
+) -> Result<Sequence, crate::Error> {
+    let balances = balance::Request { rollback: true, patience: request.organizations.patience };
+    let organizations = org::Request { direction: org::Direction::Rollback, ..request.organizations.clone() };
+    let balances_plan = balance::plan(db, mapping, balances).await?;
+    let mut plan = org::plan(db, mapping, config, &organizations).await?;
+    // The balances are in the way of the second part only until the first is done.
+    plan.obstacles.retain(|finding| finding.check != "balances");
+    let (balances_report, organizations_report) = if request.dry_run {
+        (balances_plan, plan)
+    } else if plan.obstacles.is_empty() {
+        (
+            balance::run(db, mapping, balances, progress).await?,
+            org::run(db, mapping, config, &organizations, progress).await?,
+        )
+    } else {
+        // Said before the first change of the first part.
+        return Err(super::MigrationError::InTheWay(plan.obstacles).into());
+    };
+    let versions = versioned::take_back(db, request.folder, request.dry_run, progress).await?;
+    Ok(Sequence {
+        rollback: true,
+        dry_run: request.dry_run,
+        versions,
+        organizations: Some(organizations_report),
+        organizations_checked: None,
+        balances: Some(balances_report),
+        backfill: None,
+        checked: None,
     })
 }

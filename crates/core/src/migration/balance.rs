@@ -3,13 +3,14 @@
 //! The triggers come before the backfill: creating them waits for every writer that began before, so from then on
 //! each change is counted once, and the backfill adds what was there already.
 
-use std::time::Duration;
-
 use sqlx::PgConnection;
 
 use super::{
-    MigrationError, org,
-    runner::{self, MigrationReport},
+    MigrationError, change,
+    index::{self, Shape},
+    org,
+    preflight::{self, Finding},
+    runner::{self, MigrationReport, Patience, RUN_LOCK_WAIT},
     step::{Goal, Lock, Run, Step},
 };
 use crate::{
@@ -20,22 +21,32 @@ use crate::{
     mapping::Mapping,
     model::Model,
     progress::Progress,
-    sql::{QualifiedName, Statement},
+    sql::{QualifiedName, Statement, render},
 };
 
 /// The command, as its report names it.
 const COMMAND: &str = "migrate-balance";
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request {
+    /// Back to the schema without balances.
+    pub rollback: bool,
+    /// How long to wait for other sessions.
+    pub patience: Patience,
+}
+
 /// What the plan would do, without doing it.
 ///
 /// # Errors
 /// As [`run`].
-pub fn plan<'a>(db: &'a Db, mapping: &'a Mapping) -> Task<'a, MigrationReport> {
+pub fn plan<'a>(db: &'a Db, mapping: &'a Mapping, request: Request) -> Task<'a, MigrationReport> {
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;
         let mut session = db.session().await?;
-        let steps = steps(&mut session, model).await?;
-        runner::plan(&mut session, COMMAND, steps).await
+        runner::prepare(&mut session).await?;
+        let task = task(&mut session, model, request, true).await?;
+        runner::plan(&mut session, task).await
     })
 }
 
@@ -44,16 +55,114 @@ pub fn plan<'a>(db: &'a Db, mapping: &'a Mapping) -> Task<'a, MigrationReport> {
 /// # Errors
 /// [`MigrationError`] when the organizations are not there yet or another table has the balances' name; database
 /// errors.
-pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, progress: &'a dyn Progress) -> Task<'a, MigrationReport> {
+pub fn run<'a>(
+    db: &'a Db,
+    mapping: &'a Mapping,
+    request: Request,
+    progress: &'a dyn Progress,
+) -> Task<'a, MigrationReport> {
     Box::pin(async move {
         db.require_writable()?;
+        db.require_direct().await?;
         let model = &mapping.resolve(db).await?;
-        let _lock = db.run_lock(Duration::ZERO, progress).await?;
-        let mut session = db.session().await?;
-        require_organizations(&mut session, model).await?;
-        let steps = steps(&mut session, model).await?;
-        runner::run(db, COMMAND, &steps, progress).await
+        let mut lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
+        let session = lock.session();
+        runner::prepare(session).await?;
+        let task = task(session, model, request, false).await?;
+        runner::run(db, session, task, request.patience, progress).await
     })
+}
+
+async fn task(
+    session: &mut PgConnection,
+    model: &Model,
+    request: Request,
+    dry_run: bool,
+) -> Result<runner::Task, Error> {
+    if request.rollback {
+        return back(session, model).await;
+    }
+    // A plan of the whole sequence is made before the organizations are there.
+    if !dry_run {
+        require_organizations(session, model).await?;
+    }
+    let mut task = runner::Task::new(COMMAND, steps(session, model).await?);
+    task.obstacles = privileges(session, model).await?;
+    Ok(task)
+}
+
+async fn privileges(session: &mut PgConnection, model: &Model) -> Result<Vec<Finding>, Error> {
+    let mut tables = vec![model.ledger.table.clone()];
+    for table in [&model.organizations, &model.balances.table] {
+        tables.extend(catalog::parts(session, table).await?.into_iter().map(|part| part.table));
+    }
+    Ok(preflight::privileges(session, model, &tables).await?)
+}
+
+/// Everything that `migrate-balance` made goes; what the balances hold can be computed again. A table that was there
+/// before stays.
+async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task, Error> {
+    let objects = balance::objects(model);
+    let ledger = &model.ledger.table;
+    let drop = |title: String, lock, tables: Vec<QualifiedName>, parts: &[&Object]| {
+        let statements = parts.iter().filter_map(|part| part.drop.clone()).collect();
+        Step::short(
+            title,
+            lock,
+            tables,
+            statements,
+            Goal::parts(model, parts.iter().copied(), State::Missing),
+        )
+    };
+    let triggers: Vec<&Object> = objects.triggers.iter().collect();
+    let functions: Vec<&Object> = objects.functions.iter().rev().collect();
+    let mut steps = vec![drop(
+        format!("drop the balances' triggers on {}", ledger.plain()),
+        Lock::AccessExclusive,
+        model.ledger.tables().cloned().collect(),
+        &triggers,
+    )];
+    if objects.table.drop.is_some() {
+        // Its foreign key goes with it, which needs the lock on organizations too.
+        steps.push(drop(
+            format!("drop table {}", model.balances.table.plain()),
+            Lock::AccessExclusive,
+            vec![model.organizations.clone(), model.balances.table.clone()],
+            &[&objects.table],
+        ));
+    }
+    steps.push(drop("drop the balances' functions".into(), Lock::None, vec![], &functions));
+    for object in objects.unique_key.iter().chain(&objects.key_indexes) {
+        let Some(table) = &object.table else { continue };
+        let title = format!("drop index {} of {}", object.name.as_str(), table.plain());
+        let step = if catalog::parts(session, table).await?.len() > 1 {
+            // The index of a partitioned table can't be dropped concurrently.
+            index::drop(title, table, &object.name, false)
+        } else {
+            let lock = Lock::ShareUpdateExclusive;
+            Step { run: Run::Concurrent, ..drop(title, lock, vec![table.clone()], &[object]) }
+        };
+        steps.push(step);
+    }
+    if let Some(statistics) = &objects.statistics {
+        steps.push(drop(
+            format!("drop statistics {} of {}", statistics.name.as_str(), ledger.plain()),
+            Lock::ShareUpdateExclusive,
+            vec![ledger.clone()],
+            &[statistics],
+        ));
+    }
+    if change::is_there(session).await? {
+        steps.push(Step::short(
+            "forget that balances were backfilled".into(),
+            Lock::None,
+            vec![],
+            vec![render("DELETE FROM stockfoil.backfill", &[])],
+            Goal::new("SELECT NOT EXISTS (SELECT FROM stockfoil.backfill)", []),
+        ));
+    }
+    let obstacles = privileges(session, model).await?;
+    Ok(runner::Task { rollback: true, obstacles, ..runner::Task::new(COMMAND, steps) })
 }
 
 /// Refuses a database whose ledger does not say yet whose an entry is.
@@ -75,7 +184,7 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
     let ledger = &model.ledger.table;
     let create = |title: String, lock, tables, parts: &[&Object]| {
         let statements: Vec<Statement> = parts.iter().flat_map(|part| part.create.iter().cloned()).collect();
-        Step::short(title, lock, tables, statements, Goal::intact(model, parts.iter().copied()))
+        Step::short(title, lock, tables, statements, Goal::parts(model, parts.iter().copied(), State::Intact))
     };
     let functions: Vec<&Object> = objects.functions.iter().collect();
     let triggers: Vec<&Object> = objects.triggers.iter().collect();
@@ -101,19 +210,9 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
             &[column],
         ));
     }
-    let build = |index: &Object, table: &QualifiedName| {
-        let mut step = create(
-            format!("build index {} on {}", index.name.as_str(), table.plain()),
-            Lock::ShareUpdateExclusive,
-            vec![table.clone()],
-            &[index],
-        );
-        step.run = Run::Concurrent;
-        step.scans = true;
-        step.leftover = Some(QualifiedName::new(table.schema.clone(), index.name.clone()));
-        step
-    };
-    steps.extend(objects.unique_key.as_ref().map(|key| build(key, &model.balances.table)));
+    if let Some(key) = &objects.unique_key {
+        steps.extend(build(session, model, key, true).await?);
+    }
     if !triggers.is_empty() {
         steps.push(create("create the balances' functions".into(), Lock::None, vec![], &functions));
         // All at once, so that no write falls between two of them.
@@ -124,7 +223,9 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
             &triggers,
         ));
     }
-    steps.extend(objects.key_indexes.iter().map(|index| build(index, ledger)));
+    for index in &objects.key_indexes {
+        steps.extend(build(session, model, index, false).await?);
+    }
     if let Some(statistics) = &objects.statistics {
         let mut step = create(
             format!("create statistics {} on {}", statistics.name.as_str(), ledger.plain()),
@@ -134,6 +235,25 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
         );
         step.statements.push(objects.analyze.clone());
         steps.push(step);
+    }
+    Ok(steps)
+}
+
+/// Builds an index of the balances concurrently, on each partition where its table is partitioned.
+async fn build(
+    session: &mut PgConnection,
+    model: &Model,
+    object: &Object,
+    is_unique: bool,
+) -> Result<Vec<Step>, Error> {
+    let (Some(table), Some(definition)) = (&object.table, &object.index) else { return Ok(Vec::new()) };
+    let parts = catalog::parts(session, table).await?;
+    let shape = Shape::written(is_unique, definition);
+    let places = index::named_places(&parts, &object.name);
+    let mut steps = index::build(&shape, &places, true, |_| None);
+    if let Some(last) = steps.last_mut() {
+        // The whole of it is what validate-migration asks too.
+        last.goal = Goal::parts(model, [object], State::Intact);
     }
     Ok(steps)
 }

@@ -3,14 +3,22 @@
 
 pub mod all;
 pub mod balance;
+mod change;
+mod default_org;
+pub mod fill;
+mod index;
 pub mod org;
+pub mod preflight;
+mod rollback;
 pub mod runner;
 pub mod step;
 pub mod versioned;
 
 use std::path::PathBuf;
 
-use crate::Failure;
+use sqlx::PgConnection;
+
+use crate::{Error, Failure, model::Model, sql::QualifiedName};
 
 /// Why a migration could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -64,51 +72,37 @@ pub enum MigrationError {
     /// The default organization's id does not hold.
     #[error("the default organization's id: {0}")]
     DefaultOrganization(String),
-    /// The organization's column is there with another type.
+    /// Something stands in the way.
+    #[error("nothing was changed, since {}", listed(.0))]
+    InTheWay(Vec<preflight::Finding>),
+    /// There is no such thing to accept.
+    #[error("--accept {0:?} is nothing that can be accepted; give {acceptable}", acceptable = preflight::ACCEPTABLE.join(" or "))]
+    NotAcceptable(String),
+    /// Others were in the way of a step for too long.
     #[error(
-        "{table}.{column} has type {found}, not {wanted}; rename it, convert it, or say so in stockfoil.toml (tenancy.org_type), before migrating"
+        "{step}: waited {seconds} s for {blockers}; nothing of this step was changed, run again when they have ended, or give a longer --lock-wait"
     )]
-    ColumnType {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// Its type.
-        found: String,
-        /// The mapping's.
-        wanted: &'static str,
+    LockWait {
+        /// The step.
+        step: String,
+        /// How long, in seconds.
+        seconds: u64,
+        /// Who.
+        blockers: String,
     },
-    /// A unique key is not valid.
-    #[error(
-        "unique index {key} of {table} is INVALID; finish or drop it (DROP INDEX CONCURRENTLY), then migrate"
-    )]
-    InvalidKey {
-        /// The table.
-        table: String,
-        /// The index.
-        key: String,
+    /// The default can't be ended before the migration is over.
+    #[error("migrate-org is not over ({step}); run it without --finalize first")]
+    NotMigrated {
+        /// What is missing.
+        step: String,
     },
-    /// A foreign key refers to a unique key that has to go.
+    /// There is nothing to put the schema back from.
     #[error(
-        "unique key {key} of {table} must become one per organization, but foreign keys refer to it: {by}; point them at the primary key first"
+        "database {database:?} does not remember its schema before migrate-org (stockfoil.change is empty), so it can't be put back; restore a backup instead"
     )]
-    KeyReferenced {
-        /// The table.
-        table: String,
-        /// The key.
-        key: String,
-        /// The foreign keys.
-        by: String,
-    },
-    /// A unique key that has to go is the replica identity.
-    #[error(
-        "unique key {key} of {table} is its replica identity; give the table another (ALTER TABLE ... REPLICA IDENTITY DEFAULT) first"
-    )]
-    ReplicaIdentity {
-        /// The table.
-        table: String,
-        /// The key.
-        key: String,
+    NothingRemembered {
+        /// The database.
+        database: String,
     },
     /// A step's statements ran, and the catalog does not show it to be done.
     #[error(
@@ -132,9 +126,51 @@ pub enum MigrationError {
         /// What it lacks.
         how: String,
     },
-    /// The connection goes through a pooler in transaction mode.
-    #[error("the connection goes through a pooler in transaction mode; connect to the server itself")]
-    Pooler,
+}
+
+/// The unique keys of `table` that `migrate-org` replaced, each with whether one of the same definition that begins
+/// with the organization is there and whole.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn replaced_keys(
+    session: &mut PgConnection,
+    model: &Model,
+    table: &QualifiedName,
+) -> Result<Vec<(String, bool)>, Error> {
+    // Definitions were noted as they are printed with this setting.
+    runner::prepare(session).await?;
+    let mut keys = Vec::new();
+    for change in change::of(session, org::COMMAND).await? {
+        let before: Option<change::UniqueKeyBefore> = match change.kind {
+            change::Kind::UniqueKey if change.table == *table => change.before()?,
+            _ => None,
+        };
+        if let Some(before) = before {
+            let binds = [
+                table.to_string(),
+                model.org_column.as_str().to_owned(),
+                before.tail,
+                String::new(),
+                "valid".to_owned(),
+                "unique".to_owned(),
+            ];
+            let goal = step::Goal::new(include_str!("goals/index.sql"), binds);
+            keys.push((change.name, goal.is_met(session).await?));
+        }
+    }
+    Ok(keys)
+}
+
+/// One finding in one sentence, several in a list.
+fn listed(findings: &[preflight::Finding]) -> String {
+    match findings {
+        [finding] => finding.to_string(),
+        findings => {
+            let lines: Vec<String> = findings.iter().map(|finding| format!("\n  - {finding}")).collect();
+            format!("{} things stand in the way:{}", findings.len(), lines.concat())
+        }
+    }
 }
 
 impl MigrationError {
@@ -143,6 +179,7 @@ impl MigrationError {
         match self {
             MigrationError::NoSuchVersion(_)
             | MigrationError::BadName(_)
+            | MigrationError::NotAcceptable(_)
             | MigrationError::DefaultOrganization(_) => Failure::Usage,
             _ => Failure::Work,
         }

@@ -7,14 +7,16 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{
     MigrationError,
-    step::{Run, Step, StepReport},
+    preflight::Finding,
+    step::{Lock, Run, Step, StepReport, Work},
 };
 use crate::{
     Error, catalog,
     db::{Context as _, Db, DbError, sqlstate},
+    history,
     progress::Progress,
     report::{Outcome, Report},
-    sql::{QualifiedName, render},
+    sql::{QualifiedName, Statement, render},
 };
 
 /// How long a statement may stand in a lock's queue, where everybody who comes after it waits too.
@@ -23,245 +25,637 @@ const LOCK_TIMEOUT: &str = "100ms";
 const LOCK_TIMEOUT_AUTOVACUUM: &str = "1500ms";
 /// A transaction younger than this is not worth waiting for before asking.
 const BLOCKER_AGE_MS: i64 = 500;
-/// How often an older one is looked at again.
+/// How often an older one, or a long statement, is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a run waits for another one's lock: longer than a server process needs to notice that its client was
+/// killed.
+pub(super) const RUN_LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// A time that a person gives, such as `30s` or `5m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockWait(pub Duration);
+
+impl std::str::FromStr for LockWait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|error| format!("{text:?} is no time ({error}); give one such as 30s or 5m"))
+    }
+}
+
+/// How the steps are run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Patience {
+    /// How long one step may wait for other sessions; without end where it is not said.
+    pub lock_wait: Option<Duration>,
+}
+
+/// What inserts still relied on a table's default organization.
+#[derive(Debug, Clone, Serialize)]
+pub struct DefaultUse {
+    /// The table.
+    pub table: String,
+    /// How many rows were inserted without an organization.
+    pub inserts: i64,
+    /// Since when they are counted.
+    pub since: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl std::fmt::Display for DefaultUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { table, inserts, since } = self;
+        write!(f, "{table}: {inserts} inserts named no organization")?;
+        match since {
+            Some(since) => write!(f, " since {}", since.format("%Y-%m-%d %H:%M:%S UTC")),
+            None => Ok(()),
+        }
+    }
+}
 
 /// What a migration did, or would do.
 #[derive(Debug, Clone, Serialize)]
 pub struct MigrationReport {
     /// Which migration.
     pub command: &'static str,
+    /// Whether it was taken back.
+    pub rollback: bool,
     /// Whether nothing was changed.
     pub dry_run: bool,
+    /// What stands in the way, in a dry run; a real one is refused.
+    pub obstacles: Vec<Finding>,
+    /// What the operator should know, though it stands in nobody's way.
+    pub warnings: Vec<String>,
     /// Steps that the catalog showed to be done before.
     pub done_before: usize,
     /// Steps done by this run, or pending in a dry run.
     pub steps: Vec<StepReport>,
+    /// Inserts that relied on the default organization, where that is ended.
+    pub default_uses: Vec<DefaultUse>,
 }
 
 impl Report for MigrationReport {
-    const SCHEMA: &'static str = "stockfoil.migration/1";
+    const SCHEMA: &'static str = "stockfoil.migration/2";
 
     fn outcome(&self) -> Outcome {
-        Outcome::Clean
+        if self.obstacles.is_empty() { Outcome::Clean } else { Outcome::Findings }
     }
 }
 
-/// What running `steps` would do, without doing it.
+/// What is to be run, under which name.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// The command, as the report and `stockfoil.run` name it.
+    pub(super) command: &'static str,
+    /// Whether the command is taken back.
+    pub(super) rollback: bool,
+    /// What stands in the way.
+    pub(super) obstacles: Vec<Finding>,
+    /// What the operator should know.
+    pub(super) warnings: Vec<String>,
+    /// The steps, in order.
+    pub(super) steps: Vec<Step>,
+    /// Inserts that relied on the default organization.
+    pub(super) default_uses: Vec<DefaultUse>,
+}
+
+impl Task {
+    /// `steps` of `command`, with nothing in the way.
+    pub(super) fn new(command: &'static str, steps: Vec<Step>) -> Self {
+        Self {
+            command,
+            rollback: false,
+            obstacles: Vec::new(),
+            warnings: Vec::new(),
+            steps,
+            default_uses: Vec::new(),
+        }
+    }
+
+    fn report(self, dry_run: bool, done_before: usize, steps: Vec<StepReport>) -> MigrationReport {
+        MigrationReport {
+            command: self.command,
+            rollback: self.rollback,
+            dry_run,
+            obstacles: self.obstacles,
+            warnings: self.warnings,
+            done_before,
+            steps,
+            default_uses: self.default_uses,
+        }
+    }
+}
+
+/// Makes `session` one that steps are planned and run in: names and definitions mean the same whatever the role's own
+/// settings are.
 ///
 /// # Errors
 /// Database errors.
-pub(super) async fn plan(
-    session: &mut PgConnection,
-    command: &'static str,
-    steps: Vec<Step>,
-) -> Result<MigrationReport, Error> {
-    let (steps, done_before) = pending(session, steps).await?;
-    let steps = describe(session, &steps).await?;
-    Ok(MigrationReport { command, dry_run: true, done_before, steps })
+pub(super) async fn prepare(session: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::raw_sql(
+        "SET search_path = pg_catalog, pg_temp; SET default_transaction_isolation = 'read committed';
+         SET default_transaction_read_only = off; SET row_security = off; SET default_tablespace = ''",
+    )
+    .execute(session)
+    .await
+    .context("prepare the session")?;
+    Ok(())
 }
 
-/// The steps that the catalog does not show to be done, and the number of those that it does.
-async fn pending(connection: &mut PgConnection, steps: Vec<Step>) -> Result<(Vec<Step>, usize), DbError> {
-    let total = steps.len();
-    let mut pending = Vec::new();
-    for step in steps {
-        if !step.goal.is_met(connection).await? {
-            pending.push(step);
+/// What running `task` would do, without doing it.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn plan(session: &mut PgConnection, task: Task) -> Result<MigrationReport, Error> {
+    let mut reports = Vec::new();
+    for step in &task.steps {
+        if !step.goal.is_met(session).await? {
+            reports.push(describe(session, step).await?);
         }
     }
-    let done = total - pending.len();
-    Ok((pending, done))
+    let done_before = task.steps.len() - reports.len();
+    Ok(task.report(true, done_before, reports))
 }
 
-async fn describe(connection: &mut PgConnection, steps: &[Step]) -> Result<Vec<StepReport>, DbError> {
-    let mut reports = Vec::with_capacity(steps.len());
-    for step in steps {
-        reports.push(report(connection, step, None).await?);
-    }
-    Ok(reports)
-}
-
-/// Runs those of `steps` that the catalog does not show to be done, in order; each is checked again after it.
+/// Runs those steps of `task` that the catalog does not show to be done, in order; each is checked again after it, and
+/// its time written to `stockfoil.run`.
 ///
 /// # Errors
 /// The first step's that fails; those before it stay done.
 pub(super) async fn run(
     db: &Db,
-    command: &'static str,
-    steps: &[Step],
+    session: &mut PgConnection,
+    task: Task,
+    patience: Patience,
     progress: &dyn Progress,
 ) -> Result<MigrationReport, Error> {
-    let mut session = session(db).await?;
-    let mut reports = Vec::with_capacity(steps.len());
-    progress.begin("migration steps", Some(steps.len() as u64));
-    for step in steps {
-        // Asked only now: a step may undo what an earlier one needed for a while.
-        if step.goal.is_met(&mut session).await? {
-            progress.advance(1);
-            continue;
-        }
-        let started = Instant::now();
-        log::info!("{}", step.title);
-        match step.run {
-            Run::Short => short(&mut session, step, progress).await?,
-            Run::Scan => scan(&mut session, step).await?,
-            Run::Concurrent => concurrent(&mut session, step, progress).await?,
-            Run::Batches => batches(&mut session, step).await?,
-        }
-        if !step.goal.is_met(&mut session).await? {
-            return Err(MigrationError::NotDone { step: step.title.clone() }.into());
-        }
-        reports.push(report(&mut session, step, Some(started.elapsed())).await?);
-        progress.advance(1);
+    if !task.obstacles.is_empty() {
+        return Err(MigrationError::InTheWay(task.obstacles).into());
     }
-    progress.finish();
-    let done_before = steps.len() - reports.len();
-    Ok(MigrationReport { command, dry_run: false, done_before, steps: reports })
+    let mut runner = Runner::new(db, session, task.command, patience, progress).await?;
+    let result = runner.steps(&task.steps).await;
+    let Runner { session, recorder, reports, .. } = runner;
+    let total = task.steps.len();
+    let result = result.map(|()| {
+        let done_before = total - reports.len();
+        task.report(false, done_before, reports)
+    });
+    recorder.finish(session, result).await
 }
 
-async fn session(db: &Db) -> Result<PgConnection, Error> {
-    let mut session = db.session().await?;
-    // A pooler in transaction mode gives each transaction another server process: session settings, advisory
-    // locks and CREATE INDEX CONCURRENTLY can't be relied on there.
-    let mut pids = Vec::new();
-    for _ in 0..2 {
-        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-            .fetch_one(&mut session)
+struct Runner<'a> {
+    db: &'a Db,
+    session: &'a mut PgConnection,
+    pid: i32,
+    /// Whether deadlock_timeout could be lowered, so that autovacuum yields within [`LOCK_TIMEOUT`].
+    is_quick: bool,
+    patience: Patience,
+    progress: &'a dyn Progress,
+    recorder: Recorder,
+    reports: Vec<StepReport>,
+    /// How long the current step has waited for others.
+    waited: Duration,
+}
+
+impl<'a> Runner<'a> {
+    async fn new(
+        db: &'a Db,
+        session: &'a mut PgConnection,
+        command: &'static str,
+        patience: Patience,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, DbError> {
+        // Below the lock timeout, so that an autovacuum in the way is told to yield before the lock is given up. Only a
+        // superuser may; without it autovacuum takes its second to yield.
+        let is_quick = match sqlx::query("SET deadlock_timeout = '50ms'").execute(&mut *session).await {
+            Ok(_) => true,
+            Err(error) if sqlstate(&error).as_deref() == Some("42501") => false,
+            Err(error) => return Err(error.into()),
+        };
+        let pid = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut *session)
             .await
-            .context("look for a pooler")?;
-        pids.push(pid);
+            .context("ask for the session's pid")?;
+        let recorder = Recorder { command, run: None, steps: Vec::new() };
+        Ok(Self {
+            db,
+            session,
+            pid,
+            is_quick,
+            patience,
+            progress,
+            recorder,
+            reports: Vec::new(),
+            waited: Duration::ZERO,
+        })
     }
-    if pids.windows(2).any(|pair| pair[0] != pair[1]) {
-        return Err(MigrationError::Pooler.into());
-    }
-    // Only a superuser may; without it autovacuum takes its second to yield.
-    match sqlx::query("SET deadlock_timeout = '50ms'").execute(&mut session).await {
-        Err(error) if sqlstate(&error).as_deref() != Some("42501") => Err(DbError::from(error).into()),
-        _ => Ok(session),
-    }
-}
 
-async fn report(
-    connection: &mut PgConnection,
-    step: &Step,
-    duration: Option<Duration>,
-) -> Result<StepReport, DbError> {
-    let rows_estimate = match (step.scans, step.tables.first()) {
-        (true, Some(table)) => catalog::row_estimate(connection, table).await?,
-        _ => None,
-    };
-    Ok(StepReport {
-        title: step.title.clone(),
-        tables: step.tables.iter().map(QualifiedName::plain).collect(),
-        lock: step.lock.name(),
-        scans: step.scans,
-        rows_estimate,
-        sql: step.statements.iter().map(ToString::to_string).collect(),
-        duration_ms: duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-    })
-}
+    async fn steps(&mut self, steps: &[Step]) -> Result<(), Error> {
+        for (number, step) in steps.iter().enumerate() {
+            // Asked only now: a step may undo what an earlier one needed for a while.
+            if step.goal.is_met(self.session).await? {
+                continue;
+            }
+            let position = format!("step {} of {}: {}", number + 1, steps.len(), step.title);
+            log::info!("{position}");
+            let rows = self.rows(step).await?;
+            self.progress.begin(&position, rows.and_then(|rows| u64::try_from(rows).ok()));
+            let started = Instant::now();
+            self.waited = Duration::ZERO;
+            self.step(step).await?;
+            if !step.goal.is_met(self.session).await? {
+                return Err(MigrationError::NotDone { step: step.title.clone() }.into());
+            }
+            let mut report = describe(self.session, step).await?;
+            report.duration_ms = Some(millis(started.elapsed()));
+            report.waited_ms = Some(millis(self.waited));
+            self.recorder.step(self.session, &report).await?;
+            self.reports.push(report);
+        }
+        self.progress.finish();
+        Ok(())
+    }
 
-/// One short transaction, tried until its lock is had.
-async fn short(session: &mut PgConnection, step: &Step, progress: &dyn Progress) -> Result<(), DbError> {
-    loop {
-        let autovacuum =
-            if step.lock.blocks_rows() { wait_for_blockers(session, step, progress).await? } else { false };
-        match try_short(session, step, autovacuum).await {
-            Ok(()) => return Ok(()),
-            Err(error) => match sqlstate(&error).as_deref() {
-                Some("55P03" | "40P01") => {
-                    progress.note(&format!("{}: the lock was not free, trying again", step.title));
-                    tokio::time::sleep(jittered()).await;
+    /// The rows that a step goes through one batch after the other, for its progress.
+    async fn rows(&mut self, step: &Step) -> Result<Option<i64>, DbError> {
+        match (&step.run, step.tables.last()) {
+            (Run::Fill(_) | Run::Refill(_), Some(table)) => {
+                Ok(catalog::size(self.session, table).await?.and_then(|size| size.rows))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Error> {
+        match &step.run {
+            Run::Short => Ok(self.short(step).await?),
+            Run::Concurrent => Ok(self.concurrent(step).await?),
+            Run::Scan => Ok(self.scan(step).await?),
+            Run::Fill(fill) => {
+                fill.run(self.session, &step.title, false, self.progress).await?;
+                Ok(self.short(step).await?)
+            }
+            Run::Refill(fill) => loop {
+                match self.scan(step).await {
+                    // A writer that names no organization put a row behind the fill before the check was there.
+                    Err(Failed::Statement(error)) if sqlstate(&error).as_deref() == Some("23514") => {
+                        fill.run(self.session, &step.title, true, self.progress).await?;
+                    }
+                    result => return Ok(result?),
                 }
-                _ => return Err(DbError::Statement { context: step.title.clone(), cause: error }),
             },
         }
     }
-}
 
-async fn try_short(session: &mut PgConnection, step: &Step, autovacuum: bool) -> Result<(), sqlx::Error> {
-    let mut transaction = session.begin().await?;
-    let timeout = if autovacuum { LOCK_TIMEOUT_AUTOVACUUM } else { LOCK_TIMEOUT };
-    sqlx::query("SELECT set_config('lock_timeout', $1, true)")
-        .bind(timeout)
-        .execute(&mut *transaction)
-        .await?;
-    for statement in &step.statements {
-        sqlx::raw_sql(statement.sql()).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await
-}
-
-/// Waits, without queuing for anything, until no old transaction holds a lock on the step's tables. Returns
-/// whether only autovacuum is left in the way.
-async fn wait_for_blockers(
-    session: &mut PgConnection,
-    step: &Step,
-    progress: &dyn Progress,
-) -> Result<bool, DbError> {
-    let tables: Vec<String> = step.tables.iter().map(ToString::to_string).collect();
-    let mut said = Vec::new();
-    loop {
-        let blockers: Vec<(i32, bool, String)> = sqlx::query_as(include_str!("blockers.sql"))
-            .bind(&tables)
-            .bind(BLOCKER_AGE_MS)
-            .fetch_all(&mut *session)
-            .await
-            .context("look for transactions in the way")?;
-        let people: Vec<_> = blockers.iter().filter(|(_, autovacuum, _)| !autovacuum).collect();
-        if people.is_empty() {
-            return Ok(!blockers.is_empty());
-        }
-        for (pid, _, description) in people {
-            if !said.contains(pid) {
-                said.push(*pid);
-                progress.note(&format!("{}: waiting for {description}", step.title));
+    /// One short transaction, tried until its lock is had.
+    async fn short(&mut self, step: &Step) -> Result<(), Failed> {
+        // Against an autovacuum that needs its second to yield there is one attempt; if that fails it is waited for.
+        let mut may_disturb = true;
+        loop {
+            let yielding = self.wait_for_blockers(step, may_disturb).await?;
+            let timeout = match (yielding, self.is_quick) {
+                (true, false) => {
+                    may_disturb = false;
+                    LOCK_TIMEOUT_AUTOVACUUM
+                }
+                _ => LOCK_TIMEOUT,
+            };
+            match self.try_short(step, timeout).await {
+                Ok(()) => return Ok(()),
+                Err(error) if is_lock_failure(&error) => {
+                    self.progress.note(&format!("{}: the lock was not free, trying again", step.title));
+                    self.wait(step, jittered(), &[]).await?;
+                }
+                Err(error) => return Err(Failed::of(step, error)),
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
-}
 
-async fn scan(session: &mut PgConnection, step: &Step) -> Result<(), DbError> {
-    for statement in &step.statements {
-        sqlx::raw_sql(statement.sql()).execute(&mut *session).await.context(step.title.clone())?;
+    async fn try_short(&mut self, step: &Step, timeout: &str) -> Result<(), sqlx::Error> {
+        let mut transaction = self.session.begin().await?;
+        sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+            .bind(timeout)
+            .execute(&mut *transaction)
+            .await?;
+        for statement in step.remember.iter().chain(&step.statements) {
+            sqlx::raw_sql(statement.sql()).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
     }
-    Ok(())
-}
 
-async fn concurrent(session: &mut PgConnection, step: &Step, progress: &dyn Progress) -> Result<(), DbError> {
-    if let Some(index) = &step.leftover {
+    /// Waits, without queuing for anything, until no old transaction holds a lock that the step's own conflicts with.
+    /// Returns whether an autovacuum that will yield is left in the way; unless it `may_disturb` one, it waits for
+    /// that too.
+    async fn wait_for_blockers(&mut self, step: &Step, may_disturb: bool) -> Result<bool, Failed> {
+        if !step.lock.blocks_rows() {
+            return Ok(false);
+        }
+        let tables: Vec<String> = step.tables.iter().map(ToString::to_string).collect();
+        let mut said = Vec::new();
+        loop {
+            let blockers: Vec<(i32, bool, String)> = sqlx::query_as(include_str!("blockers.sql"))
+                .bind(&tables)
+                .bind(BLOCKER_AGE_MS)
+                .bind(step.lock.conflicts())
+                .fetch_all(&mut *self.session)
+                .await
+                .context("look for transactions in the way")?;
+            let waiting: Vec<_> = blockers.iter().filter(|(_, yields, _)| !yields || !may_disturb).collect();
+            if waiting.is_empty() {
+                return Ok(!blockers.is_empty());
+            }
+            let names: Vec<String> = waiting.iter().map(|(_, _, description)| description.clone()).collect();
+            for (pid, _, description) in waiting {
+                say_once(self.progress, step, &mut said, *pid, description);
+            }
+            self.wait(step, LOOK_EVERY, &names).await?;
+        }
+    }
+
+    /// Waits for others, but no longer than the operator has patience.
+    async fn wait(&mut self, step: &Step, time: Duration, blockers: &[String]) -> Result<(), Failed> {
+        if self.patience.lock_wait.is_some_and(|patience| self.waited >= patience) {
+            return Err(Failed::NoPatience(step.title.clone(), self.waited, blockers.join(", ")));
+        }
+        tokio::time::sleep(time).await;
+        self.waited += time;
+        Ok(())
+    }
+
+    async fn scan(&mut self, step: &Step) -> Result<(), Failed> {
+        for statement in step.remember.iter().chain(&step.statements) {
+            self.watched(step, statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn concurrent(&mut self, step: &Step) -> Result<(), Failed> {
+        for statement in &step.remember {
+            sqlx::raw_sql(statement.sql())
+                .execute(&mut *self.session)
+                .await
+                .map_err(|error| Failed::of(step, error))?;
+        }
+        self.remove_leftover(step).await?;
+        for statement in &step.statements {
+            self.watched(step, statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_leftover(&mut self, step: &Step) -> Result<(), Failed> {
+        let Some(index) = &step.leftover else { return Ok(()) };
         let invalid: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT (indisvalid AND indisready))",
         )
         .bind(index.to_string())
-        .fetch_one(&mut *session)
+        .fetch_one(&mut *self.session)
         .await
         .context("look for an index left over from a killed build")?;
         if invalid {
-            progress.note(&format!("{}: removing the INVALID index that an earlier build left", step.title));
+            let note = "removing the INVALID index that an earlier build left";
+            self.progress.note(&format!("{}: {note}", step.title));
             let drop = render("DROP INDEX CONCURRENTLY {index}", &[("index", index)]);
-            sqlx::raw_sql(drop.sql()).execute(&mut *session).await.context(step.title.clone())?;
+            self.watched(step, &drop).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement that may last, and meanwhile says how far it is and whom it waits for.
+    async fn watched(&mut self, step: &Step, statement: &Statement) -> Result<(), Failed> {
+        let mut watcher = self.db.session().await?;
+        let mut said = Vec::new();
+        let mut watch = Watch { phase: String::new(), done: 0 };
+        loop {
+            let result = {
+                let work = sqlx::raw_sql(statement.sql()).execute(&mut *self.session);
+                tokio::pin!(work);
+                loop {
+                    tokio::select! {
+                        result = &mut work => break result,
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                    }
+                    let blockers = watch.look(&mut watcher, self.pid, step, self.progress, &mut said).await?;
+                    if blockers.is_empty() {
+                        continue;
+                    }
+                    self.waited += LOOK_EVERY;
+                    if self.patience.lock_wait.is_some_and(|patience| self.waited >= patience) {
+                        cancel(&mut watcher, self.pid).await?;
+                        // Whatever it says now: it was told to stop.
+                        let _ = work.await;
+                        let blockers = blockers.join(", ");
+                        return Err(Failed::NoPatience(step.title.clone(), self.waited, blockers));
+                    }
+                }
+            };
+            match result {
+                Ok(_) => return Ok(()),
+                // A deadlock with a session that takes its locks in another order: the statement did nothing that a
+                // second attempt could not do again, but for an index that it left INVALID.
+                Err(error) if is_lock_failure(&error) => {
+                    self.progress.note(&format!("{}: the lock was not free, trying again", step.title));
+                    self.wait(step, jittered(), &[]).await?;
+                    if let Some(index) = &step.leftover {
+                        let drop = render("DROP INDEX CONCURRENTLY IF EXISTS {index}", &[("index", index)]);
+                        sqlx::raw_sql(drop.sql())
+                            .execute(&mut *self.session)
+                            .await
+                            .map_err(|error| Failed::of(step, error))?;
+                    }
+                }
+                Err(error) => return Err(Failed::of(step, error)),
+            }
         }
     }
-    for statement in &step.statements {
-        sqlx::raw_sql(statement.sql()).execute(&mut *session).await.context(step.title.clone())?;
+}
+
+/// The progress of one long statement.
+struct Watch {
+    phase: String,
+    done: i64,
+}
+
+impl Watch {
+    /// Looks once; returns whom the statement waits for.
+    async fn look(
+        &mut self,
+        watcher: &mut PgConnection,
+        pid: i32,
+        step: &Step,
+        progress: &dyn Progress,
+        said: &mut Vec<i32>,
+    ) -> Result<Vec<String>, DbError> {
+        let seen: Option<(String, Option<i64>, Option<i64>, Vec<String>)> =
+            sqlx::query_as(include_str!("watch.sql"))
+                .bind(pid)
+                .fetch_optional(watcher)
+                .await
+                .context("look how far the statement is")?;
+        let Some((phase, done, total, blockers)) = seen else { return Ok(Vec::new()) };
+        if phase != self.phase {
+            self.done = 0;
+            let total = total.and_then(|total| u64::try_from(total).ok()).filter(|total| *total > 0);
+            progress.begin(&format!("{}: {phase}", step.title), total);
+            self.phase = phase;
+        }
+        let done = done.unwrap_or(0);
+        progress.advance(u64::try_from(done - self.done).unwrap_or(0));
+        self.done = self.done.max(done);
+        for description in &blockers {
+            let blocker = description.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).unwrap_or(0);
+            say_once(progress, step, said, blocker, description);
+        }
+        Ok(blockers)
     }
+}
+
+fn say_once(progress: &dyn Progress, step: &Step, said: &mut Vec<i32>, pid: i32, description: &str) {
+    if !said.contains(&pid) {
+        said.push(pid);
+        progress.note(&format!("{}: waiting for {description}", step.title));
+    }
+}
+
+async fn cancel(watcher: &mut PgConnection, pid: i32) -> Result<(), DbError> {
+    sqlx::query("SELECT pg_cancel_backend($1)")
+        .bind(pid)
+        .execute(watcher)
+        .await
+        .context("cancel the statement that waits")?;
     Ok(())
 }
 
-async fn batches(session: &mut PgConnection, step: &Step) -> Result<(), DbError> {
-    let Some((batch, rest)) = step.statements.split_first() else { return Ok(()) };
-    while step.query(batch).execute(&mut *session).await.context(step.title.clone())?.rows_affected() > 0 {}
-    for statement in rest {
-        sqlx::raw_sql(statement.sql()).execute(&mut *session).await.context(step.title.clone())?;
+/// Why a step did not come about.
+enum Failed {
+    /// Its statement failed.
+    Statement(sqlx::Error),
+    /// Its statement failed, and what it was.
+    Db(DbError),
+    /// Others were in the way for too long.
+    NoPatience(String, Duration, String),
+}
+
+impl Failed {
+    fn of(step: &Step, error: sqlx::Error) -> Self {
+        match sqlstate(&error).as_deref() {
+            Some("23514") => Self::Statement(error),
+            _ => Self::Db(DbError::Statement { context: step.title.clone(), cause: error }),
+        }
     }
-    Ok(())
+}
+
+impl From<DbError> for Failed {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Statement(error) => DbError::Query(error).into(),
+            Failed::Db(error) => error.into(),
+            Failed::NoPatience(step, waited, blockers) => {
+                let blockers = if blockers.is_empty() { "short transactions".to_owned() } else { blockers };
+                MigrationError::LockWait { step, seconds: waited.as_secs(), blockers }.into()
+            }
+        }
+    }
+}
+
+fn is_lock_failure(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
+}
+
+/// Writes what is done to `stockfoil.run`, as soon as that is there and for as long as it is.
+struct Recorder {
+    command: &'static str,
+    run: Option<history::RunId>,
+    steps: Vec<serde_json::Value>,
+}
+
+impl Recorder {
+    async fn step(&mut self, session: &mut PgConnection, report: &StepReport) -> Result<(), DbError> {
+        self.steps.push(serde_json::json!({
+            "title": report.title, "duration_ms": report.duration_ms, "waited_ms": report.waited_ms,
+        }));
+        if !history::is_there(session).await? {
+            return Ok(());
+        }
+        let run = match self.run {
+            Some(run) => run,
+            None => *self.run.insert(history::start(session, self.command).await?),
+        };
+        history::note(session, run, &serde_json::json!({ "steps": self.steps })).await
+    }
+
+    async fn finish(
+        self,
+        session: &mut PgConnection,
+        result: Result<MigrationReport, Error>,
+    ) -> Result<MigrationReport, Error> {
+        match self.run {
+            // A server that is gone can't say; the error that tells so is the one to pass on.
+            Some(run) if history::is_there(session).await.unwrap_or(result.is_ok()) => {
+                let steps = self.steps;
+                history::finish(session, run, result, |_| serde_json::json!({ "steps": steps })).await
+            }
+            _ => result,
+        }
+    }
+}
+
+async fn describe(connection: &mut PgConnection, step: &Step) -> Result<StepReport, Error> {
+    let size = match (step.work, step.tables.last()) {
+        (Work::Catalog, _) | (_, None) => None,
+        (_, Some(table)) => catalog::size(connection, table).await?,
+    };
+    let mut statements = step.statements.clone();
+    if let Run::Fill(fill) = &step.run {
+        let batches = fill.sample(connection).await?;
+        statements = batches.into_iter().chain(statements).collect();
+    }
+    Ok(StepReport {
+        title: step.title.clone(),
+        tables: step.tables.iter().map(QualifiedName::plain).collect(),
+        lock: step.lock.name(),
+        work: step.work,
+        rows_estimate: size.and_then(|size| size.rows),
+        estimate_ms: Some(estimate_ms(step, size)),
+        sql: statements.iter().map(ToString::to_string).collect(),
+        duration_ms: None,
+        waited_ms: None,
+    })
+}
+
+/// About how long a step lasts once it has its lock: what two slow cores do, so that it is rarely longer.
+fn estimate_ms(step: &Step, size: Option<catalog::Size>) -> i64 {
+    const BYTES_PER_MS: i64 = 200_000;
+    const SCANNED_ROWS_PER_MS: i64 = 1_500;
+    const INDEXED_ROWS_PER_MS: i64 = 300;
+    const FILLED_ROWS_PER_MS: i64 = 30;
+    let short = if step.lock == Lock::None { 1 } else { 10 };
+    let Some(size) = size else { return short };
+    // A table that was never analyzed: rows of a hundred bytes.
+    let rows = size.rows.unwrap_or(size.bytes / 100);
+    short
+        + match step.work {
+            Work::Catalog => 0,
+            Work::Read => (size.bytes / BYTES_PER_MS).max(rows / SCANNED_ROWS_PER_MS),
+            // The heap is read twice, and the index's order is made once.
+            Work::Index => 2 * size.bytes / BYTES_PER_MS + rows / INDEXED_ROWS_PER_MS,
+            Work::Fill => size.bytes / BYTES_PER_MS + rows / FILLED_ROWS_PER_MS,
+        }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// 1 to 2 s, so that two waiters do not come back together.
-fn jittered() -> Duration {
+pub(super) fn jittered() -> Duration {
     let nanos = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| now.subsec_nanos());

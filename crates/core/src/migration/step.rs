@@ -1,8 +1,10 @@
-//! A step of an online migration: what it does, which lock it takes, and how the catalog shows that it is done.
+//! A step of an online migration: what it does, which lock it takes, how the catalog shows that it is done, and what
+//! has to be remembered so that it can be undone.
 
 use serde::Serialize;
-use sqlx::{PgConnection, postgres::PgArguments};
+use sqlx::PgConnection;
 
+use super::fill::Fill;
 use crate::{
     balance,
     db::{Context as _, DbError},
@@ -42,20 +44,71 @@ impl Lock {
     pub fn blocks_rows(self) -> bool {
         self >= Lock::ShareRowExclusive
     }
+
+    /// The modes, as `pg_locks` spells them, that it can't be held beside.
+    pub(super) fn conflicts(self) -> &'static [&'static str] {
+        match self {
+            Lock::None => &[],
+            Lock::RowExclusive => {
+                &["ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"]
+            }
+            Lock::ShareUpdateExclusive => &[
+                "ShareUpdateExclusiveLock",
+                "ShareLock",
+                "ShareRowExclusiveLock",
+                "ExclusiveLock",
+                "AccessExclusiveLock",
+            ],
+            Lock::ShareRowExclusive => &[
+                "RowExclusiveLock",
+                "ShareUpdateExclusiveLock",
+                "ShareLock",
+                "ShareRowExclusiveLock",
+                "ExclusiveLock",
+                "AccessExclusiveLock",
+            ],
+            Lock::AccessExclusive => &[
+                "AccessShareLock",
+                "RowShareLock",
+                "RowExclusiveLock",
+                "ShareUpdateExclusiveLock",
+                "ShareLock",
+                "ShareRowExclusiveLock",
+                "ExclusiveLock",
+                "AccessExclusiveLock",
+            ],
+        }
+    }
 }
 
 /// How a step's statements are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Run {
-    /// All in one short transaction.
+    /// All in one short transaction, tried until its lock is had.
     Short,
     /// Outside a transaction, as CREATE INDEX CONCURRENTLY wants, without a lock timeout: under one it dies on
     /// an old snapshot.
     Concurrent,
-    /// A scan that blocks no reader and no writer, in one transaction without a lock timeout.
+    /// A scan that blocks no reader and no writer, without a lock timeout.
     Scan,
-    /// The first statement again and again, each time its own transaction, until it changes no row; then the rest.
-    Batches,
+    /// The rows are given to the default organization in batches; then the statements, in one short transaction.
+    Fill(Box<Fill>),
+    /// As [`Scan`](Run::Scan), and when a row is found that breaks the constraint, the rows are filled again first.
+    Refill(Box<Fill>),
+}
+
+/// What a step costs beyond its lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// It changes the catalog only, whatever the size of the table.
+    Catalog,
+    /// It reads the whole table.
+    Read,
+    /// It reads the whole table and builds an index.
+    Index,
+    /// It writes rows.
+    Fill,
 }
 
 /// What holds when a step is done.
@@ -70,12 +123,14 @@ pub enum Goal {
         /// A table that it reads; the goal is not met while that is not there.
         table: Option<QualifiedName>,
     },
-    /// Parts of the balances are there with their definitions.
-    Intact {
+    /// Parts of the balances are all in one state.
+    Parts {
         /// The model that the parts are of.
         model: Box<Model>,
         /// The parts.
         parts: Vec<(balance::Kind, Option<QualifiedName>, Ident)>,
+        /// The state.
+        state: balance::State,
     },
 }
 
@@ -94,11 +149,20 @@ impl Goal {
         }
     }
 
-    /// Each of `parts` is there with its definition.
-    pub fn intact<'a>(model: &Model, parts: impl IntoIterator<Item = &'a balance::Object>) -> Self {
+    /// The relation `name` is not there (any more).
+    pub fn gone(name: &QualifiedName) -> Self {
+        Self::new("SELECT to_regclass($1) IS NULL", [name.to_string()])
+    }
+
+    /// Each of `parts` is in `state`.
+    pub fn parts<'a>(
+        model: &Model,
+        parts: impl IntoIterator<Item = &'a balance::Object>,
+        state: balance::State,
+    ) -> Self {
         let parts =
             parts.into_iter().map(|part| (part.kind, part.table.clone(), part.name.clone())).collect();
-        Self::Intact { model: Box::new(model.clone()), parts }
+        Self::Parts { model: Box::new(model.clone()), parts, state }
     }
 
     /// Asks.
@@ -108,7 +172,7 @@ impl Goal {
     pub async fn is_met(&self, connection: &mut PgConnection) -> Result<bool, DbError> {
         match self {
             Goal::Query { query, binds, table } => ask(connection, query, binds, table.as_ref()).await,
-            Goal::Intact { model, parts } => {
+            Goal::Parts { model, parts, state: wanted } => {
                 let objects = balance::objects(model);
                 let states = balance::inspect(connection, &objects).await?;
                 Ok(states
@@ -118,7 +182,7 @@ impl Goal {
                             (*kind, table, name) == (object.kind, &object.table, &object.name)
                         })
                     })
-                    .all(|(_, state)| *state == balance::State::Intact))
+                    .all(|(_, state)| state == wanted))
             }
         }
     }
@@ -129,18 +193,19 @@ impl Goal {
 pub struct Step {
     /// What it does, as an imperative phrase.
     pub title: String,
-    /// The tables that its lock is on.
+    /// The tables that its lock is on, the quiet one first; each with its partitions.
     pub tables: Vec<QualifiedName>,
     /// The strongest lock that it takes on a table that others use.
     pub lock: Lock,
-    /// Whether it reads a whole table.
-    pub scans: bool,
+    /// What it costs beyond its lock.
+    pub work: Work,
     /// How it is run.
     pub run: Run,
     /// What it sends.
     pub statements: Vec<Statement>,
-    /// The parameters of a repeated statement.
-    pub binds: Vec<String>,
+    /// What it notes in `stockfoil.change`, in the same transaction where it has one, else before: what it is about
+    /// to make, alter or drop, and what was there.
+    pub remember: Vec<Statement>,
     /// An index left over from a killed build, which goes first: CREATE INDEX CONCURRENTLY leaves it INVALID.
     pub leftover: Option<QualifiedName>,
     /// How the catalog shows that it is done.
@@ -148,7 +213,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step of one short transaction.
+    /// A step of one short transaction that changes the catalog only.
     pub fn short(
         title: String,
         lock: Lock,
@@ -160,10 +225,10 @@ impl Step {
             title,
             tables,
             lock,
-            scans: false,
+            work: Work::Catalog,
             run: Run::Short,
             statements,
-            binds: Vec::new(),
+            remember: Vec::new(),
             leftover: None,
             goal,
         }
@@ -174,23 +239,31 @@ impl Step {
         title: String,
         table: QualifiedName,
         index: QualifiedName,
-        create: Statement,
+        create: Vec<Statement>,
         goal: Goal,
     ) -> Self {
         Self {
             leftover: Some(index),
-            scans: true,
+            work: Work::Index,
             run: Run::Concurrent,
-            ..Self::short(title, Lock::ShareUpdateExclusive, vec![table], vec![create], goal)
+            ..Self::short(title, Lock::ShareUpdateExclusive, vec![table], create, goal)
         }
     }
 
-    /// One of its statements, with the parameters bound.
-    pub(super) fn query<'q>(
-        &'q self,
-        statement: &Statement,
-    ) -> sqlx::query::Query<'q, sqlx::Postgres, PgArguments> {
-        self.binds.iter().fold(sqlx::query(statement.sql()), |query, bind| query.bind(bind))
+    /// A step that reads `tables` whole under a lock that blocks no rows.
+    pub fn scan(title: String, tables: Vec<QualifiedName>, statement: Statement, goal: Goal) -> Self {
+        Self {
+            work: Work::Read,
+            run: Run::Scan,
+            ..Self::short(title, Lock::ShareUpdateExclusive, tables, vec![statement], goal)
+        }
+    }
+
+    /// The step, which notes `change` too.
+    #[must_use]
+    pub fn remembering(mut self, change: Statement) -> Self {
+        self.remember.push(change);
+        self
     }
 }
 
@@ -203,14 +276,18 @@ pub struct StepReport {
     pub tables: Vec<String>,
     /// The strongest lock that it takes on them.
     pub lock: &'static str,
-    /// Whether it reads a whole table.
-    pub scans: bool,
-    /// The planner's estimate of that table's rows.
+    /// What it costs beyond its lock.
+    pub work: Work,
+    /// The planner's estimate of the rows that it goes through; none for a change of the catalog.
     pub rows_estimate: Option<i64>,
+    /// About how long it lasts once it has its lock, in milliseconds, judged by the size of its table.
+    pub estimate_ms: Option<i64>,
     /// What it sends.
     pub sql: Vec<String>,
-    /// How long it took, in milliseconds; none in a plan.
+    /// How long it took, in milliseconds, waiting included; none in a plan.
     pub duration_ms: Option<u64>,
+    /// How much of that it waited for other sessions, in milliseconds.
+    pub waited_ms: Option<u64>,
 }
 
 async fn ask(

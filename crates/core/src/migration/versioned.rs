@@ -56,6 +56,8 @@ pub enum State {
     Baselined,
     /// Not applied.
     Pending,
+    /// Taken back by this run.
+    TakenBack,
     /// Applied, and its file was changed since.
     Changed,
     /// Applied, and no file has it.
@@ -167,6 +169,60 @@ pub fn run<'a>(
         session.unlock().await.map_err(migrate_error)?;
         Ok(Versions { dry_run: false, status: false, versions })
     })
+}
+
+/// Takes Stockfoil's own versions back, the last first. The inventory's tables stay: a version that only recorded them
+/// is forgotten, one that made them stays applied. Files of `folder` stay applied too.
+///
+/// # Errors
+/// Database errors; each version is one transaction with its record.
+pub(super) async fn take_back(
+    db: &Db,
+    folder: Option<&Path>,
+    dry_run: bool,
+    progress: &dyn Progress,
+) -> Result<Versions, Error> {
+    let files = files(folder).await?;
+    let mut session = db.session().await?;
+    let mut versions = states(&mut session, &files).await?;
+    versions.retain(|version| matches!(version.state, State::Applied | State::Changed));
+    let down = |wanted: &Version| {
+        EMBEDDED.iter().find(|file| file.migration_type.is_down_migration() && file.version == wanted.version)
+    };
+    if dry_run || versions.is_empty() {
+        return Ok(Versions { dry_run, status: false, versions });
+    }
+    let _lock = db.run_lock(Duration::ZERO, progress).await?;
+    session.lock().await.map_err(migrate_error)?;
+    for version in versions.iter_mut().rev() {
+        if version.version != DEFAULT_INVENTORY {
+            let Some(file) = down(version) else { continue };
+            session.revert(TABLE, file).await.map_err(migrate_error)?;
+            version.state = State::TakenBack;
+            continue;
+        }
+        // A version that was recorded and not run has no time.
+        let forgotten = sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1 AND execution_time < 0")
+            .bind(version.version)
+            .execute(&mut session)
+            .await
+            .context("forget the inventory's version")?;
+        if forgotten.rows_affected() > 0 {
+            version.state = State::TakenBack;
+        }
+    }
+    let empty: bool = sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM _sqlx_migrations)")
+        .fetch_one(&mut session)
+        .await
+        .context("look for applied migrations")?;
+    if empty {
+        sqlx::query("DROP TABLE _sqlx_migrations")
+            .execute(&mut session)
+            .await
+            .context("drop the table of applied migrations")?;
+    }
+    session.unlock().await.map_err(migrate_error)?;
+    Ok(Versions { dry_run: false, status: false, versions })
 }
 
 /// Writes an empty pair of files, `<now>_<name>.up.sql` and `.down.sql`, into `folder`, and returns their paths.

@@ -1,0 +1,220 @@
+//! What the migrations remember of the schema as it was, in `stockfoil.change`, so that it can be put back exactly.
+//!
+//! Whether a step is done is asked of the catalog, never of this memory. It says what the catalog can't: whether a
+//! column was there before, how a key that is gone was made.
+
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use crate::{
+    db::{Context as _, DbError},
+    rows::stockfoil::change::Row,
+    sql::{Fixed, Fragment, Ident, Literal, NameError, QualifiedName, Statement, render},
+};
+
+/// What a row of `stockfoil.change` is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A table, made.
+    Table,
+    /// A column, added or altered.
+    Column,
+    /// A foreign key, added or validated.
+    ForeignKey,
+    /// An index, with its constraint where it has one, made.
+    Index,
+    /// A unique key, dropped.
+    UniqueKey,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Table => "table",
+            Kind::Column => "column",
+            Kind::ForeignKey => "foreign_key",
+            Kind::Index => "index",
+            Kind::UniqueKey => "unique_key",
+        }
+    }
+
+    fn from_str(kind: &str) -> Option<Self> {
+        [Self::Table, Self::Column, Self::ForeignKey, Self::Index, Self::UniqueKey]
+            .into_iter()
+            .find(|known| known.as_str() == kind)
+    }
+}
+
+/// The statement that notes what `command` is about to do to the `kind` called `name` of `table`; its state before is
+/// read from the catalog by the statement itself.
+pub(super) fn note(command: &'static str, kind: Kind, table: &QualifiedName, name: &str) -> Statement {
+    let template = match kind {
+        Kind::Table | Kind::Index => include_str!("change/note.sql"),
+        Kind::Column => include_str!("change/note_column.sql"),
+        Kind::ForeignKey => include_str!("change/note_foreign_key.sql"),
+        Kind::UniqueKey => include_str!("change/note_unique_key.sql"),
+    };
+    let fragments: [(&str, &dyn Fragment); 6] = [
+        ("command_text", &Literal::new(command)),
+        ("kind_text", &Literal::new(kind.as_str())),
+        ("schema_text", &Literal::new(table.schema.as_str())),
+        ("table_text", &Literal::new(table.name.as_str())),
+        ("name_text", &Literal::new(name)),
+        ("relation_text", &Literal::new(&table.to_string())),
+    ];
+    render(template, &fragments)
+}
+
+/// One remembered change.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    /// What it is about.
+    pub(super) kind: Kind,
+    /// The table.
+    pub(super) table: QualifiedName,
+    /// The object's name: empty for a table.
+    pub(super) name: String,
+    /// What it was; none where it was not there.
+    pub(super) before: Option<serde_json::Value>,
+}
+
+impl Change {
+    /// What it was, in its own terms; none where it was not there.
+    pub(super) fn before<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DbError> {
+        let before = self.before.as_ref().map(T::deserialize).transpose();
+        before.map_err(|error| {
+            DbError::Query(sqlx::Error::ColumnDecode { index: "before".into(), source: error.into() })
+        })
+    }
+}
+
+/// A column before it was altered.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ColumnBefore {
+    /// Whether it was NOT NULL.
+    pub(super) not_null: bool,
+    /// Its default, as PostgreSQL printed it.
+    pub(super) default: Option<String>,
+}
+
+/// A foreign key before it was validated.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ForeignKeyBefore {
+    /// Its definition, as PostgreSQL printed it.
+    pub(super) definition: String,
+}
+
+/// A unique key before it was dropped; all texts as PostgreSQL printed them.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct UniqueKeyBefore {
+    /// Its access method.
+    pub(super) method: String,
+    /// What stands behind the opening parenthesis of its definition.
+    pub(super) tail: String,
+    /// Its constraint, where it was one.
+    pub(super) constraint: Option<ConstraintBefore>,
+    /// Its columns and expressions.
+    pub(super) parts: Vec<String>,
+    /// Which rows it was about, where it was partial.
+    pub(super) predicate: Option<String>,
+    /// Whether two NULLs were equal to it.
+    pub(super) nulls_not_distinct: bool,
+    /// Its index, and those of the table's partitions, parents first.
+    pub(super) places: Vec<PlaceBefore>,
+}
+
+/// A unique constraint before it was dropped.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ConstraintBefore {
+    /// DEFERRABLE.
+    pub(super) deferrable: bool,
+    /// INITIALLY DEFERRED.
+    pub(super) deferred: bool,
+    /// Its definition.
+    pub(super) definition: String,
+}
+
+/// One index of a unique key.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct PlaceBefore {
+    /// The schema of table and index.
+    pub(super) schema: String,
+    /// The table.
+    pub(super) table: String,
+    /// The index.
+    pub(super) index: String,
+    /// Whether it holds rows, and not only partitions.
+    pub(super) is_leaf: bool,
+    /// The place of the parent in the list.
+    pub(super) parent: Option<usize>,
+    /// Its tablespace, unless it is the database's own.
+    pub(super) tablespace: Option<String>,
+    /// Whether CLUSTER goes by it.
+    pub(super) clustered: bool,
+    /// COMMENT ON INDEX.
+    pub(super) index_comment: Option<String>,
+    /// COMMENT ON CONSTRAINT.
+    pub(super) constraint_comment: Option<String>,
+}
+
+/// What `command` changed and did not put back, in the order in which it was done; none where nothing is remembered.
+///
+/// # Errors
+/// When the memory can't be read.
+pub(super) async fn of(connection: &mut PgConnection, command: &str) -> Result<Vec<Change>, crate::Error> {
+    if !is_there(connection).await? {
+        return Ok(Vec::new());
+    }
+    let statement = render(
+        "SELECT {columns} FROM stockfoil.change WHERE command = $1 ORDER BY id",
+        &[("columns", &Fixed(crate::rows::stockfoil::change::COLUMNS))],
+    );
+    let rows: Vec<Row> = sqlx::query_as(statement.sql())
+        .bind(command)
+        .fetch_all(connection)
+        .await
+        .context("read what the migration changed from stockfoil.change")?;
+    let change = |row: Row| -> Result<Option<Change>, NameError> {
+        let Some(kind) = Kind::from_str(&row.kind) else { return Ok(None) };
+        Ok(Some(Change {
+            kind,
+            table: QualifiedName::new(Ident::new(row.schema_name)?, Ident::new(row.table_name)?),
+            name: row.name,
+            before: row.before,
+        }))
+    };
+    Ok(rows.into_iter().filter_map(|row| change(row).transpose()).collect::<Result<_, _>>()?)
+}
+
+/// Whether the `kind` called `name` of `table` was made or altered by a migration.
+///
+/// # Errors
+/// When the memory can't be read.
+pub(super) async fn is_noted(
+    session: &mut PgConnection,
+    kind: Kind,
+    table: &QualifiedName,
+    name: &Ident,
+) -> Result<bool, DbError> {
+    if !is_there(session).await? {
+        return Ok(false);
+    }
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM stockfoil.change WHERE kind = $1 AND schema_name = $2 AND table_name = $3 AND name = $4)",
+    )
+    .bind(kind.as_str())
+    .bind(table.schema.as_str())
+    .bind(table.name.as_str())
+    .bind(name.as_str())
+    .fetch_one(session)
+    .await
+    .context("look into stockfoil.change")
+}
+
+/// Whether the database has the memory.
+pub(super) async fn is_there(connection: &mut PgConnection) -> Result<bool, DbError> {
+    sqlx::query_scalar("SELECT to_regclass('stockfoil.change') IS NOT NULL")
+        .fetch_one(connection)
+        .await
+        .context("look for stockfoil.change")
+}

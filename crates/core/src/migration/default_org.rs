@@ -1,0 +1,178 @@
+//! What an insert gets that names no organization, once the database is expanded: `stockfoil.default_org`, which
+//! counts how often it is still relied on, and `--finalize`, which ends that.
+
+use sqlx::PgConnection;
+
+use super::{
+    change::{self, Kind},
+    runner::DefaultUse,
+    step::{Goal, Lock, Step},
+};
+use crate::{
+    catalog,
+    db::{Context as _, DbError},
+    model::Model,
+    sql::{Ident, Literal, QualifiedName, Statement, render},
+    tenancy::OrgId,
+};
+
+/// The steps that give each of `tables` the counting default in place of the constant one.
+pub(super) fn steps(
+    command: &'static str,
+    model: &Model,
+    tables: &[QualifiedName],
+    default: &OrgId,
+) -> Vec<Step> {
+    let kind = model.org_type.name();
+    let create =
+        model.render_with(include_str!("default_org.sql"), &[("default", &Literal::new(default.as_str()))]);
+    let body = create.as_str().split("$body$").nth(1).unwrap_or_default().to_owned();
+    let mut steps = vec![Step::short(
+        "create function stockfoil.default_org".into(),
+        Lock::None,
+        vec![],
+        vec![create],
+        Goal::new(include_str!("goals/default_org.sql"), [body, kind.to_owned()]),
+    )];
+    for table in tables {
+        let sequence = sequence(table);
+        steps.push(Step::short(
+            format!("create the sequence that counts inserts into {} without an organization", table.plain()),
+            Lock::None,
+            vec![],
+            vec![render("CREATE SEQUENCE {sequence}", &[("sequence", &sequence)])],
+            Goal::new("SELECT to_regclass($1) IS NOT NULL", [sequence.to_string()]),
+        ));
+        let settle = render(
+            "ALTER TABLE {table} ALTER COLUMN {org} SET DEFAULT stockfoil.default_org({counted})",
+            &[("table", table), ("org", &model.org_column), ("counted", &Literal::new(&counted(table)))],
+        );
+        let goal = Goal::new(
+            include_str!("goals/settled_default.sql"),
+            [table.to_string(), model.org_column.as_str().into(), default.to_string(), kind.to_owned()],
+        );
+        steps.push(
+            Step::short(
+                format!("count inserts into {} without an organization", table.plain()),
+                Lock::AccessExclusive,
+                vec![table.clone()],
+                vec![settle],
+                goal,
+            )
+            .remembering(change::note(command, Kind::Column, table, model.org_column.as_str())),
+        );
+    }
+    steps
+}
+
+/// The steps that end the default: an insert that names no organization then fails.
+pub(super) fn finalize(model: &Model, uses: &[(QualifiedName, DefaultUse)]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (table, _) in uses {
+        let drop = render(
+            "ALTER TABLE {table} ALTER COLUMN {org} DROP DEFAULT",
+            &[("table", table), ("org", &model.org_column)],
+        );
+        steps.push(Step::short(
+            format!("end the default organization of {}", table.plain()),
+            Lock::AccessExclusive,
+            vec![table.clone()],
+            vec![drop],
+            Goal::new(
+                include_str!("goals/no_default.sql"),
+                [table.to_string(), model.org_column.as_str().into()],
+            ),
+        ));
+    }
+    steps.extend(removal(&model.tenant_tables));
+    steps
+}
+
+/// The steps that remove the function and its sequences; no column uses them any more.
+pub(super) fn removal(tables: &[QualifiedName]) -> Vec<Step> {
+    let mut steps = vec![Step::short(
+        "drop function stockfoil.default_org".into(),
+        Lock::None,
+        vec![],
+        vec![render("DROP FUNCTION IF EXISTS stockfoil.default_org(text)", &[])],
+        Goal::new("SELECT to_regprocedure('stockfoil.default_org(text)') IS NULL", []),
+    )];
+    steps.extend(tables.iter().map(|table| {
+        let sequence = sequence(table);
+        Step::short(
+            format!("drop the sequence that counted inserts into {}", table.plain()),
+            Lock::None,
+            vec![],
+            vec![render("DROP SEQUENCE IF EXISTS {sequence}", &[("sequence", &sequence)])],
+            Goal::gone(&sequence),
+        )
+    }));
+    steps
+}
+
+/// How often each of `tables` whose default is the counting one was relied on.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn uses(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<(QualifiedName, DefaultUse)>, crate::Error> {
+    let mut uses = Vec::new();
+    for table in &model.tenant_tables {
+        let column = catalog::column(session, table, &model.org_column).await?;
+        let default = column.and_then(|column| column.default);
+        if !default.is_some_and(|default| default.contains("stockfoil.default_org(")) {
+            continue;
+        }
+        let inserts = inserts(session, &sequence(table)).await?;
+        let since: Option<chrono::DateTime<chrono::Utc>> = sqlx::query_scalar(
+            "SELECT changed_at FROM stockfoil.change WHERE kind = 'column' AND schema_name = $1 AND table_name = $2 AND name = $3",
+        )
+        .bind(table.schema.as_str())
+        .bind(table.name.as_str())
+        .bind(model.org_column.as_str())
+        .fetch_optional(&mut *session)
+        .await
+        .context("read since when inserts are counted")?;
+        uses.push((table.clone(), DefaultUse { table: table.plain(), inserts, since }));
+    }
+    Ok(uses)
+}
+
+async fn inserts(session: &mut PgConnection, sequence: &QualifiedName) -> Result<i64, DbError> {
+    let statement: Statement = render(
+        "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}",
+        &[("sequence", sequence)],
+    );
+    sqlx::query_scalar(statement.sql())
+        .fetch_one(session)
+        .await
+        .context("read how many inserts named no organization")
+}
+
+/// The sequence that counts for `table`.
+fn sequence(table: &QualifiedName) -> QualifiedName {
+    QualifiedName::new(Ident::fixed("stockfoil"), Ident::joined(&[PREFIX, &table.plain()]))
+}
+
+/// What the function is told of `table`: the sequence's name behind its prefix, which a shortened name keeps.
+fn counted(table: &QualifiedName) -> String {
+    let name = sequence(table).name;
+    name.as_str().strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('_')).unwrap_or_default().to_owned()
+}
+
+const PREFIX: &str = "default_org";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_function_finds_the_sequence_of_a_long_name_too() {
+        for name in ["users".to_owned(), "x".repeat(63)] {
+            let table = QualifiedName::new(Ident::fixed("public"), Ident::new(name).unwrap());
+            assert_eq!(format!("{PREFIX}_{}", counted(&table)), sequence(&table).name.as_str());
+        }
+    }
+}

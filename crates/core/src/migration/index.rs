@@ -1,0 +1,368 @@
+//! Indexes and unique keys on a table and, where it is partitioned, on all that it is made of.
+//!
+//! On an ordinary table an index is built concurrently and then made a constraint. A partitioned table can do neither:
+//! there each partition that holds rows gets its own, then the parents get theirs, empty, and take the partitions' in.
+
+use sqlx::PgConnection;
+
+use super::step::{Goal, Lock, Step};
+use crate::{
+    catalog::Part,
+    db::{Context as _, DbError},
+    sql::{Definition, Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
+};
+
+/// What an index is, wherever it is built.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    /// UNIQUE.
+    pub(super) is_unique: bool,
+    /// Its access method.
+    pub(super) method: Definition,
+    /// What stands behind the access method: columns, INCLUDE, NULLS NOT DISTINCT, storage parameters, predicate.
+    pub(super) definition: Statement,
+    /// The same as PostgreSQL prints it, so that the catalog can be asked for it; none where only the name is known.
+    pub(super) printed: Option<Printed>,
+    /// The constraint that owns it.
+    pub(super) constraint: Option<Constraint>,
+}
+
+/// The unique constraint that owns an index.
+#[derive(Debug, Clone)]
+pub(super) struct Constraint {
+    /// What stands behind `ADD CONSTRAINT ... UNIQUE USING INDEX ...`.
+    pub(super) timing: Fixed,
+    /// The whole constraint, for a partitioned table, which can't use an index.
+    pub(super) definition: Statement,
+}
+
+/// A definition as PostgreSQL prints it.
+#[derive(Debug, Clone)]
+pub(super) struct Printed {
+    /// The organization's column, where the index begins with it.
+    pub(super) org: Option<Ident>,
+    /// What stands behind that column, or behind the opening parenthesis where there is none.
+    pub(super) tail: Definition,
+}
+
+impl Printed {
+    fn binds(&self) -> [String; 2] {
+        let org = self.org.as_ref().map_or("", Ident::as_str);
+        [org.to_owned(), self.tail.to_string()]
+    }
+}
+
+impl Shape {
+    /// An index on what PostgreSQL printed of another one, behind the organization's column where that is given.
+    pub(super) fn printed(is_unique: bool, method: Definition, printed: Printed) -> Self {
+        let tail = &printed.tail;
+        let definition = match &printed.org {
+            Some(org) => render("({org}, {tail}", &[("org", org), ("tail", tail)]),
+            None => render("({tail}", &[("tail", tail)]),
+        };
+        Self { is_unique, method, definition, printed: Some(printed), constraint: None }
+    }
+
+    /// A b-tree index on `definition`, which nobody printed.
+    pub(super) fn written(is_unique: bool, definition: &Statement) -> Self {
+        Self {
+            is_unique,
+            method: Definition::from_catalog("btree".into()),
+            definition: definition.clone(),
+            printed: None,
+            constraint: None,
+        }
+    }
+
+    fn binds(&self) -> [String; 2] {
+        self.printed.as_ref().map(Printed::binds).unwrap_or_default()
+    }
+}
+
+/// When a constraint is checked, as SQL.
+pub(super) fn timing(deferrable: bool, deferred: bool) -> Fixed {
+    Fixed(match (deferrable, deferred) {
+        (true, true) => " DEFERRABLE INITIALLY DEFERRED",
+        (true, false) => " DEFERRABLE",
+        (false, _) => "",
+    })
+}
+
+/// Where one index of the shape goes.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The table or partition.
+    pub(super) table: QualifiedName,
+    /// The index's name.
+    pub(super) index: Ident,
+    /// Whether the table holds rows, and not only partitions.
+    pub(super) is_leaf: bool,
+    /// The place of its parent among the places.
+    pub(super) parent: Option<usize>,
+    /// The tablespace, unless it is the database's own.
+    pub(super) tablespace: Option<Ident>,
+}
+
+impl Place {
+    /// The index with its schema.
+    pub(super) fn index(&self) -> QualifiedName {
+        QualifiedName::new(self.table.schema.clone(), self.index.clone())
+    }
+}
+
+/// The places of a shape on `parts`: existing indexes of the same definition wherever there are some, else new names
+/// made of the table's and `words`.
+pub(super) async fn places(
+    session: &mut PgConnection,
+    parts: &[Part],
+    shape: &Shape,
+    words: &[&str],
+) -> Result<Vec<Place>, crate::Error> {
+    let mut places = Vec::with_capacity(parts.len());
+    let [org, tail] = shape.binds();
+    for part in parts {
+        let name: Option<String> = sqlx::query_scalar(include_str!("index_place.sql"))
+            .bind(part.table.to_string())
+            .bind(&org)
+            .bind(&tail)
+            .bind(names(&part.table, words))
+            .bind(shape.is_unique)
+            .fetch_optional(&mut *session)
+            .await
+            .context(format!("look for a name of an index on {}", part.table.plain()))?;
+        let index = match name {
+            Some(name) => Ident::new(name)?,
+            None => Ident::joined(&[part.table.name.as_str(), &words.join("_")]),
+        };
+        places.push(Place {
+            table: part.table.clone(),
+            index,
+            is_leaf: part.is_leaf,
+            parent: part.parent,
+            tablespace: None,
+        });
+    }
+    Ok(places)
+}
+
+/// The places of an index called `name` on the first of `parts`; those of its partitions are named after them.
+pub(super) fn named_places(parts: &[Part], name: &Ident) -> Vec<Place> {
+    let suffix = |root: &Part| {
+        let prefix = format!("{}_", root.table.name.as_str());
+        name.as_str().strip_prefix(&prefix).unwrap_or(name.as_str()).to_owned()
+    };
+    let suffix = parts.first().map(suffix).unwrap_or_default();
+    let place = |part: &Part| Place {
+        table: part.table.clone(),
+        index: match part.parent {
+            None => name.clone(),
+            Some(_) => Ident::joined(&[part.table.name.as_str(), &suffix]),
+        },
+        is_leaf: part.is_leaf,
+        parent: part.parent,
+        tablespace: None,
+    };
+    parts.iter().map(place).collect()
+}
+
+/// `users_org_id_email_key`, as PostgreSQL would call it, and the same with a number behind it.
+fn names(table: &QualifiedName, words: &[&str]) -> Vec<String> {
+    let name = |number: u32| {
+        let mut parts = vec![table.name.as_str()];
+        parts.extend_from_slice(words);
+        let numbered = format!("{}{number}", parts.pop().unwrap_or_default());
+        let last = if number == 0 { words.last().copied().unwrap_or_default() } else { &numbered };
+        parts.push(last);
+        Ident::joined(&parts).as_str().to_owned()
+    };
+    (0..100).map(name).collect()
+}
+
+/// The steps that build `shape` at `places`, the root first among them; each notes what `remember` says.
+///
+/// `exact_names` asks for indexes of just these names; without it any of the same definition will do.
+pub(super) fn build(
+    shape: &Shape,
+    places: &[Place],
+    exact_names: bool,
+    remember: impl Fn(&Place) -> Option<Statement>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for place in places.iter().filter(|place| place.is_leaf) {
+        steps.push(noting(build_leaf(shape, place, exact_names), remember(place)));
+        if let Some(constraint) = &shape.constraint {
+            steps.push(own(shape, constraint, place, exact_names));
+        }
+    }
+    for place in places.iter().filter(|place| !place.is_leaf) {
+        steps.push(noting(build_parent(shape, place, exact_names), remember(place)));
+    }
+    // The innermost first, so that each is whole when it is taken in.
+    for (place, parent) in places.iter().rev().filter_map(|place| Some((place, places.get(place.parent?)?))) {
+        steps.push(attach(place, parent));
+    }
+    if let Some(root) = places.first().filter(|root| !root.is_leaf)
+        && let Some(last) = steps.last_mut()
+    {
+        // Whole only when every partition is taken in, one that came meanwhile included.
+        last.goal = goal(shape, root, "valid", exact_names);
+    }
+    steps
+}
+
+fn noting(mut step: Step, note: Option<Statement>) -> Step {
+    step.remember.extend(note);
+    step
+}
+
+fn goal(shape: &Shape, place: &Place, state: &str, exact_name: bool) -> Goal {
+    let [org, tail] = shape.binds();
+    Goal::new(
+        include_str!("goals/index.sql"),
+        [
+            place.table.to_string(),
+            org,
+            tail,
+            if exact_name { place.index.as_str().to_owned() } else { String::new() },
+            state.to_owned(),
+            if shape.is_unique { "unique" } else { "" }.to_owned(),
+        ],
+    )
+}
+
+fn create(shape: &Shape, place: &Place, template: &'static str) -> Statement {
+    let unique = Fixed(if shape.is_unique { "UNIQUE " } else { "" });
+    let fragments: [(&str, &dyn Fragment); 5] = [
+        ("unique", &unique),
+        ("index", &place.index),
+        ("table", &place.table),
+        ("method", &shape.method),
+        ("definition", &shape.definition),
+    ];
+    render(template, &fragments)
+}
+
+fn build_leaf(shape: &Shape, place: &Place, exact_name: bool) -> Step {
+    let what = if shape.is_unique { "unique index" } else { "index" };
+    let mut statements = vec![create(
+        shape,
+        place,
+        "CREATE {unique}INDEX CONCURRENTLY {index} ON {table} USING {method} {definition}",
+    )];
+    if let Some(tablespace) = &place.tablespace {
+        // TABLESPACE stands in the middle of the definition, which is PostgreSQL's text; the setting does the same.
+        let set = render(
+            "SET default_tablespace = {tablespace}",
+            &[("tablespace", &Literal::new(tablespace.as_str()))],
+        );
+        statements.insert(0, set);
+        statements.push(render("RESET default_tablespace", &[]));
+    }
+    Step::index(
+        format!("build {what} {} on {}", place.index.as_str(), place.table.plain()),
+        place.table.clone(),
+        place.index(),
+        statements,
+        goal(shape, place, "valid", exact_name),
+    )
+}
+
+fn own(shape: &Shape, constraint: &Constraint, place: &Place, exact_name: bool) -> Step {
+    let fragments: [(&str, &dyn Fragment); 3] =
+        [("table", &place.table), ("index", &place.index), ("timing", &constraint.timing)];
+    Step::short(
+        format!("make {} a constraint of {}", place.index.as_str(), place.table.plain()),
+        Lock::AccessExclusive,
+        vec![place.table.clone()],
+        vec![render(
+            "ALTER TABLE {table} ADD CONSTRAINT {index} UNIQUE USING INDEX {index}{timing}",
+            &fragments,
+        )],
+        goal(shape, place, "constraint", exact_name),
+    )
+}
+
+fn build_parent(shape: &Shape, place: &Place, exact_name: bool) -> Step {
+    let (lock, statement) = match &shape.constraint {
+        Some(constraint) => {
+            let fragments: [(&str, &dyn Fragment); 3] =
+                [("table", &place.table), ("index", &place.index), ("definition", &constraint.definition)];
+            let template = "ALTER TABLE ONLY {table} ADD CONSTRAINT {index} {definition}";
+            (Lock::AccessExclusive, render(template, &fragments))
+        }
+        None => {
+            let template = "CREATE {unique}INDEX {index} ON ONLY {table} USING {method} {definition}";
+            (Lock::ShareRowExclusive, create(shape, place, template))
+        }
+    };
+    let state = if shape.constraint.is_some() { "constraint" } else { "there" };
+    Step::short(
+        format!("create {} on {} alone", place.index.as_str(), place.table.plain()),
+        lock,
+        vec![place.table.clone()],
+        vec![statement],
+        goal(shape, place, state, exact_name),
+    )
+}
+
+fn attach(place: &Place, parent: &Place) -> Step {
+    let (index, parent_index) = (place.index(), parent.index());
+    Step::short(
+        format!("attach {} of {} to {}", place.index.as_str(), place.table.plain(), parent.index.as_str()),
+        Lock::AccessExclusive,
+        vec![place.table.clone()],
+        vec![render(
+            "ALTER INDEX {parent} ATTACH PARTITION {index}",
+            &[("parent", &parent_index), ("index", &index)],
+        )],
+        Goal::new(include_str!("goals/attached.sql"), [parent_index.to_string(), index.to_string()]),
+    )
+}
+
+/// Whether an index of the shape is at `place` already, whole.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn is_there(
+    session: &mut PgConnection,
+    shape: &Shape,
+    place: &Place,
+) -> Result<bool, DbError> {
+    goal(shape, place, "valid", false).is_met(session).await
+}
+
+/// The step that drops the index or constraint `name` of `table`, with those of its partitions.
+pub(super) fn drop(title: String, table: &QualifiedName, name: &Ident, is_constraint: bool) -> Step {
+    let index = QualifiedName::new(table.schema.clone(), name.clone());
+    let statement = if is_constraint {
+        render("ALTER TABLE {table} DROP CONSTRAINT {name}", &[("table", table), ("name", name)])
+    } else {
+        render("DROP INDEX {index}", &[("index", &index)])
+    };
+    Step::short(
+        title,
+        Lock::AccessExclusive,
+        vec![table.clone()],
+        vec![statement],
+        Goal::new(include_str!("goals/no_index.sql"), [table.to_string(), name.as_str().into()]),
+    )
+}
+
+/// Whether a unique constraint owns the index `name` of `table`.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn is_constraint(
+    session: &mut PgConnection,
+    table: &QualifiedName,
+    name: &str,
+) -> Result<bool, DbError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass($1) AND conname = $2 AND contype = 'u')",
+    )
+    .bind(table.to_string())
+    .bind(name)
+    .fetch_one(session)
+    .await
+    .context(format!("look for the constraint {name} of {}", table.plain()))
+}

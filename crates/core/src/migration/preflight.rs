@@ -1,0 +1,448 @@
+//! Everything that stands in a migration's way, looked for before the first change, all of it at once.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::step::{Run, Step};
+use crate::{
+    db::{Context as _, Db, DbError, sqlstate},
+    model::Model,
+    sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
+    tenancy::OrgId,
+};
+
+/// One thing that stands in the way, or that the operator should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at, such as `foreign_keys`.
+    pub check: &'static str,
+    /// The object.
+    pub object: String,
+    /// What is the matter with it.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}; {}", self.object, self.detail, self.remedy)
+    }
+}
+
+/// What is found before the first change.
+#[derive(Debug, Default)]
+pub(super) struct Preflight {
+    /// It stands in the way.
+    pub(super) obstacles: Vec<Finding>,
+    /// It does not.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A look at the catalog: objects and what is the matter with them, given tables and the organization's column.
+struct Look {
+    name: &'static str,
+    query: &'static str,
+    remedy: &'static str,
+    /// Whether only the drop of the old unique keys minds it.
+    of_contract: bool,
+    /// Whether the operator may go on in spite of it (`--accept`).
+    is_acceptable: bool,
+}
+
+impl Look {
+    fn finding(&self, object: String, detail: String) -> Finding {
+        Finding { check: self.name, object, detail, remedy: self.remedy.to_owned() }
+    }
+}
+
+const LOOKS: [Look; 9] = [
+    Look {
+        name: "privileges",
+        query: include_str!("preflight/privileges.sql"),
+        remedy: "connect as the owner, or GRANT what is missing",
+        of_contract: false,
+        is_acceptable: false,
+    },
+    Look {
+        name: "tables",
+        query: include_str!("preflight/tables.sql"),
+        remedy: "leave it out of [tenancy] tables, or make it an ordinary table",
+        of_contract: false,
+        is_acceptable: false,
+    },
+    Look {
+        name: "row_types",
+        query: include_str!("preflight/row_types.sql"),
+        remedy: "change that column's type first (jsonb, say)",
+        of_contract: false,
+        is_acceptable: false,
+    },
+    Look {
+        name: "invalid_keys",
+        query: include_str!("preflight/invalid_keys.sql"),
+        remedy: "REINDEX INDEX CONCURRENTLY it, or drop it (DROP INDEX CONCURRENTLY)",
+        of_contract: false,
+        is_acceptable: false,
+    },
+    Look {
+        name: "foreign_keys",
+        query: include_str!("preflight/foreign_keys.sql"),
+        remedy: "it must become one per organization, so point them at the primary key first",
+        of_contract: true,
+        is_acceptable: false,
+    },
+    Look {
+        name: "replica_identity",
+        query: include_str!("preflight/replica_identity.sql"),
+        remedy: "give the table another (ALTER TABLE ... REPLICA IDENTITY DEFAULT) first",
+        of_contract: true,
+        is_acceptable: false,
+    },
+    Look {
+        name: "dependents",
+        query: include_str!("preflight/dependents.sql"),
+        remedy: "it must become one per organization, so change or drop them first",
+        of_contract: true,
+        is_acceptable: false,
+    },
+    Look {
+        name: "on-conflict",
+        query: include_str!("preflight/functions.sql"),
+        remedy: "run with --expand-only, make it name the organization too, and run again (or --accept on-conflict)",
+        of_contract: true,
+        is_acceptable: true,
+    },
+    Look {
+        name: "publications",
+        query: include_str!("preflight/publications.sql"),
+        remedy: "add the column on the subscribers first, then run with --accept publications",
+        of_contract: false,
+        is_acceptable: true,
+    },
+];
+
+/// What can be accepted by name.
+pub const ACCEPTABLE: [&str; 2] = ["on-conflict", "publications"];
+
+const WARNINGS: [&str; 2] = [include_str!("preflight/views.sql"), include_str!("preflight/exclusions.sql")];
+
+/// Looks at everything for a migration of `tables` to organizations of `model`.
+///
+/// `contracts` says whether the unique keys that reach across organizations will go; `accepted` names what the
+/// operator goes on in spite of.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn look(
+    session: &mut PgConnection,
+    model: &Model,
+    tables: &[QualifiedName],
+    default: &OrgId,
+    contracts: bool,
+    accepted: &[String],
+) -> Result<Preflight, crate::Error> {
+    let org = &model.org_column;
+    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    let mut found = Preflight::default();
+    for look in LOOKS.iter().filter(|look| contracts || !look.of_contract) {
+        if look.is_acceptable && accepted.iter().any(|name| name == look.name) {
+            continue;
+        }
+        let query = filled(look.query, None);
+        let rows = ask(session, &query, &names, org).await?;
+        found.obstacles.extend(rows.into_iter().map(|(object, detail)| look.finding(object, detail)));
+    }
+    columns(session, model, &names, &mut found).await?;
+    organizations(session, model, &mut found).await?;
+    statements(
+        session,
+        org,
+        &names,
+        contracts && !accepted.iter().any(|name| name == "on-conflict"),
+        &mut found,
+    )
+    .await?;
+    for query in WARNINGS {
+        let rows = ask(session, &filled(query, None), &names, org).await?;
+        found.warnings.extend(rows.into_iter().map(|(object, detail)| format!("{object} {detail}")));
+    }
+    // What follows reads the tables, which a role without rights can't, and which takes its time.
+    if found.obstacles.is_empty() {
+        for table in tables {
+            unknown_organizations(session, model, table, default, &mut found).await?;
+        }
+    }
+    Ok(found)
+}
+
+/// What the role may not do that a change of `tables` needs.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn privileges(
+    session: &mut PgConnection,
+    model: &Model,
+    tables: &[QualifiedName],
+) -> Result<Vec<Finding>, DbError> {
+    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    let look = &LOOKS[0];
+    let rows = ask(session, &filled(look.query, None), &names, &model.org_column).await?;
+    Ok(rows.into_iter().map(|(object, detail)| look.finding(object, detail)).collect())
+}
+
+/// What `steps` need of the disk, as far as that can be seen from here.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn disk(
+    db: &Db,
+    session: &mut PgConnection,
+    steps: &[Step],
+    found: &mut Preflight,
+) -> Result<(), DbError> {
+    /// Less than this is no matter of preflight.
+    const WORTH_SAYING_BYTES: i64 = 100 << 20;
+    let mut bytes = 0_i64;
+    for step in steps.iter().filter(|step| matches!(step.run, Run::Concurrent)) {
+        let (Some(table), false) = (step.tables.first(), step.goal.is_met(session).await?) else { continue };
+        let index: Option<i64> = sqlx::query_scalar(include_str!("preflight/disk.sql"))
+            .bind(table.to_string())
+            .fetch_one(&mut *session)
+            .await
+            .context("estimate the size of an index")?;
+        bytes = bytes.saturating_add(index.unwrap_or(0));
+    }
+    // Each index is written to the log too.
+    let needed = bytes.saturating_mul(2);
+    if needed < WORTH_SAYING_BYTES {
+        return Ok(());
+    }
+    let needed_text = bytesize::ByteSize(needed.unsigned_abs()).to_string();
+    match free_bytes(db, session).await {
+        Some((place, free)) if free < needed.unsigned_abs() => found.obstacles.push(Finding {
+            check: "disk",
+            object: place,
+            detail: format!("has {} free", bytesize::ByteSize(free)),
+            remedy: format!("the indexes and their log need about {needed_text}, so make room first"),
+        }),
+        Some(_) => {}
+        None => found.warnings.push(format!(
+            "the indexes and their log need about {needed_text}; how much is free on the server can't be seen from here"
+        )),
+    }
+    Ok(())
+}
+
+/// How much is free where the data is, when the server is on this machine and says where.
+async fn free_bytes(db: &Db, session: &mut PgConnection) -> Option<(String, u64)> {
+    if !db.facts().place.starts_with('/') {
+        return None;
+    }
+    let folder: String = sqlx::query_scalar("SELECT current_setting('data_directory', true)")
+        .fetch_optional(session)
+        .await
+        .ok()
+        .flatten()?;
+    let free = rustix::fs::statvfs(&folder).ok()?;
+    Some((folder, free.f_bavail.saturating_mul(free.f_frsize)))
+}
+
+/// A query over the keys, with the templates inside it and the relation of statements.
+fn filled(query: &'static str, statements: Option<&QualifiedName>) -> Statement {
+    let keys = render(include_str!("preflight/keys.sql"), &[]);
+    let on_conflict = render(include_str!("preflight/on_conflict.sql"), &[("key_query", &keys)]);
+    let nothing = Fixed("");
+    let statements: &dyn Fragment = match statements {
+        Some(name) => name,
+        None => &nothing,
+    };
+    render(query, &[("key_query", &keys), ("on_conflict_query", &on_conflict), ("statements", statements)])
+}
+
+async fn ask(
+    session: &mut PgConnection,
+    query: &Statement,
+    tables: &[String],
+    org: &Ident,
+) -> Result<Vec<(String, String)>, DbError> {
+    sqlx::query_as(query.sql())
+        .bind(tables)
+        .bind(org.as_str())
+        .fetch_all(session)
+        .await
+        .context("look for what stands in the way")
+}
+
+async fn columns(
+    session: &mut PgConnection,
+    model: &Model,
+    tables: &[String],
+    found: &mut Preflight,
+) -> Result<(), DbError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(include_str!("preflight/column.sql"))
+        .bind(tables)
+        .bind(model.org_column.as_str())
+        .bind(model.org_type.name())
+        .fetch_all(session)
+        .await
+        .context("look at the organization's columns")?;
+    found.obstacles.extend(rows.into_iter().map(|(object, detail)| {
+        let remedy = if detail.contains("character varying") || detail.contains("character(") {
+            "convert it first (ALTER COLUMN ... TYPE text; from character varying that changes the catalog only)"
+        } else {
+            "rename it, convert it, or say so in stockfoil.toml (tenancy.org_type)"
+        };
+        Finding { check: "column", object, detail, remedy: remedy.into() }
+    }));
+    Ok(())
+}
+
+/// A relation that has the organizations' name and is something else.
+async fn organizations(
+    session: &mut PgConnection,
+    model: &Model,
+    found: &mut Preflight,
+) -> Result<(), DbError> {
+    for (table, columns) in [
+        (&model.organizations, super::org::ORGANIZATIONS_COLUMNS),
+        (&model.api_keys, super::org::API_KEYS_COLUMNS),
+    ] {
+        let other: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(table.to_string())
+            .fetch_one(&mut *session)
+            .await
+            .context("look for a relation of the organizations' name")?;
+        if other && !super::org::table_goal(table, columns).is_met(session).await? {
+            found.obstacles.push(Finding {
+                check: "organizations",
+                object: table.plain(),
+                detail: format!("is there already, and is another table (it lacks columns of {columns})"),
+                remedy: "rename it, or give Stockfoil's another name ([tenancy] organizations)".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What pg_stat_statements has seen, where it is installed.
+async fn statements(
+    session: &mut PgConnection,
+    org: &Ident,
+    tables: &[String],
+    minds_targets: bool,
+    found: &mut Preflight,
+) -> Result<(), crate::Error> {
+    let schema: Option<String> = sqlx::query_scalar(
+        "SELECT n.nspname::text FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'",
+    )
+    .fetch_optional(&mut *session)
+    .await
+    .context("look for pg_stat_statements")?;
+    let prepared = "a statement prepared before the column comes that reads or returns all columns (SELECT *, RETURNING *) \
+                    fails once with \"cached plan must not change result type\"; drivers that prepare it again go on";
+    let Some(schema) = schema else {
+        if !all_have_column(session, org, tables).await? {
+            found.warnings.push(prepared.to_owned());
+        }
+        return Ok(());
+    };
+    let view = QualifiedName::new(Ident::new(schema)?, Ident::fixed("pg_stat_statements"));
+    if minds_targets {
+        let query = filled(include_str!("preflight/statements.sql"), Some(&view));
+        let rows = match sqlx::query_as(query.sql())
+            .bind(tables)
+            .bind(org.as_str())
+            .fetch_all(&mut *session)
+            .await
+        {
+            // Installed, but not loaded by the server: it has seen nothing.
+            Err(error) if sqlstate(&error).as_deref() == Some("55000") => return Ok(()),
+            rows => rows.context("look at the statements of applications")?,
+        };
+        found.obstacles.extend(rows.into_iter().map(|(object, detail)| Finding {
+            check: "on-conflict",
+            object,
+            detail,
+            remedy: "run with --expand-only, let the application name the organization too, reset pg_stat_statements, and \
+                     run again (or --accept on-conflict)"
+                .into(),
+        }));
+    }
+    let query = filled(include_str!("preflight/select_star.sql"), Some(&view));
+    match sqlx::query_as(query.sql()).bind(tables).bind(org.as_str()).fetch_all(&mut *session).await {
+        Err(error) if sqlstate(&error).as_deref() == Some("55000") => {}
+        rows => {
+            let rows: Vec<(String, String)> = rows.context("look at the statements of applications")?;
+            if !rows.is_empty() {
+                found.warnings.push(prepared.to_owned());
+            }
+            found.warnings.extend(rows.into_iter().map(|(object, detail)| format!("{object}: {detail}")));
+        }
+    }
+    Ok(())
+}
+
+async fn all_have_column(
+    session: &mut PgConnection,
+    org: &Ident,
+    tables: &[String],
+) -> Result<bool, DbError> {
+    sqlx::query_scalar(
+        "SELECT count(*) = cardinality($1) FROM pg_attribute
+         WHERE attrelid IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n) AND attname = $2 AND NOT attisdropped",
+    )
+    .bind(tables)
+    .bind(org.as_str())
+    .fetch_one(session)
+    .await
+    .context("look for the organization's columns")
+}
+
+async fn unknown_organizations(
+    session: &mut PgConnection,
+    model: &Model,
+    table: &QualifiedName,
+    default: &OrgId,
+    found: &mut Preflight,
+) -> Result<(), crate::Error> {
+    let org = &model.org_column;
+    let key = crate::catalog::foreign_key(session, table, org, &model.organizations).await?;
+    if crate::catalog::column(session, table, org).await?.is_none() || key.is_some_and(|key| key.valid) {
+        return Ok(());
+    }
+    let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(model.organizations.to_string())
+        .fetch_one(&mut *session)
+        .await
+        .context("look for organizations")?;
+    let among = render(
+        "NOT EXISTS (SELECT FROM {organizations} AS o WHERE o.id::text = t.{org}::text)",
+        &[("organizations", &model.organizations), ("org", org)],
+    );
+    let everything = Fixed("true");
+    let unknown: &dyn Fragment = if there { &among } else { &everything };
+    let query = render(
+        include_str!("preflight/unknown.sql"),
+        &[("org", org), ("table", table), ("unknown", unknown)],
+    );
+    let rows: Vec<(String, i64)> = sqlx::query_as(query.sql())
+        .bind(default.as_str())
+        .fetch_all(&mut *session)
+        .await
+        .context(format!("look for unknown organizations in {}", table.plain()))?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> =
+        rows.iter().take(10).map(|(id, count)| format!("{id:?} ({count} rows)")).collect();
+    let more = if rows.len() > 10 { " and others" } else { "" };
+    found.obstacles.push(Finding {
+        check: "unknown_organizations",
+        object: table.plain(),
+        detail: format!("has rows of organizations that are not there: {}{more}", names.join(", ")),
+        remedy: "give them to one that is there (UPDATE), or make them organizations (--adopt-organizations)"
+            .into(),
+    });
+    Ok(())
+}

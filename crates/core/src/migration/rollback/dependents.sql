@@ -1,0 +1,13 @@
+-- What depends on the column $2 of the tables $1 and would not go with it, or would be lost with it. Locks: none.
+SELECT regexp_replace(a.attrelid::regclass::text, '^public\.', '') || '.' || a.attname,
+       'is used by ' || string_agg(DISTINCT CASE WHEN d.classid = 'pg_rewrite'::regclass
+                                                 THEN (SELECT regexp_replace(pg_describe_object('pg_class'::regclass, r.ev_class, 0), ' public\.', ' ') FROM pg_rewrite AS r WHERE r.oid = d.objid)
+                                                 ELSE regexp_replace(pg_describe_object(d.classid, d.objid, 0), ' public\.', ' ') END, ', ')
+FROM pg_attribute AS a
+JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+WHERE a.attrelid IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n)
+  AND a.attname = $2 AND NOT a.attisdropped
+  AND (d.deptype = 'n' OR k.contype = 'p') AND k.contype IS DISTINCT FROM 'f'
+GROUP BY a.attrelid, a.attname
+ORDER BY 1

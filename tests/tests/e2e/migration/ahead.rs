@@ -1,0 +1,198 @@
+//! What is looked for before the first change, what is done with what was there, and the phases.
+
+use super::*;
+
+#[tokio::test]
+async fn everything_in_the_way_is_named_at_once() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TABLE notes (email text REFERENCES users (email));
+         ALTER TABLE items REPLICA IDENTITY USING INDEX items_item_number_key;
+         CREATE TABLE holder (place locations);
+         ALTER TABLE audit_logs ADD COLUMN org_id uuid;
+         ALTER TABLE count_sheets ADD COLUMN org_id varchar(20);
+         CREATE FUNCTION remember(text) RETURNS void LANGUAGE sql AS
+             $$ INSERT INTO feature_flags (key) VALUES ($1) ON CONFLICT ( key ) DO NOTHING $$;
+         CREATE FUNCTION remember_too() RETURNS void LANGUAGE sql BEGIN ATOMIC
+             INSERT INTO count_sheets (count_number, location_id) VALUES ('1', 'l') ON CONFLICT ON CONSTRAINT count_sheets_count_number_key DO NOTHING; END;
+         CREATE PUBLICATION outside FOR TABLE count_lines;
+         CREATE TABLE organizations (mine int);
+         CREATE UNIQUE INDEX broken ON users (name); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass",
+    )
+    .await;
+    let before = schema(&db);
+    let run = db
+        .run("migrate-org")
+        .await
+        .refuses(3, "things stand in the way")
+        .tells("users.users_email_key foreign keys refer to it: notes.notes_email_fkey")
+        .tells("items.items_item_number_key is its replica identity")
+        .tells("holder.place holds rows of locations")
+        .tells("audit_logs.org_id has type uuid, not text")
+        .tells("count_sheets.org_id has type character varying(20), not text; convert it first (ALTER COLUMN")
+        .tells("feature_flags.feature_flags_key_key is the ON CONFLICT target of function")
+        .tells("count_sheets.count_sheets_count_number_key is used by function remember_too()")
+        .tells("count_lines is published by outside")
+        .tells("organizations is there already, and is another table")
+        .tells("users.broken is INVALID");
+    assert_eq!(run.stderr.matches("\n  - ").count(), 10, "{}", run.stderr);
+    db.run("migrate-org").arg("--dry-run").await.status(1).says("in the way: holder.place");
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn what_only_the_contraction_minds_does_not_stop_the_expansion() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE FUNCTION remember(text) RETURNS void LANGUAGE sql AS
+             $$ INSERT INTO public.feature_flags (key) VALUES ($1) ON CONFLICT (key) DO NOTHING $$;
+         CREATE PUBLICATION outside FOR TABLE count_lines",
+    )
+    .await;
+    db.run("migrate-org").arg("--expand-only").await.refuses(3, "count_lines is published by outside");
+    db.run("migrate-org").args(["--expand-only", "--accept", "publications"]).await.ok();
+    db.execute("SELECT remember('a')").await;
+    db.run("migrate-org").await.refuses(3, "feature_flags.feature_flags_key_key is the ON CONFLICT target");
+    db.run("migrate-org").args(["--accept", "on-conflict"]).await.ok();
+    db.run("migrate-org").await.ok().says("nothing to do");
+}
+
+#[tokio::test]
+async fn targets_seen_in_pg_stat_statements_are_named() {
+    let cluster = Cluster::start(&["--set", "shared_preload_libraries=pg_stat_statements"]);
+    let run = |sql: &str| {
+        let done = cluster
+            .program("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, "postgres"])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    run(&std::fs::read_to_string(
+        testkit::workspace().join("migrations/20260101000000_default_inventory.up.sql"),
+    )
+    .unwrap());
+    run("CREATE SCHEMA x; CREATE EXTENSION pg_stat_statements SCHEMA x");
+    run(
+        "INSERT INTO users (email, name) VALUES ('a', 'b') ON CONFLICT (email) DO UPDATE SET name = excluded.name",
+    );
+    run("SELECT * FROM items");
+    let command = || Binary::new("migrate-org").env("DATABASE_URL", cluster.url("postgres"));
+    command()
+        .await
+        .refuses(3, "users.users_email_key is the ON CONFLICT target of 1 statements in pg_stat_statements");
+    command()
+        .args(["--expand-only"])
+        .await
+        .ok()
+        .tells("items: 1 statements in pg_stat_statements read or return all columns");
+    run("SELECT x.pg_stat_statements_reset()");
+    command().await.ok();
+}
+
+#[tokio::test]
+async fn too_little_disk_is_said() {
+    let db = TestDb::inventory().await;
+    db.execute("UPDATE pg_class SET relpages = 2000000000 WHERE relname = 'users_email_key'").await;
+    db.run("migrate-org").await.refuses(3, "the indexes and their log need about");
+}
+
+#[tokio::test]
+async fn what_is_no_obstacle_is_said_too() {
+    let db = TestDb::inventory().await;
+    db.execute("CREATE VIEW people AS SELECT * FROM users").await;
+    db.run("migrate-org")
+        .await
+        .ok()
+        .tells("warning: view people keeps showing users without its organization")
+        .tells("cached plan must not change result type");
+}
+
+#[tokio::test]
+async fn the_default_organization_is_counted_and_ended() {
+    let db = TestDb::inventory().await;
+    db.run("migrate-org").arg("--expand-only").await.ok();
+    db.run("migrate-org").arg("--finalize").await.refuses(3, "migrate-org is not over (drop users_email_key");
+    // Old keys stand: an application may still name them, and another organization is warned of.
+    db.execute("INSERT INTO users (email, name) VALUES ('a', 'b') ON CONFLICT (email) DO NOTHING").await;
+    db.run("org-create").args(["--name", "Acme", "--id", "acme"]).await.ok().tells("warning");
+    db.run("migrate-org").await.ok();
+    db.execute(
+        "INSERT INTO users (email, name) VALUES ('b', 'b'), ('c', 'c');
+         INSERT INTO users (email, name, org_id) VALUES ('a', 'b', 'acme');
+         BEGIN; SET LOCAL app.org_id = 'acme'; INSERT INTO users (email, name) VALUES ('b', 'b'); COMMIT",
+    )
+    .await;
+    assert_eq!(
+        db.value("SELECT string_agg(email, '' ORDER BY email) FROM users WHERE org_id = 'acme'").await,
+        "ab"
+    );
+    // An application's role needs no right on Stockfoil's schema.
+    db.execute(
+        "DROP ROLE IF EXISTS writer_only; CREATE ROLE writer_only; GRANT INSERT, SELECT ON users TO writer_only;
+         SET ROLE writer_only; INSERT INTO users (email, name) VALUES ('d', 'd')",
+    )
+    .await;
+    db.run("migrate-org")
+        .arg("--finalize")
+        .await
+        .refuses(2, "give --yes")
+        .tells("users: 4 inserts named no organization since 2");
+    let report =
+        db.run("migrate-org").args(["--finalize", "--dry-run", "--format", "json"]).await.ok().json();
+    assert_eq!(report["default_uses"][0]["inserts"], 4);
+    db.run("migrate-org").args(["--finalize", "--yes"]).await.ok();
+    let refused = sqlx::query("INSERT INTO users (email, name) VALUES ('e', 'e')")
+        .execute(&mut db.connect().await)
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("null value in column \"org_id\""));
+    db.run("migrate-org").args(["--finalize", "--yes"]).await.ok().says("nothing to do");
+    // Ended for good: another run does not bring it back.
+    db.run("migrate-org").await.ok();
+    assert_eq!(db.value("SELECT count(*) FROM pg_attribute WHERE attname = 'org_id' AND atthasdef AND attrelid = 'users'::regclass").await, "0");
+}
+
+#[tokio::test]
+async fn a_fill_goes_on_where_it_was_and_takes_late_rows_too() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TABLE no_key (n int); INSERT INTO no_key SELECT generate_series(1, 5000); ALTER TABLE no_key ADD COLUMN org_id text;
+         CREATE TABLE two_keys (a int, \"B\" text, PRIMARY KEY (\"B\", a)); INSERT INTO two_keys SELECT g, 'b' || g % 7 FROM generate_series(1, 5000) g;
+         ALTER TABLE two_keys ADD COLUMN org_id text; ALTER TABLE two_keys ALTER COLUMN org_id SET DEFAULT 'default'",
+    )
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let tables = r#"["users", "items", "locations", "inventory_ledger", "no_key", "two_keys"]"#;
+    std::fs::write(folder.path().join("stockfoil.toml"), format!("[tenancy]\ntables = {tables}\n")).unwrap();
+    // A row that a writer holds is not waited for with others in hand; the fill tries again and stops nobody.
+    let mut writer = db.connect().await;
+    sqlx::raw_sql("BEGIN; UPDATE two_keys SET a = a WHERE a = 4000").execute(&mut writer).await.unwrap();
+    let mut child = db.run("migrate-org").folder(&folder).spawn();
+    while db.value("SELECT to_regclass('stockfoil.fill') IS NOT NULL").await != "t" {}
+    while db
+        .value("SELECT coalesce(max(rows), 0) > 0 FROM stockfoil.fill WHERE table_name = 'two_keys'")
+        .await
+        != "t"
+    {}
+    child.kill().await.unwrap();
+    let position = db.value("SELECT position FROM stockfoil.fill WHERE table_name = 'two_keys'").await;
+    assert!(position.starts_with("{b"), "{position}");
+    sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
+    // Behind the position, as an application that writes NULL would.
+    db.execute("INSERT INTO two_keys (a, \"B\", org_id) VALUES (0, 'a', NULL)").await;
+    db.run("migrate-org").folder(&folder).await.ok();
+    assert_eq!(db.value("SELECT count(*) FROM two_keys WHERE org_id = 'default'").await, "5001");
+    assert_eq!(db.value("SELECT count(*) FROM no_key WHERE org_id = 'default'").await, "5000");
+}
+
+#[tokio::test]
+async fn each_steps_time_is_in_the_run() {
+    let db = TestDb::inventory().await;
+    let report = db.run("migrate-org").args(["--format", "json"]).await.ok().json();
+    assert_eq!(report["schema"], "stockfoil.migration/2");
+    let steps = report["steps"].as_array().unwrap().len();
+    assert_eq!(
+        db.value("SELECT jsonb_array_length(summary -> 'steps') || ' ' || outcome FROM stockfoil.run WHERE command = 'migrate-org'").await,
+        format!("{steps} clean")
+    );
+}
