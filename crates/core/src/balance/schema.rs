@@ -82,8 +82,8 @@ pub struct Object {
     pub create: Vec<Statement>,
     /// Removes it, if it is there; none where it was there before Stockfoil.
     pub drop: Option<Statement>,
-    /// What stands behind `ON table` in an index's definition.
-    pub index: Option<Statement>,
+    /// An index's access method, and what stands behind it in the index's definition.
+    pub index: Option<(Fixed, Statement)>,
     /// What the catalog says of it when it is as it should be.
     facts: Vec<String>,
 }
@@ -489,8 +489,8 @@ fn unique_key(model: &Model) -> Object {
     index(
         Ident::joined(&[table.name.as_str(), "balance_key"]),
         table,
-        "CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} {definition}",
-        definition,
+        Fixed("UNIQUE "),
+        (Fixed("btree"), definition),
         [unique.to_owned(), columns.len().to_string()]
             .into_iter()
             .chain(names)
@@ -502,19 +502,27 @@ fn unique_key(model: &Model) -> Object {
 fn index(
     name: Ident,
     table: &QualifiedName,
-    create: &'static str,
-    definition: Statement,
+    unique: Fixed,
+    (method, definition): (Fixed, Statement),
     facts: Vec<String>,
 ) -> Object {
     let qualified = QualifiedName::new(table.schema.clone(), name.clone());
-    let fragments: [(&str, &dyn Fragment); 3] =
-        [("index", &name), ("table", table), ("definition", &definition)];
+    let fragments: [(&str, &dyn Fragment); 5] = [
+        ("unique", &unique),
+        ("index", &name),
+        ("table", table),
+        ("method", &method),
+        ("definition", &definition),
+    ];
     Object {
         kind: Kind::Index,
-        create: vec![render(create, &fragments)],
+        create: vec![render(
+            "CREATE {unique}INDEX CONCURRENTLY {index} ON {table} USING {method} {definition}",
+            &fragments,
+        )],
         drop: Some(render("DROP INDEX CONCURRENTLY IF EXISTS {index}", &[("index", &qualified)])),
         table: Some(table.clone()),
-        index: Some(definition),
+        index: Some((method, definition)),
         facts,
         name,
     }
@@ -640,8 +648,8 @@ fn key_index(at: usize, posting: &Posting, model: &Model) -> Object {
     index(
         Ident::joined(&[ledger.table.name.as_str(), &suffix]),
         &ledger.table,
-        "CREATE INDEX CONCURRENTLY {index} ON {table} {definition}",
-        definition,
+        Fixed(""),
+        (Fixed("btree"), definition),
         facts,
     )
 }
@@ -652,8 +660,8 @@ fn tx_index(model: &Model) -> Object {
     index(
         Ident::joined(&[table.name.as_str(), TX, "idx"]),
         table,
-        "CREATE INDEX CONCURRENTLY {index} ON {table} {definition}",
-        render("USING brin (stockfoil_tx) WITH (pages_per_range = 32, autosummarize = on)", &[]),
+        Fixed(""),
+        (Fixed("brin"), render("(stockfoil_tx) WITH (pages_per_range = 32, autosummarize = on)", &[])),
         vec![String::new(), "1".into(), TX.into(), String::new()],
     )
 }

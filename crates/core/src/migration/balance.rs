@@ -246,9 +246,11 @@ async fn build(
     object: &Object,
     is_unique: bool,
 ) -> Result<Vec<Step>, Error> {
-    let (Some(table), Some(definition)) = (&object.table, &object.index) else { return Ok(Vec::new()) };
+    let (Some(table), Some((method, definition))) = (&object.table, &object.index) else {
+        return Ok(Vec::new());
+    };
     let parts = catalog::parts(session, table).await?;
-    let shape = Shape::written(is_unique, definition);
+    let shape = Shape::written(is_unique, *method, definition);
     let places = index::named_places(&parts, &object.name);
     let mut steps = index::build(&shape, &places, true, |_| None);
     if let Some(last) = steps.last_mut() {

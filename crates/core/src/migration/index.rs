@@ -63,11 +63,11 @@ impl Shape {
         Self { is_unique, method, definition, printed: Some(printed), constraint: None }
     }
 
-    /// A b-tree index on `definition`, which nobody printed.
-    pub(super) fn written(is_unique: bool, definition: &Statement) -> Self {
+    /// An index on `definition`, which nobody printed.
+    pub(super) fn written(is_unique: bool, method: Fixed, definition: &Statement) -> Self {
         Self {
             is_unique,
-            method: Definition::from_catalog("btree".into()),
+            method: Definition::from_catalog(method.to_string()),
             definition: definition.clone(),
             printed: None,
             constraint: None,

@@ -147,7 +147,7 @@ async fn an_expression_reads_its_row_and_nothing_else() {
     let mut wrong = Vec::new();
     for (sql, reason) in REFUSED {
         for (line, config) in
-            [("line 9", probe_config(sql, "true")), ("line 10", probe_config("qty", &format!("({sql}) > 0")))]
+            [("line 9", probe_config(sql, "true")), ("line 10", probe_config("qty", &format!("{sql} > 0")))]
         {
             let run = migrate(&db, &config).await;
             let said = run.stderr.to_lowercase();
