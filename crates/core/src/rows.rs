@@ -1076,6 +1076,93 @@ pub mod stockfoil {
         }
     }
 
+    /// One row an object that a migration made, altered or dropped: before is what it was, NULL
+    /// where it was not there.
+    ///
+    /// The table `stockfoil.change`: primary key `id`; unique (`kind`, `schema_name`, `table_name`,
+    /// `name`).
+    pub mod change {
+        /// A row of `stockfoil.change`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `before` of `stockfoil.change`: `jsonb`.
+            pub before: Option<::sqlx::types::JsonValue>,
+            /// Column `changed_at` of `stockfoil.change`: `timestamp with time zone`.
+            pub changed_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `command` of `stockfoil.change`: `text`.
+            pub command: String,
+            /// Column `id` of `stockfoil.change`: `bigint`; in the primary key.
+            pub id: i64,
+            /// Column `kind` of `stockfoil.change`: `text`.
+            pub kind: String,
+            /// Column `name` of `stockfoil.change`: `text`.
+            pub name: String,
+            /// Column `schema_name` of `stockfoil.change`: `text`.
+            pub schema_name: String,
+            /// Column `table_name` of `stockfoil.change`: `text`.
+            pub table_name: String,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""before", "changed_at", "command", "id", "kind", "name", "schema_name",
+                "table_name""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `id`.
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i64) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."change"
+                WHERE "id" = $1"#);
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+        }
+
+        /// Finds the row with this (`kind`, `schema_name`, `table_name`, `name`).
+        pub async fn find_by_kind_and_schema_name_and_table_name_and_name(
+            conn: &mut ::sqlx::PgConnection,
+            kind: &str,
+            schema_name: &str,
+            table_name: &str,
+            name: &str,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."change"
+                WHERE "kind" = $1 AND "schema_name" = $2 AND "table_name" = $3 AND "name" = $4"#);
+            ::sqlx::query_as(SQL)
+                .bind(kind)
+                .bind(schema_name)
+                .bind(table_name)
+                .bind(name)
+                .fetch_optional(conn)
+                .await
+        }
+
+        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i64>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."change"
+                ORDER BY "change"."id"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."change"
+                WHERE "id" > $1
+                ORDER BY "change"."id"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
     /// The table `stockfoil.checkpoint`: primary key `ledger`.
     pub mod checkpoint {
         /// A row of `stockfoil.checkpoint`.
@@ -1238,93 +1325,6 @@ pub mod stockfoil {
                 FROM "stockfoil"."dirty_key"
                 WHERE "id" > $1
                 ORDER BY "dirty_key"."id"
-                LIMIT $2"#);
-            match after {
-                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
-                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
-            }
-        }
-    }
-
-    /// One row an object that a migration made, altered or dropped: before is what it was, NULL
-    /// where it was not there.
-    ///
-    /// The table `stockfoil.change`: primary key `id`; unique (`kind`, `schema_name`, `table_name`,
-    /// `name`).
-    pub mod change {
-        /// A row of `stockfoil.change`.
-        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
-        pub struct Row {
-            /// Column `before` of `stockfoil.change`: `jsonb`.
-            pub before: Option<::sqlx::types::JsonValue>,
-            /// Column `changed_at` of `stockfoil.change`: `timestamp with time zone`.
-            pub changed_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
-            /// Column `command` of `stockfoil.change`: `text`.
-            pub command: String,
-            /// Column `id` of `stockfoil.change`: `bigint`; in the primary key.
-            pub id: i64,
-            /// Column `kind` of `stockfoil.change`: `text`.
-            pub kind: String,
-            /// Column `name` of `stockfoil.change`: `text`.
-            pub name: String,
-            /// Column `schema_name` of `stockfoil.change`: `text`.
-            pub schema_name: String,
-            /// Column `table_name` of `stockfoil.change`: `text`.
-            pub table_name: String,
-        }
-
-        macro_rules! columns {
-            () => {
-                r#""before", "changed_at", "command", "id", "kind", "name", "schema_name",
-                "table_name""#
-            };
-        }
-
-        /// The select list that a [`Row`] is read from, for queries of your own.
-        pub const COLUMNS: &str = columns!();
-
-        /// Finds the row with this `id`.
-        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i64) -> ::sqlx::Result<Option<Row>> {
-            const SQL: &str = concat!("SELECT ", columns!(), r#"
-                FROM "stockfoil"."change"
-                WHERE "id" = $1"#);
-            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
-        }
-
-        /// Finds the row with this (`kind`, `schema_name`, `table_name`, `name`).
-        pub async fn find_by_kind_and_schema_name_and_table_name_and_name(
-            conn: &mut ::sqlx::PgConnection,
-            kind: &str,
-            schema_name: &str,
-            table_name: &str,
-            name: &str,
-        ) -> ::sqlx::Result<Option<Row>> {
-            const SQL: &str = concat!("SELECT ", columns!(), r#"
-                FROM "stockfoil"."change"
-                WHERE "kind" = $1 AND "schema_name" = $2 AND "table_name" = $3 AND "name" = $4"#);
-            ::sqlx::query_as(SQL)
-                .bind(kind)
-                .bind(schema_name)
-                .bind(table_name)
-                .bind(name)
-                .fetch_optional(conn)
-                .await
-        }
-
-        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
-        pub async fn list(
-            conn: &mut ::sqlx::PgConnection,
-            after: Option<i64>,
-            limit: i64,
-        ) -> ::sqlx::Result<Vec<Row>> {
-            const FIRST: &str = concat!("SELECT ", columns!(), r#"
-                FROM "stockfoil"."change"
-                ORDER BY "change"."id"
-                LIMIT $1"#);
-            const NEXT: &str = concat!("SELECT ", columns!(), r#"
-                FROM "stockfoil"."change"
-                WHERE "id" > $1
-                ORDER BY "change"."id"
                 LIMIT $2"#);
             match after {
                 None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
