@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, Row as _,
+    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Row as _,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions},
 };
@@ -156,6 +156,8 @@ impl Db {
                 ("TimeZone", "UTC"),
                 ("DateStyle", "ISO"),
             ]);
+            // Index builds take long, and are no news.
+            let options = options.log_slow_statements(log::LevelFilter::Debug, Duration::from_secs(1));
             let mut connection = open(&options).await?;
             let facts = facts(&mut connection, &options).await?;
             let hidden = path_with_built_ins_first(&mut connection).await?;
@@ -357,14 +359,22 @@ fn place(options: &PgConnectOptions) -> String {
 }
 
 async fn facts(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<ServerFacts, DbError> {
-    let (version_num, version, database, role, read_only) = sqlx::query_as(
+    // In the simple protocol, which a pooler passes on too: what it is, is found later.
+    let row = sqlx::raw_sql(
         "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), current_database()::text,
                 current_user::text, pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool",
     )
     .fetch_one(connection)
     .await
     .context("ask the server for its version")?;
-    Ok(ServerFacts { version_num, version, database, role, place: place(options), read_only })
+    Ok(ServerFacts {
+        version_num: row.try_get(0)?,
+        version: row.try_get(1)?,
+        database: row.try_get(2)?,
+        role: row.try_get(3)?,
+        place: place(options),
+        read_only: row.try_get(4)?,
+    })
 }
 
 /// The search path without pg_catalog, where it names pg_catalog behind other schemas: left out, it is searched first,

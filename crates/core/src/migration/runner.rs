@@ -1,6 +1,9 @@
 //! Runs steps under the lock discipline: look first, ask for a lock only briefly, step back and try again.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
@@ -23,13 +26,15 @@ use crate::{
 const LOCK_TIMEOUT: &str = "100ms";
 /// The same against autovacuum, where deadlock_timeout (1 s by default) must pass before it yields.
 const LOCK_TIMEOUT_AUTOVACUUM: &str = "1500ms";
+/// How long an autovacuum that did not yield is left in peace.
+const AUTOVACUUM_PEACE: Duration = Duration::from_secs(10);
 /// A transaction younger than this is not worth waiting for before asking.
-const BLOCKER_AGE_MS: i64 = 500;
+const BLOCKER_AGE: Duration = Duration::from_millis(500);
 /// How often an older one, or a long statement, is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long a run waits for another one's lock: longer than a server process needs to notice that its client was
 /// killed.
-pub(super) const RUN_LOCK_WAIT: Duration = Duration::from_secs(3);
+pub(super) const RUN_LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// A time that a person gives, such as `30s` or `5m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +221,8 @@ struct Runner<'a> {
     reports: Vec<StepReport>,
     /// How long the current step has waited for others.
     waited: Duration,
+    /// When transactions were first seen in the way, by their virtual ids.
+    seen: HashMap<String, Instant>,
 }
 
 impl<'a> Runner<'a> {
@@ -248,6 +255,7 @@ impl<'a> Runner<'a> {
             recorder,
             reports: Vec::new(),
             waited: Duration::ZERO,
+            seen: HashMap::new(),
         })
     }
 
@@ -310,13 +318,14 @@ impl<'a> Runner<'a> {
 
     /// One short transaction, tried until its lock is had.
     async fn short(&mut self, step: &Step) -> Result<(), Failed> {
-        // Against an autovacuum that needs its second to yield there is one attempt; if that fails it is waited for.
-        let mut may_disturb = true;
+        // Against an autovacuum that needs its second to yield there is one attempt; if that fails it is waited for,
+        // for a while.
+        let mut peace_until = None;
         loop {
-            let yielding = self.wait_for_blockers(step, may_disturb).await?;
+            let yielding = self.wait_for_blockers(step, peace_until).await?;
             let timeout = match (yielding, self.is_quick) {
                 (true, false) => {
-                    may_disturb = false;
+                    peace_until = Some(Instant::now() + AUTOVACUUM_PEACE);
                     LOCK_TIMEOUT_AUTOVACUUM
                 }
                 _ => LOCK_TIMEOUT,
@@ -345,32 +354,40 @@ impl<'a> Runner<'a> {
     }
 
     /// Waits, without queuing for anything, until no old transaction holds a lock that the step's own conflicts with.
-    /// Returns whether an autovacuum that will yield is left in the way; unless it `may_disturb` one, it waits for
-    /// that too.
-    async fn wait_for_blockers(&mut self, step: &Step, may_disturb: bool) -> Result<bool, Failed> {
+    /// Returns whether an autovacuum that will yield is left in the way; until `peace_until` it waits for that too.
+    async fn wait_for_blockers(&mut self, step: &Step, peace_until: Option<Instant>) -> Result<bool, Failed> {
         if !step.lock.blocks_rows() {
             return Ok(false);
         }
         let tables: Vec<String> = step.tables.iter().map(ToString::to_string).collect();
         let mut said = Vec::new();
         loop {
-            let blockers: Vec<(i32, bool, String)> = sqlx::query_as(include_str!("blockers.sql"))
+            let mut blockers: Vec<Blocker> = sqlx::query_as(include_str!("blockers.sql"))
                 .bind(&tables)
-                .bind(BLOCKER_AGE_MS)
+                .bind(i64::try_from(BLOCKER_AGE.as_millis()).unwrap_or(i64::MAX))
                 .bind(step.lock.conflicts())
                 .fetch_all(&mut *self.session)
                 .await
                 .context("look for transactions in the way")?;
-            let waiting: Vec<_> = blockers.iter().filter(|(_, yields, _)| !yields || !may_disturb).collect();
+            blockers.retain(|blocker| self.is_old(blocker));
+            let at_peace = peace_until.is_some_and(|until| Instant::now() < until);
+            let waiting: Vec<_> = blockers.iter().filter(|blocker| !blocker.yields || at_peace).collect();
             if waiting.is_empty() {
                 return Ok(!blockers.is_empty());
             }
-            let names: Vec<String> = waiting.iter().map(|(_, _, description)| description.clone()).collect();
-            for (pid, _, description) in waiting {
-                say_once(self.progress, step, &mut said, *pid, description);
+            let names: Vec<String> = waiting.iter().map(|blocker| blocker.description.clone()).collect();
+            for blocker in waiting {
+                say_once(self.progress, step, &mut said, blocker.pid, &blocker.description);
             }
             self.wait(step, LOOK_EVERY, &names).await?;
         }
+    }
+
+    /// Whether a transaction is worth waiting for; where its age is hidden, it is as old as it was seen for.
+    fn is_old(&mut self, blocker: &Blocker) -> bool {
+        let now = Instant::now();
+        let seen = self.seen.entry(blocker.virtualtransaction.clone()).or_insert(now);
+        blocker.is_old || now.duration_since(*seen) >= BLOCKER_AGE
     }
 
     /// Waits for others, but no longer than the operator has patience.
@@ -378,6 +395,10 @@ impl<'a> Runner<'a> {
         if self.patience.lock_wait.is_some_and(|patience| self.waited >= patience) {
             return Err(Failed::NoPatience(step.title.clone(), self.waited, blockers.join(", ")));
         }
+        let time = match self.patience.lock_wait {
+            Some(patience) => time.min(patience.saturating_sub(self.waited)),
+            None => time,
+        };
         tokio::time::sleep(time).await;
         self.waited += time;
         Ok(())
@@ -469,6 +490,17 @@ impl<'a> Runner<'a> {
             }
         }
     }
+}
+
+/// A transaction that holds a lock in the way.
+#[derive(sqlx::FromRow)]
+struct Blocker {
+    pid: i32,
+    virtualtransaction: String,
+    /// Whether it is known to be older than asked for.
+    is_old: bool,
+    yields: bool,
+    description: String,
 }
 
 /// The progress of one long statement.

@@ -3,8 +3,8 @@
 SELECT coalesce(p.phase, ''),
        CASE WHEN p.blocks_total > 0 THEN p.blocks_done WHEN p.tuples_total > 0 THEN p.tuples_done ELSE p.lockers_done END,
        CASE WHEN p.blocks_total > 0 THEN p.blocks_total WHEN p.tuples_total > 0 THEN p.tuples_total ELSE p.lockers_total END,
-       ARRAY(SELECT format('pid %s (%s, %s s old%s)', a.pid, coalesce(a.usename, a.backend_type),
-                           extract(epoch FROM clock_timestamp() - a.xact_start)::int,
+       ARRAY(SELECT format('pid %s (%s%s%s)', a.pid, coalesce(a.usename, a.backend_type, 'autovacuum worker'),
+                           ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s old',
                            ', ' || left(regexp_replace(nullif(a.query, ''), '\s+', ' ', 'g'), 60))
              FROM pg_stat_activity AS a WHERE a.pid = ANY (pg_blocking_pids($1)) ORDER BY a.pid)
 FROM (VALUES ($1::int)) AS watched (pid)
