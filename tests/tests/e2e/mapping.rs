@@ -5,4 +5,5 @@ mod guide;
 mod hostile;
 mod journey;
 mod propose;
+mod rollback;
 mod sample;

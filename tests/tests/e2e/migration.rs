@@ -5,7 +5,7 @@ use tokio::{
 };
 
 /// Everything that a schema change could touch, as pg_dump prints it.
-fn schema(db: &TestDb) -> String {
+pub(crate) fn schema(db: &TestDb) -> String {
     let dump = db.cluster().program("pg_dump").args(["-s", db.name()]).output().unwrap();
     assert!(dump.status.success());
     let text = String::from_utf8(dump.stdout).unwrap();
@@ -15,7 +15,7 @@ fn schema(db: &TestDb) -> String {
 
 /// Asserts that the schema is what it was, and shows the lines that differ.
 #[track_caller]
-fn same_schema(db: &TestDb, before: &str) {
+pub(crate) fn same_schema(db: &TestDb, before: &str) {
     let now = schema(db);
     let missing: Vec<&str> = before.lines().filter(|line| !now.lines().any(|other| other == *line)).collect();
     let new: Vec<&str> = now.lines().filter(|line| !before.lines().any(|other| other == *line)).collect();
