@@ -77,6 +77,27 @@ impl Cluster {
         command
     }
 
+    /// Who owns the data: user and group.
+    pub fn owner(&self) -> (u32, u32) {
+        let data = std::fs::metadata(self.data()).unwrap();
+        (data.uid(), data.gid())
+    }
+
+    /// Any program, run by the owner of the data and told how to connect.
+    pub fn as_owner(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        let bin = &self.variables["STOCKFOIL_PG_BIN"];
+        command.env("PATH", format!("{bin}:{}", std::env::var("PATH").unwrap())).current_dir("/");
+        for name in ["PGHOST", "PGPORT", "PGUSER"] {
+            command.env(name, &self.variables[name]);
+        }
+        let (uid, gid) = self.owner();
+        if std::fs::metadata("/proc/self").unwrap().uid() != uid {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
     /// A standby that has caught up with this cluster.
     pub fn standby(&'static self) -> Standby {
         let folder = tempfile::Builder::new().prefix("sf.").tempdir_in("/tmp").unwrap();

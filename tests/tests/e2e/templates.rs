@@ -11,11 +11,12 @@ use stockfoil_core::{
 use testkit::TestDb;
 
 /// What stands in the places that are not the model's own.
-const PLACES: [(&str, &str); 38] = [
+const PLACES: [(&str, &str); 39] = [
     ("cells", "t.id"),
     ("column", "t.id"),
     ("columns", "t.id"),
     ("conditions", "true"),
+    ("created_at", "created_at"),
     ("function", "stockfoil.a_function"),
     ("id", "'default'"),
     ("id_column", "text PRIMARY KEY"),
