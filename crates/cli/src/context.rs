@@ -19,11 +19,11 @@ use stockfoil_core::{
     db::Db,
     migration::runner::MigrationReport,
     progress::Progress,
-    report::{Metric, Outcome, Report},
+    report::{Metric, Outcome, PluginState, Report},
 };
 
 use crate::{
-    Common, Format, Page, Print, RunError, page,
+    Common, Format, Page, Print, RunError, page, plugin,
     progress::{self, Talk},
     stdin,
 };
@@ -40,6 +40,7 @@ pub struct Context {
     talk: Talk,
     db: OnceLock<Arc<Db>>,
     pings: AtomicBool,
+    plugin_state: OnceLock<PluginState>,
 }
 
 impl Context {
@@ -51,7 +52,15 @@ impl Context {
         }
         let config = Config::load(common.config.as_deref(), Environment::read()?)?;
         let talk = Talk::new(common.quiet);
-        Ok(Self { name, common, config, talk, db: OnceLock::new(), pings: AtomicBool::new(false) })
+        Ok(Self {
+            name,
+            common,
+            config,
+            talk,
+            db: OnceLock::new(),
+            pings: AtomicBool::new(false),
+            plugin_state: OnceLock::new(),
+        })
     }
 
     /// The checked configuration.
@@ -126,9 +135,21 @@ impl Context {
             }
             Format::Json => json(report)?,
             Format::Prometheus => prometheus(&report.metrics()),
+            Format::Nagios => {
+                let plugin = report
+                    .plugin()
+                    .ok_or_else(|| RunError::Usage("it is no plugin; use --format json".into()))?;
+                let _ = self.plugin_state.set(plugin.state);
+                plugin::text(&plugin)
+            }
         };
         self.write(&text)?;
         Ok(report.outcome())
+    }
+
+    /// The state of the report that was emitted as a plugin's; none when there was none.
+    pub(crate) fn plugin_state(&self) -> Option<PluginState> {
+        self.plugin_state.get().copied()
     }
 
     /// Writes data: to the `--output` file, beside it and renamed, else to standard output.
@@ -154,6 +175,11 @@ impl Context {
     /// Whether `--format human` (the default) was asked for.
     pub fn is_human(&self) -> bool {
         self.common.format == Format::Human
+    }
+
+    /// Whether `--format nagios` was asked for.
+    pub(crate) fn is_plugin(&self) -> bool {
+        self.common.format == Format::Nagios
     }
 
     /// Talk on standard error, unless `--quiet`.

@@ -19,6 +19,8 @@ pub enum Format {
     Json,
     /// The Prometheus text format.
     Prometheus,
+    /// What Nagios and its kin read from a plugin, exit status included.
+    Nagios,
 }
 
 impl FromStr for Format {
@@ -29,7 +31,8 @@ impl FromStr for Format {
             "human" | "table" => Ok(Self::Human),
             "json" => Ok(Self::Json),
             "prometheus" => Ok(Self::Prometheus),
-            _ => Err(format!("unknown format {text:?}; give human, json or prometheus")),
+            "nagios" => Ok(Self::Nagios),
+            _ => Err(format!("unknown format {text:?}; give human, json, prometheus or nagios")),
         }
     }
 }
@@ -57,6 +60,8 @@ pub trait Command: FromArgs + ArgsInfo {
     const VERSION: &'static str;
     /// Whether it is made for a schedule, and so has a Prometheus form.
     const SCHEDULED: bool;
+    /// Whether it is a check for monitoring, and so has the form of a Nagios plugin.
+    const PLUGIN: bool;
 
     /// The common flags' values.
     fn common(&self) -> Common;
@@ -65,12 +70,14 @@ pub trait Command: FromArgs + ArgsInfo {
 /// Declares a binary's flags, with the common ones added.
 ///
 /// The fields are argh's, each with a comma behind it; the struct derives `FromArgs` and `ArgsInfo`, so the binary's crate depends on argh.
-/// `scheduled struct` declares a command that has `--format prometheus`.
+/// `scheduled struct` declares a command that has `--format prometheus`, `plugin struct` one that has
+/// `--format nagios` as well.
 #[macro_export]
 macro_rules! args {
-    ($(#[$meta:meta])* scheduled struct $($rest:tt)*) => { cli::args! { @true $(#[$meta])* struct $($rest)* } };
-    ($(#[$meta:meta])* struct $($rest:tt)*) => { cli::args! { @false $(#[$meta])* struct $($rest)* } };
-    (@$scheduled:literal $(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
+    ($(#[$meta:meta])* plugin struct $($rest:tt)*) => { cli::args! { @true true $(#[$meta])* struct $($rest)* } };
+    ($(#[$meta:meta])* scheduled struct $($rest:tt)*) => { cli::args! { @true false $(#[$meta])* struct $($rest)* } };
+    ($(#[$meta:meta])* struct $($rest:tt)*) => { cli::args! { @false false $(#[$meta])* struct $($rest)* } };
+    (@$scheduled:literal $plugin:literal $(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
         $(#[$meta])*
         #[derive(argh::FromArgs, argh::ArgsInfo)]
         struct $name {
@@ -78,7 +85,7 @@ macro_rules! args {
             /// configuration file (default: $STOCKFOIL_CONFIG, ./stockfoil.toml, /etc/stockfoil/stockfoil.toml)
             #[argh(option, arg_name = "file")]
             config: Option<std::path::PathBuf>,
-            /// human (default), json, or prometheus on scheduled commands
+            /// human (default), json; prometheus on scheduled commands, nagios on checks of backups
             #[argh(option, default = "cli::Format::Human")]
             format: cli::Format,
             /// write the result to this file instead of standard output (beside it, then renamed)
@@ -96,6 +103,7 @@ macro_rules! args {
             const NAME: &'static str = env!("CARGO_PKG_NAME");
             const VERSION: &'static str = env!("CARGO_PKG_VERSION");
             const SCHEDULED: bool = $scheduled;
+            const PLUGIN: bool = $plugin;
 
             fn common(&self) -> cli::Common {
                 cli::Common {
@@ -172,6 +180,10 @@ fn parse_words<A: Command>(words: &[String]) -> Result<A, Exit> {
     // Here and not where the result is written: by then the work is done, and its result would be lost.
     if args.common().format == Format::Prometheus && !A::SCHEDULED {
         let reason = "has no prometheus format; use --format human or json";
+        return Err(Exit::Usage(format!("{} {reason}", A::NAME)));
+    }
+    if args.common().format == Format::Nagios && !A::PLUGIN {
+        let reason = "has no nagios format; use --format human or json";
         return Err(Exit::Usage(format!("{} {reason}", A::NAME)));
     }
     Ok(args)
@@ -313,7 +325,7 @@ mod tests {
         assert_eq!(usage(&["-zéx"]), format!("unknown flag -zéx; see {} --help", Args::NAME));
         assert!(usage(&["x"]).contains("unexpected argument"));
         assert!(usage(&[]).contains("--name"), "{}", usage(&[]));
-        assert!(usage(&["--name", "x", "--format", "xml"]).contains("human, json or prometheus"));
+        assert!(usage(&["--name", "x", "--format", "xml"]).contains("human, json, prometheus or nagios"));
     }
 
     crate::args! {
@@ -326,6 +338,10 @@ mod tests {
         assert!(usage(&["--name", "x", "--format", "prometheus"]).contains("has no prometheus format"));
         let words = ["--format", "prometheus"].map(str::to_owned);
         assert_eq!(parse_words::<Nightly>(&words).ok().unwrap().format, Format::Prometheus);
+        let words = ["--format", "nagios"].map(str::to_owned);
+        assert!(
+            matches!(parse_words::<Nightly>(&words), Err(Exit::Usage(said)) if said.contains("has no nagios format"))
+        );
     }
 
     crate::args! {

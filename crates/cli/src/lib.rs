@@ -22,6 +22,7 @@
 mod context;
 mod flags;
 mod page;
+mod plugin;
 mod print;
 mod progress;
 mod stdin;
@@ -34,7 +35,7 @@ pub use page::{Mark, Page};
 pub use print::Print;
 pub use stockfoil_core::report::Outcome;
 
-use stockfoil_core::{Error, Failure};
+use stockfoil_core::{Error, Failure, report::PluginState};
 
 /// Status for a usage or configuration error.
 const USAGE: u8 = 2;
@@ -114,6 +115,7 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
         Err(exit) => return exit.print(A::NAME),
     };
     let common = args.common();
+    let common_format = common.format;
     init_logging(&common);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -122,6 +124,10 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
     let status = runtime.block_on(async {
         let cx = match Context::new(A::NAME, common) {
             Ok(cx) => cx,
+            Err(error) if common_format == Format::Nagios => {
+                let _ = page::write_stdout(&plugin::unknown(A::NAME, &error.to_string()));
+                return PluginState::Unknown as u8;
+            }
             Err(error) => return report_error(A::NAME, &error.into()),
         };
         // Before the work begins: a signal that finds no handler ends the process without its cleaning up.
@@ -132,6 +138,7 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
         };
         cx.finish_progress();
         let status = match result {
+            result if cx.is_plugin() => end_plugin(A::NAME, &cx, result),
             Some(Ok(Outcome::Clean)) => 0,
             Some(Ok(Outcome::Findings)) => 1,
             Some(Err(error)) => report_error(A::NAME, &error),
@@ -147,6 +154,24 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
     // Blocking reads of an interrupted run must not hold the process.
     runtime.shutdown_background();
     ExitCode::from(status)
+}
+
+/// The end of a run that monitoring asked for: whatever happened, there is a line and one of its states.
+fn end_plugin(name: &str, cx: &Context, result: Option<Result<Outcome, RunError>>) -> u8 {
+    let message = match (&result, cx.plugin_state()) {
+        (Some(Ok(_)), Some(state)) => return state as u8,
+        // The report has said what could not be judged; what is critical stays so.
+        (Some(Err(error)), Some(state)) => {
+            let _ = report_error(name, error);
+            return if state == PluginState::Ok { PluginState::Unknown } else { state } as u8;
+        }
+        (Some(Err(error)), None) => error_text(error),
+        (Some(Ok(_)), None) => "there is no result".to_owned(),
+        (None, _) => "interrupted".to_owned(),
+    };
+    // Where standard output is closed there is nobody to tell.
+    let _ = page::write_stdout(&plugin::unknown(name, &message));
+    PluginState::Unknown as u8
 }
 
 /// Handles SIGINT and SIGTERM from this call on; the future ends with the first of them.
@@ -180,6 +205,11 @@ fn init_logging(common: &Common) {
 
 /// Says what went wrong; returns the exit status.
 fn report_error(name: &str, error: &RunError) -> u8 {
+    fail(name, &error_text(error), error.status())
+}
+
+/// What an error says, with its causes.
+fn error_text(error: &RunError) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -190,7 +220,7 @@ fn report_error(name: &str, error: &RunError) -> u8 {
         }
         cause = error.source();
     }
-    fail(name, &message, error.status())
+    message
 }
 
 fn fail(name: &str, message: &str, status: u8) -> u8 {

@@ -311,6 +311,47 @@ impl Config {
         }
     }
 
+    /// The same configuration for a database behind the socket in `host`, whatever the environment says of one.
+    pub(crate) fn for_socket(&self, host: &Path, user: &str, database: &str) -> Self {
+        let mut config = self.clone();
+        let variables = &mut config.environment.0;
+        variables.retain(|name, _| !name.starts_with("PG") && name != "DATABASE_URL");
+        let host = host.to_string_lossy();
+        for (name, value) in [
+            ("PGHOST", &*host),
+            ("PGPORT", "5432"),
+            ("PGUSER", user),
+            ("PGDATABASE", database),
+            ("PGSSLMODE", "disable"),
+        ] {
+            variables.insert(name.into(), Secret::new(value));
+        }
+        config
+    }
+
+    /// The environment of a backup tool: this process's, where tools look for their repositories and keys, less
+    /// what speaks of the production database and of our own channels.
+    pub(crate) fn tool_environment(&self) -> BTreeMap<String, Secret> {
+        let is_ours = |name: &str| {
+            (name.starts_with("PG") && !name.starts_with("PGBACKREST_"))
+                || name.starts_with("SMTP_")
+                || ["DATABASE_URL", "SLACK_WEBHOOK_URL", "PAGERDUTY_KEY", "ALERT_EMAIL", "STOCKFOIL_CONFIG"]
+                    .contains(&name)
+        };
+        self.environment
+            .0
+            .iter()
+            .filter(|(name, _)| !is_ours(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Where drills make their private folders.
+    pub(crate) fn drill_folder(&self) -> PathBuf {
+        let folder = self.backup.drill_folder.clone();
+        folder.unwrap_or_else(|| self.environment.get("TMPDIR").unwrap_or("/var/tmp").into())
+    }
+
     /// PATH, in which programs are looked for.
     pub fn search_path(&self) -> &str {
         self.environment.get("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin")

@@ -24,6 +24,11 @@ pub trait Report: Serialize {
     fn metrics(&self) -> Vec<Metric> {
         Vec::new()
     }
+
+    /// The run as a monitoring plugin tells it; none where the command is no check of something that is monitored.
+    fn plugin(&self) -> Option<Plugin> {
+        None
+    }
 }
 
 impl<R: Report> Report for &R {
@@ -36,6 +41,53 @@ impl<R: Report> Report for &R {
     fn metrics(&self) -> Vec<Metric> {
         (**self).metrics()
     }
+
+    fn plugin(&self) -> Option<Plugin> {
+        (**self).plugin()
+    }
+}
+
+/// A check's result as Nagios and its kin read it: a state, a sentence, and numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// What is checked, in capitals, such as `BACKUPS`.
+    pub service: &'static str,
+    /// How it stands.
+    pub state: PluginState,
+    /// How it stands, in one sentence.
+    pub summary: String,
+    /// More of it, a line each.
+    pub details: Vec<String>,
+    /// The numbers.
+    pub numbers: Vec<PluginNumber>,
+}
+
+/// The states of a monitoring plugin. Their numbers are its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PluginState {
+    /// All is well.
+    Ok = 0,
+    /// Worth a look.
+    Warning = 1,
+    /// Look now.
+    Critical = 2,
+    /// Nothing is known.
+    Unknown = 3,
+}
+
+/// A number among a plugin's performance data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginNumber {
+    /// Its name.
+    pub label: String,
+    /// The value.
+    pub value: u64,
+    /// The unit as plugins write it: `s`, `B`, or nothing.
+    pub unit: &'static str,
+    /// The range beyond which it is a warning, such as `90000` or `7:`; empty where there is none.
+    pub warning: String,
+    /// The range beyond which it is critical.
+    pub critical: String,
 }
 
 /// One sample of a gauge in the Prometheus text format.

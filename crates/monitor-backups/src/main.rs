@@ -1,17 +1,27 @@
 //! Checks that every backup source has a young, whole and plausible backup.
 
-use stockfoil_core::backup;
+use stockfoil_core::backup::{self, Depth};
 
 cli::args! {
     /// Check that every backup source has a young, whole and plausible backup; alert where it has not. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database; where one is configured and answers, the run is recorded there.
-    scheduled struct Args {}
+    plugin struct Args {
+        /// only the source of this name
+        #[argh(option, arg_name = "name")]
+        source: Option<String>,
+        /// how deep to look at the newest backups: quick (default), full (reads every byte), restore (a drill)
+        #[argh(option, default = "Depth::Quick")]
+        depth: Depth,
+    }
 }
 
 fn main() -> std::process::ExitCode {
-    cli::main(async |_args: Args, cx| {
+    cli::main(async |args: Args, cx| {
         cx.ping_when_over();
         let db = cx.try_connect().await;
-        let report = backup::monitor(cx.config(), db.as_deref(), cx.progress()).await?;
+        let config = cx.config();
+        let only = args.source.as_deref();
+        let report =
+            backup::monitor(config, db.as_deref(), &config.mapping, only, args.depth, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.require()?;
         Ok(outcome)

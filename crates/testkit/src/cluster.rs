@@ -81,7 +81,7 @@ impl Cluster {
     pub fn crash(&self) {
         for (action, mode) in [("stop", "immediate"), ("start", "fast")] {
             let status = self
-                .as_owner("pg_ctl", std::path::Path::new("/"))
+                .as_owner("pg_ctl")
                 .args([action, "-w", "-s", "-m", mode, "-l"])
                 .arg(self.data().join("server.log"))
                 .arg("-D")
@@ -94,11 +94,10 @@ impl Cluster {
         }
     }
 
-    /// A pgbouncer in transaction mode in front of this cluster, with one more line of configuration. None, and a word
-    /// on standard error, where there is none and none can be installed.
-    pub fn pooler(&self, setting: &str) -> Option<Pooler> {
-        let program = pgbouncer()?;
-        let owner = std::fs::metadata(self.data()).unwrap();
+    /// A pgbouncer in transaction mode in front of this cluster, with one more line of configuration.
+    pub fn pooler(&self, setting: &str) -> Pooler {
+        prepare_pgbouncer();
+        let (uid, gid) = self.owner();
         let folder = tempfile::Builder::new().prefix("sf.").tempdir_in("/tmp").unwrap();
         let path = folder.path().display();
         let config = format!(
@@ -110,23 +109,42 @@ impl Cluster {
         );
         let file = folder.path().join("pgbouncer.ini");
         std::fs::write(&file, config).unwrap();
-        std::os::unix::fs::chown(folder.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
-        let mut command = Command::new(program);
-        become_owner(&mut command, &self.data());
-        let process =
-            command.arg("-q").arg(&file).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        let process = self
+            .as_owner("pgbouncer")
+            .arg("-q")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut pooler = Pooler { process, folder };
         while !pooler.folder.path().join(".s.PGSQL.6432").exists() {
             assert!(pooler.process.try_wait().unwrap().is_none(), "pgbouncer ended at once");
         }
-        Some(pooler)
+        pooler
     }
 
-    /// A program of the cluster's, run by the owner of its data in `folder`: the server refuses root.
-    fn as_owner(&self, name: &str, folder: &std::path::Path) -> Command {
-        let mut command = self.program(name);
-        command.current_dir(folder);
-        become_owner(&mut command, &self.data());
+    /// Who owns the data: user and group.
+    pub fn owner(&self) -> (u32, u32) {
+        let data = std::fs::metadata(self.data()).unwrap();
+        (data.uid(), data.gid())
+    }
+
+    /// Any program, run by the owner of the data, since the server refuses root, and told how to connect.
+    pub fn as_owner(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        let bin = &self.variables["STOCKFOIL_PG_BIN"];
+        // Distributions put daemons where only root looks.
+        let path = format!("{bin}:{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap());
+        command.env("PATH", path).current_dir("/");
+        for name in ["PGHOST", "PGPORT", "PGUSER"] {
+            command.env(name, &self.variables[name]);
+        }
+        let (uid, gid) = self.owner();
+        if std::fs::metadata("/proc/self").unwrap().uid() != uid {
+            command.uid(uid).gid(gid);
+        }
         command
     }
 
@@ -193,7 +211,9 @@ impl Standby {
     }
 
     fn as_owner(&self, name: &str) -> Command {
-        self.cluster.as_owner(name, self.folder.path())
+        let mut command = self.cluster.as_owner(name);
+        command.current_dir(self.folder.path());
+        command
     }
 }
 
@@ -225,29 +245,11 @@ impl Drop for Pooler {
     }
 }
 
-/// Where pgbouncer is; installed by `scripts/prepare` where it is not there yet.
-fn pgbouncer() -> Option<PathBuf> {
-    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
-    FOUND
-        .get_or_init(|| {
-            let script = workspace().join("scripts/prepare");
-            let output = Command::new(script).arg("pgbouncer").stderr(Stdio::inherit()).output().unwrap();
-            let path = String::from_utf8(output.stdout).unwrap();
-            if output.status.success() {
-                return Some(path.trim().into());
-            }
-            eprintln!(
-                "there is no pgbouncer here, and none can be installed: what it would show is not tested"
-            );
-            None
-        })
-        .clone()
-}
-
-/// Lets `command` run as the owner of `data`, where that is somebody else.
-fn become_owner(command: &mut Command, data: &std::path::Path) {
-    let owner = std::fs::metadata(data).unwrap();
-    if std::fs::metadata("/proc/self").unwrap().uid() != owner.uid() {
-        command.uid(owner.uid()).gid(owner.gid());
-    }
+/// Makes sure, once a test process, that there is a pgbouncer.
+fn prepare_pgbouncer() {
+    static PREPARED: OnceLock<()> = OnceLock::new();
+    PREPARED.get_or_init(|| {
+        let prepared = Command::new(workspace().join("scripts/prepare")).arg("pgbouncer").status().unwrap();
+        assert!(prepared.success(), "scripts/prepare pgbouncer");
+    });
 }

@@ -30,6 +30,14 @@ pub use smtp::{Mail, SmtpReceiver, SmtpServer};
 
 use std::path::{Path, PathBuf};
 
+/// Installs these tools where they are missing, by the project's own script; a test does not go on without.
+pub fn require_tools(names: &[&str]) {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
+    let prepared = std::process::Command::new(workspace().join("scripts/prepare")).args(names).status();
+    assert!(prepared.expect("run scripts/prepare").success(), "{names:?} can't be installed");
+}
+
 /// The workspace's top folder.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()

@@ -11,7 +11,7 @@ use stockfoil_core::{
 use testkit::TestDb;
 
 /// What stands in the places that are not the model's own.
-const PLACES: [(&str, &str); 54] = [
+const PLACES: &[(&str, &str)] = &[
     ("after", "true"),
     ("cells", "t.id"),
     ("column", "t.id"),
@@ -22,6 +22,7 @@ const PLACES: [(&str, &str); 54] = [
     ("distinct", "true"),
     ("fill_key", "id"),
     ("fill_last", "id DESC"),
+    ("created_at", "created_at"),
     ("function", "stockfoil.a_function"),
     ("id", "'default'"),
     ("id_column", "text PRIMARY KEY"),

@@ -1,5 +1,6 @@
 use stockfoil_core::backup::{
-    Backup, Compression, Finding, MonitorReport, Status, VerifyReport, age_text, size_text,
+    Backup, Compression, Drill, Finding, MonitorReport, SealReport, Status, VerifyReport, age_text,
+    duration_text, size_text,
 };
 
 use super::alerts;
@@ -44,17 +45,11 @@ impl Print for MonitorReport {
             }
             if let Some(newest) = &source.newest {
                 let began = newest.started_at.format("%Y-%m-%d %H:%M UTC");
-                page.line(format!(
-                    "      newest: {}, {}, began {began}",
-                    newest.path.display(),
-                    make(newest)
-                ));
+                page.line(format!("      newest: {}, {}, began {began}", newest.place(), make(newest)));
             }
             page.line(format!(
                 "      looked at: {}, {} backups, {} of them good",
-                source.path.display(),
-                source.count,
-                source.good_count
+                source.place, source.count, source.good_count
             ));
         }
         alerts::print(page, &self.alerts);
@@ -73,14 +68,72 @@ impl Print for VerifyReport {
             for note in &verified.notes {
                 page.line(format!("      {note}"));
             }
-            page.table(
-                ["      table", "rows"],
-                verified.tables.iter().map(|table| {
-                    let rows = table.rows.map_or_else(|| "not counted".to_owned(), |rows| rows.to_string());
-                    [format!("      {}.{}", table.schema, table.name), rows]
-                }),
-            );
+            match &verified.drill {
+                Some(drill) => print_drill(page, drill),
+                None => page.table(
+                    ["      table", "rows"],
+                    verified.tables.iter().map(|table| {
+                        let rows =
+                            table.rows.map_or_else(|| "not counted".to_owned(), |rows| rows.to_string());
+                        [format!("      {}.{}", table.schema, table.name), rows]
+                    }),
+                ),
+            }
         }
         alerts::print(page, &self.alerts);
+    }
+}
+
+fn print_drill(page: &mut Page, drill: &Drill) {
+    let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+    let phases: Vec<String> =
+        drill.phases.iter().map(|phase| format!("{} {}", phase.name, seconds(phase.duration_ms))).collect();
+    page.line(format!(
+        "      recovery time (RTO): {}; with all proofs {}",
+        seconds(drill.rto_ms),
+        seconds(drill.total_ms)
+    ));
+    page.line(format!("      {}", phases.join(", ")));
+    match (drill.newest_entry_at, drill.rpo_seconds) {
+        (Some(at), Some(rpo)) => {
+            let rpo = std::time::Duration::from_secs(rpo);
+            let at = at.format("%Y-%m-%d %H:%M:%S UTC");
+            page.line(format!(
+                "      recovery point (RPO): the newest entry is of {at}, {} ago",
+                duration_text(rpo)
+            ));
+        }
+        _ => page.line("      recovery point (RPO): no entry was restored"),
+    }
+    for database in &drill.databases {
+        if let Some(checks) = database.checks_passed {
+            page.line(format!("      database {}: {checks} claims of the migrations hold", database.name));
+        }
+        if let Some(reconcile) = &database.reconcile {
+            page.line(format!("      database {}: {} balances compared", database.name, reconcile.balances));
+        }
+        page.table(
+            ["      table", "rows", "when sealed"],
+            database.tables.iter().map(|table| {
+                let sealed = table.rows_sealed.map_or_else(|| "-".to_owned(), |rows| rows.to_string());
+                [format!("      {}", table.name), table.rows.to_string(), sealed]
+            }),
+        );
+    }
+}
+
+impl Print for SealReport {
+    fn print(&self, page: &mut Page) {
+        for sealed in &self.backups {
+            match (&sealed.seal, sealed.entries, sealed.entries_before) {
+                (Some(seal), Some(entries), Some(before)) => {
+                    page.marked(Mark::Good, format!("{}: sealed in {}", sealed.title, seal.display()));
+                    let before = before.format("%Y-%m-%d %H:%M:%S UTC");
+                    page.line(format!("      {entries} entries of the ledger from before {before}"));
+                }
+                _ => page.marked(Mark::Bad, format!("{}: not sealed", sealed.title)),
+            }
+            print_findings(page, &sealed.findings);
+        }
     }
 }

@@ -1,36 +1,36 @@
 //! Backups: whether they are there, young and whole, and what that was seen from.
 //!
 //! No evidence is never good: a missing folder, an empty listing, an unreadable file and a missing program are
-//! findings. Two depths:
-//!
-//! - [`monitor`] (quick) looks at existence, age, count, size and format marks, in seconds.
-//! - [`verify`] (full) reads every byte, and compares what the dump holds with the tables that it should hold.
+//! findings. Three depths ([`Depth`]): a quick look at existence, age, count, size and format marks; reading every
+//! byte; and restoring into a throwaway cluster, where schema, balances and rows are proven.
 
-mod archive;
 mod compression;
-mod dump;
+mod drill;
+mod figures;
+mod listing;
 mod meter;
 mod policy;
+mod reading;
 mod record;
-mod script;
 mod seal;
 mod source;
 mod start;
 mod tool;
 mod verify;
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, path::Path, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use compression::Compression;
-pub use dump::{Backup, Format};
+pub use drill::{DatabaseProof, Drill, Phase, ReconcileProof, TableCount};
+pub use listing::{Backup, Format};
 pub use policy::{MonitorReport, SourceState, monitor};
 pub use start::StartedFrom;
-pub use verify::{Scope, TableRows, Verified, VerifyReport, verify};
+pub use verify::{Scope, SealReport, Sealed, TableRows, Verified, VerifyReport, seal, verify};
 
-use crate::{Failure, alert::Severity};
+use crate::{Error, Failure, alert::Severity, report::PluginState};
 
 /// Why backups could not be judged.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,31 @@ impl BackupError {
         match self {
             Self::UnknownSource { .. } => Failure::Usage,
             Self::Undecided(_) => Failure::Work,
+        }
+    }
+}
+
+/// How deep a look at a backup is. Each depth holds the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// Existence, age, count, size, marks of the format, chain of references, WAL. Seconds.
+    Quick,
+    /// Every byte is read. As long as reading the backup takes.
+    Full,
+    /// It is restored into a throwaway cluster and proven there. As long as a recovery takes, and its room.
+    Restore,
+}
+
+impl FromStr for Depth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "quick" => Ok(Self::Quick),
+            "full" => Ok(Self::Full),
+            "restore" => Ok(Self::Restore),
+            _ => Err(format!("unknown depth {text:?}; give quick, full or restore")),
         }
     }
 }
@@ -94,6 +119,18 @@ impl fmt::Display for Status {
     }
 }
 
+impl Status {
+    /// As monitoring plugins call it.
+    fn plugin_state(self) -> PluginState {
+        match self {
+            Self::Ok => PluginState::Ok,
+            Self::Warning => PluginState::Warning,
+            Self::Critical => PluginState::Critical,
+            Self::Unknown => PluginState::Unknown,
+        }
+    }
+}
+
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -124,12 +161,34 @@ fn worst(findings: &[Finding]) -> Status {
     findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Ok)
 }
 
+/// Refuses findings, each with whose it is, that say that nothing is known.
+fn no_undecided<'a>(findings: impl Iterator<Item = (String, &'a Finding)>) -> Result<(), Error> {
+    let undecided = findings.filter(|(_, finding)| finding.status == Status::Unknown);
+    let undecided: Vec<String> =
+        undecided.map(|(whose, finding)| format!("{whose}: {}", finding.text)).collect();
+    if undecided.is_empty() { Ok(()) } else { Err(BackupError::Undecided(undecided).into()) }
+}
+
+/// `path`'s last part.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What an error while reading means.
+fn error_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is cut off".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// How long before `now` something was, for a person: `25 h 1 min`.
 pub fn age_text(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     (now - then).to_std().map_or_else(|_| "less than no time".to_owned(), duration_text)
 }
 
-fn duration_text(duration: Duration) -> String {
+/// A duration for a person: `25 h 1 min`.
+pub fn duration_text(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     match (minutes / 60, minutes % 60) {
         (0, 0) => format!("{} s", duration.as_secs()),

@@ -7,12 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::{
-    Backup, BackupError, Finding, Status, age_text, duration_text,
-    meter::run_blocking,
-    record::Record,
-    size_text,
-    source::{self, Listing},
-    worst,
+    Backup, Depth, Finding, Status, age_text, duration_text, listing::Listing, no_undecided, reading::Reader,
+    record::Record, size_text, source, verify, worst,
 };
 use crate::{
     Error, Task,
@@ -20,8 +16,9 @@ use crate::{
     config::{BackupKind, BackupSource, Config},
     db::Db,
     history::RunId,
+    mapping::Mapping,
     progress::Progress,
-    report::{Metric, Outcome, Report},
+    report::{Metric, Outcome, Plugin, PluginNumber, Report},
 };
 
 /// The command, as `stockfoil.run` and alerts name it.
@@ -37,6 +34,8 @@ pub struct MonitorReport {
     pub run_id: Option<RunId>,
     /// When it was looked.
     pub checked_at: DateTime<Utc>,
+    /// How deep the look at the newest backups was.
+    pub depth: Depth,
     /// Every source, in the order of the configuration.
     pub sources: Vec<SourceState>,
     /// The alerts, one a source that is not well, and what became of them.
@@ -50,8 +49,10 @@ pub struct SourceState {
     pub name: String,
     /// What kind of backup it holds.
     pub kind: BackupKind,
-    /// Where it is.
-    pub path: PathBuf,
+    /// Where its backups are, in words.
+    pub place: String,
+    /// The folder, where it is one.
+    pub path: Option<PathBuf>,
     /// Which entries of it were looked at.
     pub pattern: Option<String>,
     /// The worst of the findings.
@@ -68,26 +69,44 @@ pub struct SourceState {
     pub newest: Option<Backup>,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
+    /// So many good backups should be there.
+    #[serde(skip)]
+    min_count: usize,
+    /// Beyond this age, in seconds, a warning is given.
+    #[serde(skip)]
+    warn_age_seconds: u64,
+    /// And beyond this one it is critical.
+    #[serde(skip)]
+    max_age_seconds: u64,
 }
 
-/// Looks at every configured source and sends alerts for those that are not well. Where `db` is at hand, the run is
-/// recorded there.
+/// Looks at the configured sources, all or the one named `only`, and sends alerts for those that are not well. The
+/// newest backup of each is looked at as deep as `depth` says. Where `db` is at hand, the run is recorded there.
 ///
 /// # Errors
-/// When no source is configured. What a source lacks is a finding; ask [`MonitorReport::require`] for the rest.
+/// When no source is configured, or none of that name. What a source lacks is a finding; ask
+/// [`MonitorReport::require`] for the rest.
 pub fn monitor<'a>(
     config: &'a Config,
     db: Option<&'a Db>,
+    mapping: &'a Mapping,
+    only: Option<&'a str>,
+    depth: Depth,
     progress: &'a dyn Progress,
 ) -> Task<'a, MonitorReport> {
     Box::pin(async move {
-        let sources = config.backup_sources()?;
+        let sources = verify::choose(config, only)?;
         let record = Record::start(db, COMMAND).await;
         let now = Utc::now();
+        let reader = Reader { config, mapping, progress };
         progress.begin("look at backups", Some(sources.len() as u64));
         let mut states = Vec::new();
         for source in &sources {
-            states.push(judge(source, list(config, source).await, now));
+            let mut state = judge(source, source::list(&reader, source).await, now);
+            if depth > Depth::Quick && state.newest.is_some() {
+                state.deepen(&reader, source, depth).await;
+            }
+            states.push(state);
             progress.advance(1);
         }
         progress.finish();
@@ -101,36 +120,12 @@ pub fn monitor<'a>(
             run_id: run_id.map(|run| run.0),
         };
         let alerts = alert::send(&config.alerts, db, round).await;
-        let report = MonitorReport { run_id, checked_at: now, sources: states, alerts };
+        let report = MonitorReport { run_id, checked_at: now, depth, sources: states, alerts };
         let statuses = report.sources.iter().map(|source| (source.name.clone(), json!(source.status)));
-        record.finish(&config.history, &report, json!({ "sources": statuses.collect::<Map<_, _>>() })).await;
+        let summary = json!({ "depth": depth, "sources": statuses.collect::<Map<_, _>>() });
+        record.finish(&config.history, &report, summary).await;
         Ok(report)
     })
-}
-
-/// Looks at one source, for as long as its folder answers.
-pub(super) async fn list(config: &Config, source: &BackupSource) -> Listing {
-    let stall = config.backup.stall_timeout;
-    let owned = source.clone();
-    match run_blocking(&crate::progress::Silent, stall, move |meter| source::list(&owned, meter)).await {
-        Ok(listing) => listing,
-        Err(lost) => {
-            let text = format!("the folder {} {lost}", source.path.display());
-            Listing { backups: Vec::new(), problems: vec![Finding::unknown("folder", text)] }
-        }
-    }
-}
-
-/// The finding for a source in whose folder there is nothing.
-pub(super) fn nothing_found(source: &BackupSource) -> Finding {
-    let folder = source.path.display();
-    Finding::critical(
-        "listing",
-        match &source.pattern {
-            Some(pattern) => format!("no backup: nothing in {folder} matches {pattern}"),
-            None => format!("no backup: nothing in {folder} looks like a dump"),
-        },
-    )
 }
 
 impl MonitorReport {
@@ -138,15 +133,14 @@ impl MonitorReport {
     /// report is printed.
     ///
     /// # Errors
-    /// [`BackupError::Undecided`], or the alert that was not delivered.
+    /// [`BackupError::Undecided`](super::BackupError::Undecided), or the alert that was not delivered.
     pub fn require(&self) -> Result<(), Error> {
         self.alerts.require()?;
-        let undecided = self.sources.iter().flat_map(|source| {
-            let findings = source.findings.iter().filter(|finding| finding.status == Status::Unknown);
-            findings.map(|finding| format!("{}: {}", source.name, finding.text))
-        });
-        let undecided: Vec<String> = undecided.collect();
-        if undecided.is_empty() { Ok(()) } else { Err(BackupError::Undecided(undecided).into()) }
+        no_undecided(
+            self.sources
+                .iter()
+                .flat_map(|source| source.findings.iter().map(move |finding| (source.name.clone(), finding))),
+        )
     }
 }
 
@@ -172,7 +166,7 @@ impl Report for MonitorReport {
             "When the newest good backup began, in Unix time; 0 when there is none.",
             |source| source.last_good_at.map_or(0, |at| at.timestamp()).to_string(),
         )
-        .chain(gauge("stockfoil_backup_good_count", "How many good backups are there.", |source| {
+        .chain(gauge("stockfoil_backup_good_backups", "How many good backups are there.", |source| {
             source.good_count.to_string()
         }))
         .chain(gauge(
@@ -187,6 +181,24 @@ impl Report for MonitorReport {
         ))
         .collect()
     }
+
+    fn plugin(&self) -> Option<Plugin> {
+        let status = self.sources.iter().map(|source| source.status).max().unwrap_or(Status::Unknown);
+        let worst = self.sources.iter().filter(|source| source.status == status);
+        let summary: Vec<String> =
+            worst.map(|source| format!("{}: {}", source.name, source.summary)).collect();
+        let details = self.sources.iter().flat_map(|source| {
+            let of = |finding: &Finding| format!("{} {}: {}", finding.status, source.name, finding.text);
+            source.findings.iter().map(of).collect::<Vec<_>>()
+        });
+        Some(Plugin {
+            service: "BACKUPS",
+            state: status.plugin_state(),
+            summary: summary.join("; "),
+            details: details.collect(),
+            numbers: self.sources.iter().flat_map(|source| source.numbers(self.checked_at)).collect(),
+        })
+    }
 }
 
 impl SourceState {
@@ -195,12 +207,58 @@ impl SourceState {
         alert_key(&self.name)
     }
 
+    /// Looks at the newest backup as deep as `depth` says, and adds what is found.
+    async fn deepen(&mut self, reader: &Reader<'_>, source: &BackupSource, depth: Depth) {
+        let Some(newest) = &self.newest else { return };
+        let quick = newest.findings.len();
+        let verified = verify::examine(reader, Some(source), Some(newest.clone()), Vec::new(), depth).await;
+        let found = verified.findings.into_iter().skip(quick).map(|finding| Finding {
+            text: format!("the newest backup, {}, {}", newest.name, finding.text),
+            ..finding
+        });
+        self.findings.extend(found);
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.status));
+        if verified.status >= Status::Critical && self.last_good_at == Some(newest.started_at) {
+            // Which of the earlier ones is good, nobody has looked.
+            self.last_good_at = None;
+            self.good_count = self.good_count.saturating_sub(1);
+        }
+        let status = worst(&self.findings);
+        if status > self.status
+            && let Some(finding) = self.findings.first()
+        {
+            self.summary = finding.text.clone();
+        }
+        self.status = status;
+    }
+
+    /// Age, size and count, as plugins give numbers.
+    fn numbers(&self, now: DateTime<Utc>) -> Vec<PluginNumber> {
+        let number = |what: &str, value, unit, warning: String, critical: String| PluginNumber {
+            label: format!("{} {what}", self.name),
+            value,
+            unit,
+            warning,
+            critical,
+        };
+        let mut numbers =
+            vec![number("count", self.good_count as u64, "", format!("{}:", self.min_count), String::new())];
+        if let Some(at) = self.last_good_at {
+            let age = (now - at).num_seconds().max(0).unsigned_abs();
+            let (warning, critical) = (self.warn_age_seconds.to_string(), self.max_age_seconds.to_string());
+            numbers.push(number("age", age, "s", warning, critical));
+        }
+        if let Some(newest) = &self.newest {
+            numbers.push(number("size", newest.size_bytes, "B", String::new(), String::new()));
+        }
+        numbers
+    }
+
     fn alert(&self, run_id: Option<RunId>) -> Option<Alert> {
         let severity = self.status.severity()?;
         let others = self.findings.iter().filter(|finding| !self.summary.ends_with(&finding.text));
         let details = others.map(|finding| format!("{}: {}", finding.status, finding.text));
-        let seen =
-            format!("{} of {} backups in {} are good", self.good_count, self.count, self.path.display());
+        let seen = format!("{} of {} backups in {} are good", self.good_count, self.count, self.place);
         Some(Alert {
             source: COMMAND,
             severity,
@@ -221,17 +279,17 @@ pub(super) fn alert_key(name: &str) -> String {
 fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>) -> SourceState {
     let Listing { backups, problems: mut findings } = listing;
     if backups.is_empty() && findings.is_empty() {
-        findings.push(nothing_found(source));
+        findings.push(source::nothing_found(source));
     }
     let tolerated = TimeDelta::from_std(source.future_tolerance).unwrap_or(TimeDelta::zero());
     let is_future = |backup: &&Backup| backup.started_at.max(backup.modified_at) > now + tolerated;
     for backup in backups.iter().filter(is_future) {
         let at = backup.started_at.max(backup.modified_at).format("%Y-%m-%d %H:%M UTC");
-        findings.push(Finding::critical("future", format!("{} is from the future ({at})", backup.name())));
+        findings.push(Finding::critical("future", format!("{} is from the future ({at})", backup.name)));
     }
     if let Some(newest) = backups.first() {
         findings.extend(newest.findings.iter().map(|finding| Finding {
-            text: format!("the newest backup, {}, {}", newest.name(), finding.text),
+            text: format!("the newest backup, {}, {}", newest.name, finding.text),
             ..finding.clone()
         }));
     }
@@ -264,7 +322,7 @@ fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>) -> SourceS
         (None, Some(last)) => format!(
             "{} good backups; the newest, {} ({}), began {} ago",
             good.len(),
-            last.name(),
+            last.name,
             size_text(last.size_bytes),
             age_text(last.started_at, now)
         ),
@@ -274,7 +332,8 @@ fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>) -> SourceS
     SourceState {
         name: source.name.clone(),
         kind: source.kind,
-        path: source.path.clone(),
+        place: source.place(),
+        path: (!source.path.as_os_str().is_empty()).then(|| source.path.clone()),
         pattern: source.pattern.clone(),
         status: worst(&findings),
         summary,
@@ -283,6 +342,9 @@ fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>) -> SourceS
         last_good_at,
         newest: backups.into_iter().next(),
         findings,
+        min_count: source.min_count,
+        warn_age_seconds: source.warn_age().as_secs(),
+        max_age_seconds: source.max_age.as_secs(),
     }
 }
 
@@ -292,7 +354,7 @@ fn check_age(source: &BackupSource, last: &Backup, now: DateTime<Utc>) -> Option
     let text = |limit_name, limit| {
         format!(
             "the newest good backup, {}, began {} ago, more than {limit_name} ({})",
-            last.name(),
+            last.name,
             duration_text(age),
             duration_text(limit)
         )
@@ -339,7 +401,7 @@ fn check_drop(source: &BackupSource, good: &[&Backup]) -> Option<Finding> {
             "drop",
             format!(
                 "{} ({}) is {drop} % smaller than the median of the {} good backups before it ({}), more than max_drop_pct ({} %)",
-                newest.name(),
+                newest.name,
                 size_text(newest.size_bytes),
                 sizes.len(),
                 size_text(median),
@@ -351,10 +413,7 @@ fn check_drop(source: &BackupSource, good: &[&Backup]) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Compression, Format, StartedFrom},
-        *,
-    };
+    use super::{super::Format, *};
 
     fn now() -> DateTime<Utc> {
         "2026-02-01T03:00:00Z".parse().unwrap()
@@ -362,18 +421,7 @@ mod tests {
 
     fn backup(minutes_old: i64, size_bytes: u64) -> Backup {
         let started_at = now() - TimeDelta::minutes(minutes_old);
-        Backup {
-            path: format!("/b/{minutes_old}.dump").into(),
-            format: Some(Format::Custom),
-            compression: Compression::None,
-            size_bytes,
-            started_at,
-            started_from: StartedFrom::Header,
-            modified_at: started_at,
-            database: None,
-            server_version: None,
-            findings: Vec::new(),
-        }
+        Backup::of_tool(format!("{minutes_old}.dump"), Some(Format::Custom), size_bytes, started_at)
     }
 
     fn bad(minutes_old: i64) -> Backup {
@@ -422,8 +470,13 @@ mod tests {
     #[test]
     fn no_evidence_is_never_ok() {
         assert_eq!(checks(vec![]), [(Status::Critical, "listing")]);
-        let report =
-            MonitorReport { run_id: None, checked_at: now(), sources: vec![], alerts: Deliveries::default() };
+        let report = MonitorReport {
+            run_id: None,
+            checked_at: now(),
+            depth: Depth::Quick,
+            sources: vec![],
+            alerts: Deliveries::default(),
+        };
         assert_eq!(report.outcome(), Outcome::Findings);
         let problems = vec![Finding::unknown("folder", "can't be read")];
         let state = judge(&source(), Listing { backups: vec![backup(1, 9)], problems }, now());

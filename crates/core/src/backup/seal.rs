@@ -1,60 +1,224 @@
-//! The checksum beside a backup: `NAME.sha256`, as `sha256sum` writes it.
+//! What a backup is held against: the checksums of its files, and what the database held that it was made from.
+//!
+//! `NAME.seal`, which `verify-backup --seal` writes, has both; `NAME.sha256`, as `sha256sum` writes it, has the first.
+//! Both lie beside a file or folder. The seal of a backup that is no file lies in the source's `seal_folder`.
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Read},
+    fs::{self, File},
+    io::{self, Read, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Finding, meter::Meter};
+use super::{Backup, Finding, figures::Figures, meter::Meter};
+use crate::config::BackupSource;
+
+/// The suffix of a seal.
+const SEAL: &str = ".seal";
 
 /// The suffix of a checksum file.
-pub(super) const SUFFIX: &str = ".sha256";
+const SHA256: &str = ".sha256";
 
-/// What the checksum said.
+/// The form of a seal's JSON.
+const SCHEMA: &str = "stockfoil.seal/1";
+
+/// What is known of a backup from when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seal {
+    schema: String,
+    /// When it was sealed.
+    pub(super) sealed_at: DateTime<Utc>,
+    /// What the backup is called.
+    pub(super) backup: String,
+    /// When the backup began.
+    pub(super) started_at: DateTime<Utc>,
+    /// Its size in bytes.
+    pub(super) size_bytes: u64,
+    /// SHA-256 by file, below the backup's folder; of a single file by its name. Empty for what is no file.
+    sha256: BTreeMap<String, String>,
+    /// What the database held.
+    pub(super) figures: Figures,
+}
+
+/// What the checksums said.
 #[derive(Debug)]
-pub(super) enum Seal {
-    /// There is none.
+pub(super) enum Checked {
+    /// There are none.
     Absent,
-    /// Every byte is as it was.
-    Holds,
-    /// Something changed, or the checksum file is no use.
+    /// Every byte is as it was, says this file.
+    Holds(String),
+    /// Something changed, or the file is no use.
     Broken(Finding),
 }
 
-/// Compares `backup`, a file or a folder of files, with its checksum file.
-pub(super) fn check(backup: &Path, meter: &Arc<Meter>) -> Seal {
-    let mut sidecar = backup.as_os_str().to_owned();
-    sidecar.push(SUFFIX);
-    let sidecar = PathBuf::from(sidecar);
-    let text = match std::fs::read_to_string(&sidecar) {
+/// Whether `path` is a seal or a checksum file, and so no backup.
+pub(super) fn is_seal(path: &Path) -> bool {
+    let name = path.as_os_str().to_string_lossy();
+    name.ends_with(SEAL) || name.ends_with(SHA256)
+}
+
+/// Where the seal of `backup` lies; none where the source says nothing of it.
+pub(super) fn place(source: Option<&BackupSource>, backup: &Backup) -> Option<PathBuf> {
+    if let Some(path) = &backup.path {
+        return Some(beside(path, SEAL));
+    }
+    let folder = source?.seal_folder.as_ref()?;
+    // What a tool calls a backup is no path.
+    Some(folder.join(format!("{}{SEAL}", backup.name.replace(['/', '\0'], "_"))))
+}
+
+/// Reads the seal of `backup`, if there is one.
+///
+/// # Errors
+/// When it is there and can't be read, or is of another backup.
+pub(super) fn read(source: Option<&BackupSource>, backup: &Backup) -> Result<Option<Seal>, Finding> {
+    let Some(place) = place(source, backup) else { return Ok(None) };
+    let shown = place.display();
+    let text = match fs::read_to_string(&place) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Seal::Absent,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Finding::unknown("seal", format!("{shown} can't be read: {error}"))),
+    };
+    match serde_json::from_str::<Seal>(&text) {
+        Ok(seal) if seal.schema == SCHEMA && seal.backup == backup.name => Ok(Some(seal)),
+        Ok(seal) if seal.schema == SCHEMA => {
+            Err(Finding::critical("seal", format!("{shown} is the seal of another backup, {}", seal.backup)))
+        }
+        _ => {
+            Err(Finding::critical("seal", format!("{shown} is no seal; write it with verify-backup --seal")))
+        }
+    }
+}
+
+/// Seals `backup`: reads all of its files, and writes the seal with `figures` to its place.
+///
+/// # Errors
+/// When the backup can't be read, or the seal has no place or can't be written.
+pub(super) fn write(
+    source: Option<&BackupSource>,
+    backup: &Backup,
+    figures: Figures,
+    meter: &Arc<Meter>,
+) -> Result<PathBuf, Finding> {
+    let Some(place) = place(source, backup) else {
+        let text = "has no place for its seal; set seal_folder of its source";
+        return Err(Finding::unknown("seal", text));
+    };
+    let sha256 = match &backup.path {
+        None => BTreeMap::new(),
+        Some(path) => sums_below(path, meter)
+            .map_err(|error| Finding::unknown("seal", format!("can't be read: {error}")))?,
+    };
+    let seal = Seal {
+        schema: SCHEMA.to_owned(),
+        sealed_at: Utc::now(),
+        backup: backup.name.clone(),
+        started_at: backup.started_at,
+        size_bytes: backup.size_bytes,
+        sha256,
+        figures,
+    };
+    let write = || -> io::Result<()> {
+        let folder = place.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec_pretty(&seal)?)?;
+        file.as_file().sync_all()?;
+        file.persist(&place)?;
+        Ok(())
+    };
+    write().map_err(|error| {
+        Finding::unknown("seal", format!("{} can't be written: {error}", place.display()))
+    })?;
+    Ok(place)
+}
+
+/// Compares the files at `path` with the checksums of their seal, and of their checksum file.
+pub(super) fn check(path: &Path, seal: Option<&Seal>, meter: &Arc<Meter>) -> Checked {
+    let sidecar = beside(path, SHA256);
+    let text = match fs::read_to_string(&sidecar) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            return Seal::Broken(Finding::unknown(
-                "seal",
-                format!("{} can't be read: {error}", sidecar.display()),
-            ));
+            let text = format!("{} can't be read: {error}", sidecar.display());
+            return Checked::Broken(Finding::unknown("seal", text));
         }
     };
+    if let Some(seal) = seal {
+        match sums_below(path, meter) {
+            Ok(sums) if sums == seal.sha256 => {}
+            Ok(sums) => return Checked::Broken(changed(&differing(&seal.sha256, &sums))),
+            Err(error) => {
+                return Checked::Broken(Finding::unknown("seal", format!("can't be read: {error}")));
+            }
+        }
+    }
+    let Some(text) = text else {
+        return seal.map_or(Checked::Absent, |_| Checked::Holds("its seal".to_owned()));
+    };
     let Some(sums) = parse(&text) else {
-        return Seal::Broken(Finding::critical(
+        return Checked::Broken(Finding::critical(
             "seal",
             format!("{} is no checksum file; write it with sha256sum", sidecar.display()),
         ));
     };
-    match compare(backup, &sums, meter) {
-        Ok(differing) if differing.is_empty() => Seal::Holds,
-        Ok(differing) => Seal::Broken(Finding::critical(
-            "seal",
-            format!("changed since it was sealed: {}", differing.join(", ")),
-        )),
-        Err(error) => Seal::Broken(Finding::unknown("seal", format!("can't be read: {error}"))),
+    match compare(path, &sums, meter) {
+        Ok(differing) if differing.is_empty() => Checked::Holds("its .sha256 file".to_owned()),
+        Ok(differing) => Checked::Broken(changed(&differing)),
+        Err(error) => Checked::Broken(Finding::unknown("seal", format!("can't be read: {error}"))),
     }
+}
+
+fn changed(names: &[String]) -> Finding {
+    Finding::critical("seal", format!("changed since it was sealed: {}", names.join(", ")))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The names whose sums are not the same.
+fn differing(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> Vec<String> {
+    let mut names: Vec<String> =
+        one.keys().chain(other.keys()).filter(|name| one.get(*name) != other.get(*name)).cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// SHA-256 of the file at `path`, or of each file below the folder `path`, by name. Of a link, that of its target's
+/// name.
+fn sums_below(path: &Path, meter: &Arc<Meter>) -> io::Result<BTreeMap<String, String>> {
+    let mut sums = BTreeMap::new();
+    if !path.is_dir() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        sums.insert(name, sum(path, meter)?);
+        return Ok(sums);
+    }
+    let mut folders = vec![path.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (kind, file) = (entry.file_type()?, entry.path());
+            let name = file.strip_prefix(path).unwrap_or(&file).to_string_lossy().into_owned();
+            if kind.is_dir() {
+                folders.push(file);
+            } else if kind.is_symlink() {
+                let target = fs::read_link(&file)?;
+                sums.insert(name, hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())));
+            } else {
+                sums.insert(name, sum(&file, meter)?);
+            }
+        }
+    }
+    Ok(sums)
 }
 
 /// Reads lines of `HEX  NAME`, `HEX *NAME`, or a single `HEX`. Names are kept without leading folders' dots.
@@ -109,8 +273,12 @@ fn sum(path: &Path, meter: &Arc<Meter>) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 17];
     loop {
         match source.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(&hasher.finalize())),
             read => hasher.update(&buffer[..read]),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

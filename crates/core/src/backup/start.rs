@@ -34,6 +34,8 @@ pub enum StartedFrom {
     Name,
     /// The file's last write, which is the backup's end.
     Modified,
+    /// Its tool, in UTC.
+    Tool,
 }
 
 /// When a backup began, and how that is known.

@@ -2,7 +2,7 @@
 //! rows, and whether it is whole.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
 };
 
@@ -11,19 +11,19 @@ const LINE_BYTES_MAX: usize = 1 << 16;
 
 /// What is known of a table from a dump.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TableContents {
+pub(in crate::backup) struct TableContents {
     /// Whether the dump defines the table.
-    pub(super) is_defined: bool,
+    pub(in crate::backup) is_defined: bool,
     /// Whether its rows are in its partitions.
-    pub(super) is_partitioned: bool,
+    pub(in crate::backup) is_partitioned: bool,
     /// Whether the dump has a part for its rows, even if there are none.
-    pub(super) has_data: bool,
+    pub(in crate::backup) has_data: bool,
     /// How many rows, where they were counted: those of COPY.
-    pub(super) rows: Option<u64>,
+    pub(in crate::backup) rows: Option<u64>,
 }
 
 /// Tables by schema and name.
-pub(super) type Contents = BTreeMap<(String, String), TableContents>;
+pub(in crate::backup) type Contents = BTreeMap<(String, String), TableContents>;
 
 /// What a script was found to hold.
 #[derive(Debug, Default)]
@@ -33,6 +33,10 @@ pub(super) struct Script {
     pub(super) is_complete: bool,
     /// The table in whose rows the script ends, with the rows until there.
     pub(super) open_copy: Option<(String, u64)>,
+    /// The roles that its statements name; some may be none.
+    pub(super) roles: BTreeSet<String>,
+    /// Whether it is of a whole cluster.
+    pub(super) is_cluster: bool,
 }
 
 /// The first line that is written of a database, of a whole cluster, and the last ones.
@@ -142,7 +146,7 @@ impl Reader {
             }
             DUMP_END => self.script.is_complete = !self.is_cluster,
             CLUSTER_END => self.script.is_complete = true,
-            _ => {}
+            _ => self.script.roles.extend(roles_in(line)),
         }
         if let Some((key, kind)) = entry_comment(line) {
             if kind != EntryKind::Other {
@@ -174,6 +178,7 @@ impl Reader {
         if let Some((schema, name)) = self.copy {
             self.script.open_copy = Some((format!("{schema}.{name}"), self.rows));
         }
+        self.script.is_cluster = self.is_cluster;
         self.script.is_complete &= self.is_begun && self.script.open_copy.is_none();
         self.script
     }
@@ -195,6 +200,55 @@ fn entry_comment(line: &str) -> Option<(Key, EntryKind)> {
         _ => EntryKind::Other,
     };
     Some(((schema.to_owned(), name.to_owned()), kind))
+}
+
+/// The roles that a line of a dump's SQL names: owners, those who are granted something, those of policies. A name of
+/// something else may be among them.
+fn roles_in(line: &str) -> Vec<String> {
+    const BEGINNINGS: [&str; 5] =
+        ["ALTER ", "GRANT ", "REVOKE ", "CREATE POLICY ", "SET SESSION AUTHORIZATION "];
+    const BEFORE: [&str; 4] = [" TO ", " FROM ", " FOR ROLE ", " AUTHORIZATION "];
+    const NO_ROLES: [&str; 4] = ["public", "current_user", "session_user", "current_role"];
+    if !BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)) {
+        return Vec::new();
+    }
+    let mut roles = Vec::new();
+    for keyword in BEFORE {
+        for (at, _) in line.match_indices(keyword) {
+            let mut rest = &line[at + keyword.len()..];
+            while let Some((role, behind)) = identifier(rest) {
+                if !NO_ROLES.contains(&role.to_lowercase().as_str()) {
+                    roles.push(role);
+                }
+                match behind.strip_prefix(", ") {
+                    Some(next) => rest = next,
+                    None => break,
+                }
+            }
+        }
+    }
+    roles
+}
+
+/// The identifier that `text` begins with, unquoted, and what is behind it.
+fn identifier(text: &str) -> Option<(String, &str)> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let mut name = String::new();
+        let mut letters = quoted.char_indices().peekable();
+        while let Some((at, letter)) = letters.next() {
+            if letter != '"' {
+                name.push(letter);
+            } else if letters.next_if(|(_, next)| *next == '"').is_some() {
+                name.push('"');
+            } else {
+                return Some((name, &quoted[at + 1..]));
+            }
+        }
+        return None;
+    }
+    let end = text.find(|letter: char| !letter.is_alphanumeric() && !"_$".contains(letter));
+    let (name, behind) = text.split_at(end.unwrap_or(text.len()));
+    (!name.is_empty()).then(|| (name.to_owned(), behind))
 }
 
 #[cfg(test)]
@@ -268,6 +322,23 @@ COPY public.items (id) FROM stdin;
         let inside = lines.iter().position(|line| *line == "\\\\.\n").unwrap();
         let script = read_script(lines[..inside].concat().as_bytes()).unwrap();
         assert_eq!(script.open_copy, Some(("public.items".into(), 2)));
+    }
+
+    #[test]
+    fn roles_are_read_from_statements() {
+        for (line, roles) in [
+            ("ALTER TABLE public.items OWNER TO app;", &["app"][..]),
+            ("GRANT SELECT ON TABLE public.items TO \"a \"\"b\"\", x\" WITH GRANT OPTION;", &["a \"b\", x"]),
+            ("REVOKE ALL ON SCHEMA public FROM PUBLIC;", &[]),
+            (
+                "ALTER DEFAULT PRIVILEGES FOR ROLE app IN SCHEMA public GRANT SELECT ON TABLES TO reader;",
+                &["reader", "app"],
+            ),
+            ("CREATE POLICY p ON public.items FOR SELECT TO app, reader USING (true);", &["app", "reader"]),
+            ("INSERT INTO t VALUES ('GRANT x TO y');", &[]),
+        ] {
+            assert_eq!(roles_in(line), roles, "{line}");
+        }
     }
 
     #[test]

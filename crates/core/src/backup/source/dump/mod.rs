@@ -1,5 +1,12 @@
 //! What pg_dump writes: which format a file or folder is of, and the marks that show at a glance whether it is whole.
 
+mod archive;
+mod read;
+mod script;
+
+pub(in crate::backup) use read::{how_to_give, named, read};
+pub(in crate::backup) use script::Contents;
+
 use std::{
     fs::{self, File, Metadata},
     io::{self, BufReader, Read, Seek as _, SeekFrom},
@@ -7,15 +14,9 @@ use std::{
 };
 
 use chrono::{DateTime, Local, Utc};
-use serde::Serialize;
 
-use super::{
-    Finding, StartedFrom,
-    archive::{self, ArchiveError, Container, Entry, Header, Place, Toc},
-    compression::Compression,
-    script, size_text,
-    start::{self, Start},
-};
+use crate::backup::{Backup, Compression, Finding, Format, error_text, file_name, start};
+use archive::{ArchiveError, Container, Entry, Header, Place, Toc};
 
 /// So much of a file's beginning tells its format.
 const HEAD_BYTES: usize = 1 << 16;
@@ -24,130 +25,42 @@ const HEAD_BYTES: usize = 1 << 16;
 const TAIL_BYTES: u64 = 1 << 10;
 
 /// The unit in which a tar is written; it ends with two of zeros.
-pub(super) const TAR_BLOCK_BYTES: u64 = 512;
+pub(in crate::backup) const TAR_BLOCK_BYTES: u64 = 512;
 
 /// The name of the table of contents in a directory and in a tar.
-pub(super) const TOC_FILE: &str = "toc.dat";
+const TOC_FILE: &str = "toc.dat";
 
 /// Endings by which a file is taken for a backup even when its content says nothing (when it is empty, say).
 const SUFFIXES: [&str; 10] = ["dump", "dmp", "backup", "bak", "custom", "pgdump", "pgc", "tar", "tgz", "sql"];
 
-/// pg_dump's formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// `-Fc`.
-    Custom,
-    /// `-Fd`.
-    Directory,
-    /// `-Ft`.
-    Tar,
-    /// `-Fp`, and what pg_dumpall writes.
-    Plain,
+/// Whether `backup` should be taken for a dump where no pattern says so.
+pub(super) fn looks_like_one(backup: &Backup) -> bool {
+    let name = backup.name.to_lowercase();
+    let name =
+        [".gz", ".zst", ".zstd", ".lz4"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+    backup.format.is_some() || SUFFIXES.contains(&suffix)
 }
 
-impl Format {
-    /// pg_dump's name of it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Custom => "custom",
-            Self::Directory => "directory",
-            Self::Tar => "tar",
-            Self::Plain => "plain",
-        }
-    }
+fn note_header(backup: &mut Backup, header: &Header, modified_at: DateTime<Utc>) {
+    let start = start::from_header(&Local, header.created, header.daylight_saving, modified_at);
+    (backup.started_at, backup.started_from) = (start.at, start.from);
+    backup.database = Some(header.database.clone());
+    backup.server_version = Some(header.server_version.clone());
 }
 
-/// A backup as a quick look sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Backup {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// Its format; none when its content is of no known one.
-    pub format: Option<Format>,
-    /// How the file is compressed as a whole (compression inside an archive is not meant).
-    pub compression: Compression,
-    /// Its size; of a folder, that of its files together.
-    pub size_bytes: u64,
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// How that is known.
-    pub started_from: StartedFrom,
-    /// When its last byte was written.
-    pub modified_at: DateTime<Utc>,
-    /// The database that it says it is of.
-    pub database: Option<String>,
-    /// The version of that database's server.
-    pub server_version: Option<String>,
-    /// Why it is no good backup; empty when a quick look finds nothing.
-    pub findings: Vec<Finding>,
-}
-
-impl Backup {
-    /// Its name without the folder.
-    pub fn name(&self) -> String {
-        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
-    }
-
-    /// Whether it should be taken for a backup where no pattern says so.
-    pub(super) fn looks_like_one(&self) -> bool {
-        let name = self.name().to_lowercase();
-        let name =
-            [".gz", ".zst", ".zstd", ".lz4"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-        self.format.is_some() || SUFFIXES.contains(&suffix)
-    }
-
-    /// Finds it too small when it has fewer than `bytes`.
-    pub(super) fn require_size(&mut self, bytes: u64) {
-        if self.size_bytes < bytes && self.size_bytes > 0 {
-            let text =
-                format!("has {}, less than min_size ({})", size_text(self.size_bytes), size_text(bytes));
-            self.findings.push(Finding::critical("size", text));
-        }
-    }
-
-    fn new(path: &Path, size_bytes: u64, modified_at: DateTime<Utc>) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Start { at, from } = start::from_name(&Local, &name, modified_at);
-        Self {
-            path: path.to_path_buf(),
-            format: None,
-            compression: Compression::None,
-            size_bytes,
-            started_at: at,
-            started_from: from,
-            modified_at,
-            database: None,
-            server_version: None,
-            findings: Vec::new(),
-        }
-    }
-
-    fn note_header(&mut self, header: &Header, modified_at: DateTime<Utc>) {
-        let start = start::from_header(&Local, header.created, header.daylight_saving, modified_at);
-        (self.started_at, self.started_from) = (start.at, start.from);
-        self.database = Some(header.database.clone());
-        self.server_version = Some(header.server_version.clone());
-    }
-
-    fn find(&mut self, check: &'static str, text: impl Into<String>) {
-        self.findings.push(Finding::critical(check, text));
-    }
-
-    fn note_error(&mut self, error: &ArchiveError) {
-        self.findings.push(match error {
-            ArchiveError::Io(_) | ArchiveError::Version(_) => Finding::unknown("format", error.to_string()),
-            _ => Finding::critical("format", error.to_string()),
-        });
-    }
+fn note_error(backup: &mut Backup, error: &ArchiveError) {
+    backup.findings.push(match error {
+        ArchiveError::Io(_) | ArchiveError::Version(_) => Finding::unknown("format", error.to_string()),
+        _ => Finding::critical("format", error.to_string()),
+    });
 }
 
 /// Looks at a file or folder; none for what can't be a backup (a folder of other things, a socket).
 ///
 /// # Errors
 /// When it can't be read.
-pub(super) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
+pub(in crate::backup) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
     let metadata = path.metadata()?;
     if metadata.is_dir() {
         inspect_folder(path)
@@ -160,19 +73,19 @@ pub(super) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
 
 /// One of the files of a directory dump that hold data.
 #[derive(Debug, Clone)]
-pub(super) struct DataFile {
-    pub(super) path: PathBuf,
+struct DataFile {
+    path: PathBuf,
     /// What it holds, for a person.
-    pub(super) what: String,
+    what: String,
     /// The table, where it holds the COPY data of one.
-    pub(super) table: Option<(String, String)>,
+    table: Option<(String, String)>,
 }
 
 /// The files that `toc` names in `folder`, and what is missing of them.
 ///
 /// # Errors
 /// When the folder or a list of large objects can't be read.
-pub(super) fn data_files(folder: &Path, toc: &Toc) -> io::Result<(Vec<DataFile>, Vec<Finding>)> {
+fn data_files(folder: &Path, toc: &Toc) -> io::Result<(Vec<DataFile>, Vec<Finding>)> {
     let (mut files, mut findings) = (Vec::new(), Vec::new());
     let mut add = |name: &str, what: String, table| match stored(folder, name) {
         Some(path) => {
@@ -199,13 +112,13 @@ pub(super) fn data_files(folder: &Path, toc: &Toc) -> io::Result<(Vec<DataFile>,
 }
 
 /// The schema and name of the table that `entry` is about, as pg_dump's comments spell them.
-pub(super) fn table_key(entry: &Entry) -> (String, String) {
+fn table_key(entry: &Entry) -> (String, String) {
     let line = |text: &str| text.replace(['\n', '\r'], " ");
     (line(&entry.schema), line(&entry.name))
 }
 
 /// `entry`'s data, for a person.
-pub(super) fn data_text(entry: &Entry) -> String {
+fn data_text(entry: &Entry) -> String {
     match entry.kind.as_str() {
         "TABLE DATA" => format!("the data of {}.{}", entry.schema, entry.name),
         kind if kind.starts_with("BLOB") => "the list of large objects".to_owned(),
@@ -241,7 +154,7 @@ fn inspect_folder(path: &Path) -> io::Result<Option<Backup>> {
     if !has_toc && !has_data {
         return Ok(None);
     }
-    let mut backup = Backup::new(path, size_bytes, modified_at);
+    let mut backup = Backup::of_path(path, size_bytes, modified_at);
     backup.format = Some(Format::Directory);
     if !has_toc {
         backup.find("format", "has no toc.dat, which pg_dump writes last: it did not end");
@@ -250,9 +163,9 @@ fn inspect_folder(path: &Path) -> io::Result<Option<Backup>> {
     let file = File::open(path.join(TOC_FILE))?;
     let written = modified(&file.metadata()?)?;
     match archive::read_toc(BufReader::new(file)) {
-        Err(error) => backup.note_error(&error),
+        Err(error) => note_error(&mut backup, &error),
         Ok(toc) => {
-            backup.note_header(&toc.header, written);
+            note_header(&mut backup, &toc.header, written);
             let (files, missing) = data_files(path, &toc)?;
             backup.findings.extend(missing);
             for DataFile { path, what, table } in files {
@@ -270,7 +183,7 @@ fn inspect_folder(path: &Path) -> io::Result<Option<Backup>> {
 
 fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
     let modified_at = modified(metadata)?;
-    let mut backup = Backup::new(path, metadata.len(), modified_at);
+    let mut backup = Backup::of_path(path, metadata.len(), modified_at);
     if metadata.len() == 0 {
         backup.find("size", "is empty (0 bytes)");
         return Ok(backup);
@@ -299,11 +212,10 @@ fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
                 "its content is of none of pg_dump's formats (custom, directory, tar, plain)",
             );
         }
-        None | Some(Format::Directory) => {}
         Some(Format::Custom) => match archive::read_header(&head[..]) {
-            Err(error) => backup.note_error(&error),
+            Err(error) => note_error(&mut backup, &error),
             Ok(header) => {
-                backup.note_header(&header, modified_at);
+                note_header(&mut backup, &header, modified_at);
                 if header.container == Container::Files {
                     backup.find(
                         "format",
@@ -325,7 +237,8 @@ fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
                 backup.find("format", format!("lacks its last line, {:?}", script::DUMP_END));
             }
         }
-        Some(Format::Plain) => {}
+        // A folder's make is known elsewhere; what a compressed script holds only reading it tells.
+        _ => {}
     }
     Ok(backup)
 }
@@ -333,7 +246,7 @@ fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
 fn check_custom(backup: &mut Backup, mut file: File) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     match archive::read_toc(BufReader::new(file)) {
-        Err(error) => backup.note_error(&error),
+        Err(error) => note_error(backup, &error),
         Ok(toc) => {
             let cut_off = toc.entries.iter().filter(|entry| entry.has_data).find(|entry| match entry.place {
                 Place::Offset(offset) => offset >= backup.size_bytes,
@@ -349,8 +262,8 @@ fn check_custom(backup: &mut Backup, mut file: File) -> io::Result<()> {
 
 fn check_tar(backup: &mut Backup, mut file: File, head: &[u8]) -> io::Result<()> {
     match archive::read_header(head.get(TAR_BLOCK_BYTES as usize..).unwrap_or_default()) {
-        Err(error) => backup.note_error(&error),
-        Ok(header) => backup.note_header(&header, backup.modified_at),
+        Err(error) => note_error(backup, &error),
+        Ok(header) => note_header(backup, &header, backup.modified_at),
     }
     if backup.compression == Compression::None {
         let end = 2 * TAR_BLOCK_BYTES;
@@ -381,19 +294,6 @@ fn format_of(head: &[u8]) -> Option<Format> {
     }
 }
 
-fn modified(metadata: &Metadata) -> io::Result<DateTime<Utc>> {
+pub(super) fn modified(metadata: &Metadata) -> io::Result<DateTime<Utc>> {
     metadata.modified().map(DateTime::from)
-}
-
-/// `path`'s last part.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// What an error while reading means.
-pub(super) fn error_text(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it is cut off".to_owned(),
-        _ => error.to_string(),
-    }
 }

@@ -1,0 +1,362 @@
+//! What is proven of a restored database: its schema, its balances, its rows, its indexes.
+
+use std::{collections::BTreeSet, ffi::OsString};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Clock, Drilled, Throwaway};
+use crate::{
+    Error,
+    backup::{
+        Backup, Finding,
+        figures::{self, Figures},
+        reading::Reader,
+        seal::Seal,
+    },
+    balance::reconcile::{self, Counts},
+    config::{BackupSource, Config},
+    db::Db,
+    model::Model,
+    report::Outcome,
+    sql::{Ident, render},
+    validate::{self, Verdict},
+};
+
+/// How the sessions of a drill call themselves.
+const APPLICATION: &str = "stockfoil-drill";
+
+/// How many claims that don't hold, or damaged relations, are named.
+const NAMED_MAX: usize = 5;
+
+/// What was proven of one restored database.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatabaseProof {
+    /// Its name in the throwaway cluster.
+    pub name: String,
+    /// Rows by table.
+    pub tables: Vec<TableCount>,
+    /// When the newest entry of the ledger was made.
+    pub newest_entry_at: Option<DateTime<Utc>>,
+    /// Claims of the migrations that hold; none where the database is not migrated.
+    pub checks_passed: Option<usize>,
+    /// The comparison of ledger and balances; none where it could not be made.
+    pub reconcile: Option<ReconcileProof>,
+    /// Whether the rows were held against a seal.
+    pub is_compared: bool,
+}
+
+/// The rows of a table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableCount {
+    /// The table, with its schema unless that is `public`.
+    pub name: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// How many it had when the backup was sealed.
+    pub rows_sealed: Option<u64>,
+}
+
+/// What comparing ledger and balances showed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReconcileProof {
+    /// How many balances were compared.
+    pub balances: u64,
+    /// How many differ, by kind.
+    pub differences: Counts,
+}
+
+/// Makes `database`, and the roles that its dump names.
+pub(super) async fn make_database(
+    config: &Config,
+    server: &Throwaway<'_>,
+    database: &'static str,
+    roles: &BTreeSet<String>,
+) -> Result<(), Finding> {
+    let make = async {
+        let mut session = session(config, server, "postgres").await?;
+        let known: Vec<String> =
+            sqlx::query_scalar("SELECT rolname::text FROM pg_roles").fetch_all(&mut session).await?;
+        for role in roles.iter().filter(|role| !known.contains(role)) {
+            // What can't be a role's name is none.
+            let Ok(name) = Ident::new(role.clone()) else { continue };
+            let statement = render("CREATE ROLE {role}", &[("role", &name)]);
+            if let Err(error) = sqlx::query(statement.sql()).execute(&mut session).await {
+                log::debug!("role {role} of the dump was not made: {error}");
+            }
+        }
+        let statement =
+            render("CREATE DATABASE {name} TEMPLATE template0", &[("name", &Ident::fixed(database))]);
+        sqlx::query(statement.sql()).execute(&mut session).await?;
+        session.close().await?;
+        Ok::<_, Error>(())
+    };
+    make.await.map_err(|error: Error| failed("made", &error))
+}
+
+/// Proves every database of the throwaway cluster that holds the inventory.
+pub(super) async fn prove(
+    reader: &Reader<'_>,
+    source: Option<&BackupSource>,
+    backup: &Backup,
+    seal: Option<&Seal>,
+    server: &Throwaway<'_>,
+    clock: &mut Clock,
+    drilled: &mut Drilled,
+) -> Result<Vec<DatabaseProof>, Finding> {
+    let wanted = source.and_then(|source| source.database.as_deref());
+    let names = databases(reader, server, wanted).await.map_err(|error| failed("looked at", &error))?;
+    let mut proofs = Vec::new();
+    let mut lacking = None;
+    for name in names {
+        let config = reader.config.for_socket(&server.socket(), server.superuser(), &name);
+        let db = Db::connect(&config, APPLICATION).await.map_err(|error| failed("connected to", &error))?;
+        match reader.mapping.resolve(&db).await {
+            Ok(model) => {
+                let proof = prove_database(reader, &config, &db, &model, backup, seal, clock, drilled).await;
+                proofs.push(proof.map_err(|error| failed("proven", &error))?);
+            }
+            // One that holds something else.
+            Err(error @ Error::Model(_)) => lacking = lacking.or(Some(error)),
+            Err(error) => return Err(failed("looked at", &error)),
+        }
+        db.pool().close().await;
+    }
+    if proofs.is_empty() {
+        let text = match (wanted, lacking) {
+            (Some(wanted), None) => format!("the database {wanted:?} was not restored"),
+            (_, Some(error)) => format!("lacks the inventory: {error}"),
+            (None, None) => "lacks the inventory: no database was restored".to_owned(),
+        };
+        return Err(Finding::critical("contents", text));
+    }
+    check_pages(reader, server, drilled).await?;
+    clock.lap("check_indexes");
+    Ok(proofs)
+}
+
+async fn prove_database(
+    reader: &Reader<'_>,
+    config: &Config,
+    db: &Db,
+    model: &Model,
+    backup: &Backup,
+    seal: Option<&Seal>,
+    clock: &mut Clock,
+    drilled: &mut Drilled,
+) -> Result<DatabaseProof, Error> {
+    let Reader { mapping, progress, .. } = *reader;
+    let mut session = db.session().await?;
+    let name = db.facts().database.clone();
+    let is_migrated = figures::is_there(&mut session, &model.organizations.to_string()).await?;
+    let mut checks_passed = None;
+    let mut reconciled = None;
+    if is_migrated {
+        let validation = validate::run(db, mapping, config, None, validate::Scope::All, progress).await?;
+        checks_passed = Some(validation.passed);
+        let failed: Vec<_> =
+            validation.checks.iter().filter(|check| check.verdict == Verdict::Failed).collect();
+        for check in failed.iter().take(NAMED_MAX) {
+            let text = format!("validate-migration: {} of {}: {}", check.name, check.object, check.evidence);
+            drilled.findings.push(match check.name {
+                // A backup from before an upgrade lacks what the upgrade brought; it is as good as it was.
+                "versions" => Finding::warning("schema", text),
+                _ => Finding::critical("schema", text),
+            });
+        }
+        if failed.len() > NAMED_MAX {
+            let text = format!("validate-migration: {} more claims don't hold", failed.len() - NAMED_MAX);
+            drilled.findings.push(Finding::critical("schema", text));
+        }
+        clock.lap("validate");
+        reconciled = compare_balances(reader, config, db, drilled).await?;
+        clock.lap("reconcile");
+    } else {
+        drilled.findings.push(Finding::warning(
+            "schema",
+            format!("the database {name} was not migrated, so neither schema nor balances can be proven"),
+        ));
+    }
+    let sealed = seal.and_then(|seal| seal.figures.entries.as_ref());
+    let before = sealed.map_or_else(Utc::now, |entries| entries.before);
+    let found = figures::read(&mut session, model, before).await?;
+    if let Some(seal) = seal {
+        compare(backup, &seal.figures, &found, drilled);
+    }
+    let newest_entry_at = figures::newest_entry(&mut session, model).await?;
+    session.close().await?;
+    clock.lap("count");
+    let tables = found.rows.iter().map(|(table, rows)| TableCount {
+        name: table.clone(),
+        rows: *rows,
+        rows_sealed: seal.and_then(|seal| seal.figures.rows.get(table).copied()),
+    });
+    Ok(DatabaseProof {
+        name,
+        tables: tables.collect(),
+        newest_entry_at,
+        checks_passed,
+        reconcile: reconciled,
+        is_compared: seal.is_some(),
+    })
+}
+
+async fn compare_balances(
+    reader: &Reader<'_>,
+    config: &Config,
+    db: &Db,
+    drilled: &mut Drilled,
+) -> Result<Option<ReconcileProof>, Error> {
+    let options = reconcile::Options {
+        orgs: Vec::new(),
+        dry_run: true,
+        tolerance: config.reconcile.tolerance.clone(),
+        fix_large: false,
+        prune_orphans: false,
+        full: true,
+        history_runs: 0,
+    };
+    let report =
+        match reconcile::run(db, reader.mapping, &config.alerts, &config.history, &options, reader.progress)
+            .await
+        {
+            Ok(report) => report,
+            Err(Error::Balance(error)) => {
+                drilled.findings.push(Finding::warning("balances", format!("reconcile-balances: {error}")));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+    let outcome = crate::report::Report::outcome(&report);
+    let Counts { small, large, orphan, missing, not_a_number, .. } = report.differences;
+    let differ = small + large + orphan + missing + not_a_number;
+    if report.unresolved > 0 {
+        drilled.findings.push(Finding::critical(
+            "balances",
+            format!(
+                "{} of {} balances differ from the restored ledger: {large} large, {missing} missing, {orphan} without entries, {not_a_number} not a number",
+                report.unresolved, report.balances
+            ),
+        ));
+    } else if differ > 0 {
+        let text = format!("{differ} balances differ from the restored ledger by less than the tolerance");
+        drilled.findings.push(Finding::warning("balances", text));
+    } else if outcome == Outcome::Findings {
+        let text =
+            "reconcile-balances: triggers are missing or altered, or organizations were never backfilled";
+        drilled.findings.push(Finding::warning("balances", text));
+    }
+    Ok(Some(ReconcileProof { balances: report.balances, differences: report.differences }))
+}
+
+/// Holds what was restored against what was sealed.
+fn compare(backup: &Backup, sealed: &Figures, found: &Figures, drilled: &mut Drilled) {
+    let mut find = |text: String| drilled.findings.push(Finding::critical("rows", text));
+    if !backup.is_dump()
+        && let (Some(sealed), Some(found)) = (&sealed.system_identifier, &found.system_identifier)
+        && sealed != found
+    {
+        find(format!("is of another cluster: its system identifier is {found}, and {sealed} was sealed"));
+    }
+    if sealed.migration_head != found.migration_head {
+        let text = |head: Option<i64>| head.map_or_else(|| "none".to_owned(), |head| head.to_string());
+        find(format!(
+            "is of another migration: {} is the newest, and {} was sealed",
+            text(found.migration_head),
+            text(sealed.migration_head)
+        ));
+    }
+    for (table, rows) in &sealed.rows {
+        match found.rows.get(table) {
+            None => find(format!("the table {table} is missing, and was sealed with {rows} rows")),
+            Some(0) if *rows > 0 => {
+                find(format!("the table {table} is empty, and was sealed with {rows} rows"))
+            }
+            Some(_) => {}
+        }
+    }
+    let (Some(was), Some(is)) = (&sealed.entries, &found.entries) else { return };
+    let until = was.before.format("%Y-%m-%d %H:%M:%S UTC");
+    if is.count < was.count {
+        find(format!(
+            "{} entries of the ledger are lost: of {} from before {until}, {} were restored",
+            was.count - is.count,
+            was.count,
+            is.count
+        ));
+    } else if is.count == was.count && is.digest != was.digest {
+        find(format!(
+            "entries of the ledger changed: the digest of the {} from before {until} is another",
+            was.count
+        ));
+    } else if is.count > was.count {
+        // Entries with a time of the past came in since, or were removed from the ledger before it was sealed.
+        drilled.findings.push(Finding::warning(
+            "rows",
+            format!("of {} sealed entries from before {until}, {} were restored", was.count, is.count),
+        ));
+    } else {
+        drilled.notes.push(format!("all {} entries from before {until} are as they were sealed", was.count));
+    }
+}
+
+/// Reads every page of every table and index, and looks for each row in its indexes.
+async fn check_pages(
+    reader: &Reader<'_>,
+    server: &Throwaway<'_>,
+    drilled: &mut Drilled,
+) -> Result<(), Finding> {
+    let mut args: Vec<OsString> =
+        ["--all", "--install-missing", "--heapallindexed", "--no-password", "--username", server.superuser()]
+            .map(OsString::from)
+            .into();
+    args.extend(["--host".into(), server.socket().into()]);
+    let pg_amcheck = server.program("pg_amcheck").within(reader.config.backup.timeout);
+    let ran = pg_amcheck.text(args, reader.progress).await?;
+    let said = ran.output.as_ref().map_or("", String::as_str);
+    // Corruption goes to standard output, what kept it from looking to standard error.
+    let damaged: Vec<&str> = said.lines().filter(|line| !line.starts_with(' ')).collect();
+    match (damaged.as_slice(), ran.complaint()) {
+        ([], None) => {
+            drilled.notes.push("every row was found in its indexes (pg_amcheck --heapallindexed)".into());
+        }
+        ([], Some(complaint)) => {
+            let text =
+                format!("pg_amcheck could not look: {complaint}; install PostgreSQL's contrib modules");
+            drilled.findings.push(Finding::unknown("pages", text));
+        }
+        (damaged, _) => {
+            let named = damaged.iter().take(NAMED_MAX).map(|line| line.trim()).collect::<Vec<_>>().join("; ");
+            let text = format!("{} damaged tables or indexes: {named}", damaged.len());
+            drilled.findings.push(Finding::critical("pages", text));
+        }
+    }
+    Ok(())
+}
+
+/// The databases of the cluster; only `wanted`, where one is.
+async fn databases(
+    reader: &Reader<'_>,
+    server: &Throwaway<'_>,
+    wanted: Option<&str>,
+) -> Result<Vec<String>, Error> {
+    let mut session = session(reader.config, server, "template1").await?;
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT datname::text FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1",
+    )
+    .fetch_all(&mut session)
+    .await?;
+    session.close().await?;
+    Ok(names.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == name)).collect())
+}
+
+async fn session(config: &Config, server: &Throwaway<'_>, database: &str) -> Result<PgConnection, Error> {
+    let config = config.for_socket(&server.socket(), server.superuser(), database);
+    let options = config.connect_options()?.application_name(APPLICATION);
+    Ok(PgConnection::connect_with(&options).await?)
+}
+
+fn failed(what: &str, error: &Error) -> Finding {
+    Finding::critical("proof", format!("the restored database can't be {what}: {error}"))
+}

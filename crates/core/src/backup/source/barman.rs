@@ -1,0 +1,261 @@
+//! Barman. It says OK where there are no backups at all, and lists WAL from its own records: so backups are counted
+//! here, and the files are looked for on the disk.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::wal::{self, Segment};
+use crate::{
+    backup::{
+        Backup, Finding, Format,
+        drill::{Place, Recovery, Restored},
+        listing::Listing,
+        reading::{Reader, Reading},
+        tool::Program,
+    },
+    config::BackupSource,
+    progress::Silent,
+};
+
+/// What `barman verify-backup` says when all is well.
+const VERIFIED: &str = "successfully verified";
+
+#[derive(Deserialize)]
+struct Entry {
+    backup_id: String,
+    status: String,
+    #[serde(default)]
+    end_time_timestamp: Option<String>,
+    #[serde(default)]
+    size_bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    base_backup_information: Base,
+    #[serde(default)]
+    postgresql_version: Option<u32>,
+    #[serde(default)]
+    tablespaces: Vec<Tablespace>,
+}
+
+#[derive(Deserialize)]
+struct Base {
+    begin_time_timestamp: String,
+    begin_wal: String,
+    begin_lsn: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Tablespace {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Check {
+    status: String,
+    #[serde(default)]
+    hint: String,
+}
+
+fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
+    let program = Program::of_source(reader.config, source, "barman");
+    match &source.config_file {
+        Some(file) => program.with_args(["-c".into(), file.clone()]),
+        None => program,
+    }
+}
+
+fn server(source: &BackupSource) -> &str {
+    source.server.as_deref().unwrap_or_default()
+}
+
+/// Finds the backups of the server.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
+    match look(reader, source).await {
+        Ok(listing) => listing,
+        Err(finding) => Listing::failed(finding),
+    }
+}
+
+async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+    let mut listing = Listing::default();
+    let entries: Vec<Entry> = ask(reader, source, &["list-backup", server(source)]).await?;
+    for entry in &entries {
+        let ended = entry.end_time_timestamp.as_deref().and_then(seconds);
+        // Of the newest its start is asked below; of the others nothing counts but their order.
+        let at = ended.or_else(|| started_by_id(&entry.backup_id)).unwrap_or(DateTime::UNIX_EPOCH);
+        let mut backup = Backup::of_tool(entry.backup_id.clone(), Some(Format::Full), entry.size_bytes, at);
+        match entry.status.as_str() {
+            "DONE" => {}
+            "WAITING_FOR_WALS" => backup.find("status", "waits for the WAL that makes it whole"),
+            status => backup.find("status", format!("has the status {status}, not DONE")),
+        }
+        listing.backups.push(backup);
+    }
+    listing.backups.sort_by_key(|backup| std::cmp::Reverse(backup.started_at));
+    if let Some(newest) = listing.backups.first_mut()
+        && newest.findings.is_empty()
+    {
+        let shown = show(reader, source, &newest.name).await?;
+        let base = &shown.base_backup_information;
+        newest.started_at = seconds(&base.begin_time_timestamp)
+            .ok_or_else(|| Finding::unknown("tool", "barman tells of an impossible time"))?;
+        newest.server_version = shown.postgresql_version.map(|version| (version / 10_000).to_string());
+        let (missing, newest_at) = look_at_wal(reader, source, &newest.name, base).await?;
+        newest.findings.extend(missing);
+        listing.problems.extend(wal::age_finding(source, newest_at, Utc::now()));
+    }
+    listing.problems.extend(checks(reader, source).await?);
+    Ok(listing)
+}
+
+/// The WAL from the start of the backup `id` on: what is missing of it, and when the last of it was archived.
+async fn look_at_wal(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    id: &str,
+    base: &Base,
+) -> Result<(Option<Finding>, Option<DateTime<Utc>>), Finding> {
+    let args = ["list-files", "--target", "wal", server(source), id];
+    let text = program(reader, source).text(args, &Silent).await?.whole("tool")?;
+    let bytes = [wal::SEGMENT_BYTES]
+        .into_iter()
+        .chain((20..=30).map(|power| 1 << power))
+        .find(|bytes| {
+            let segment = Segment::parse(&base.begin_wal, *bytes);
+            let lsn = base.begin_lsn.as_deref().unwrap_or_default();
+            segment.is_some_and(|segment| Segment::of_lsn(segment.timeline, lsn, *bytes) == Some(segment))
+        })
+        .unwrap_or(wal::SEGMENT_BYTES);
+    let first = Segment::parse(&base.begin_wal, bytes)
+        .ok_or_else(|| Finding::unknown("tool", "barman tells of WAL by a name that is none"))?;
+    let paths: Vec<PathBuf> = text.lines().map(|line| line.trim().into()).collect();
+    reader
+        .looking(move |meter| {
+            let (mut segments, mut newest_at) = (Vec::new(), None);
+            for path in paths {
+                meter.add(1);
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let (Some(segment), Ok(metadata)) = (Segment::parse(&name, bytes), fs::metadata(&path))
+                else {
+                    continue;
+                };
+                if metadata.len() > 0 {
+                    segments.push(segment);
+                    newest_at = newest_at.max(metadata.modified().ok().map(DateTime::from));
+                }
+            }
+            let missing = wal::missing(&segments, first);
+            (wal::missing_finding(&missing, bytes, "Barman's archive"), newest_at)
+        })
+        .await
+        .map_err(|lost| Finding::unknown("wal", format!("looking at Barman's archive {lost}")))
+}
+
+/// What `barman check` finds wrong. It also asks the server, which may be down; so nothing here is critical.
+async fn checks(reader: &Reader<'_>, source: &BackupSource) -> Result<Vec<Finding>, Finding> {
+    // Its exit status is 1 where a check fails, and it writes its report all the same.
+    let ran = program(reader, source).text(["-f", "json", "check", server(source)], &Silent).await?;
+    let text = ran.output.unwrap_or_default();
+    let report: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(|error| {
+        Finding::unknown("tool", format!("barman check wrote what is not its JSON: {error}"))
+    })?;
+    let checks: BTreeMap<String, Check> = report
+        .get(server(source))
+        .cloned()
+        .and_then(|value| serde_json::from_value(value).ok())
+        .ok_or_else(|| Finding::unknown("tool", "barman check does not speak of the server"))?;
+    let failed = checks.iter().filter(|(_, check)| check.status != "OK");
+    Ok(failed
+        .map(|(name, check)| {
+            let hint = if check.hint.is_empty() { String::new() } else { format!(": {}", check.hint) };
+            Finding::warning("status", format!("barman check: {name} {}{hint}", check.status.to_lowercase()))
+        })
+        .collect())
+}
+
+async fn show(reader: &Reader<'_>, source: &BackupSource, id: &str) -> Result<Shown, Finding> {
+    ask(reader, source, &["show-backup", server(source), id]).await
+}
+
+/// What Barman answers for the server, in JSON.
+async fn ask<T: serde::de::DeserializeOwned>(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    args: &[&str],
+) -> Result<T, Finding> {
+    let args = ["-f", "json"].iter().chain(args).copied();
+    let mut answer: BTreeMap<String, Value> = program(reader, source).json(args, &Silent).await?;
+    let server = server(source);
+    let Some(value) = answer.remove(server) else {
+        return Err(Finding::critical("listing", format!("Barman does not know the server {server}")));
+    };
+    serde_json::from_value(value)
+        .map_err(|error| Finding::unknown("tool", format!("barman wrote what is not its JSON: {error}")))
+}
+
+/// Has Barman compare every file with the backup's manifest.
+pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Reading {
+    let program = program(reader, source).within(reader.config.backup.timeout);
+    let ran = match program.text(["verify-backup", server(source), &backup.name], reader.progress).await {
+        Ok(ran) => ran,
+        Err(error) => return Reading::of(error.into()),
+    };
+    let said = ran.output.as_ref().map_or("", String::as_str);
+    match ran.complaint() {
+        None if said.contains(VERIFIED) => Reading {
+            is_checksummed: true,
+            notes: vec!["every file is as its manifest says (barman verify-backup)".into()],
+            ..Reading::default()
+        },
+        None => {
+            let text = "barman verify-backup ended well but did not say that it verified anything; a backup by rsync needs barman generate-manifest first";
+            Reading::of(Finding::unknown("tool", text))
+        }
+        Some(complaint) => {
+            let line = said.lines().find(|line| line.contains("error")).map_or(complaint.as_str(), str::trim);
+            Reading::of(Finding::critical("read", format!("barman verify-backup found damage: {line}")))
+        }
+    }
+}
+
+/// Has Barman restore the backup with all WAL that it has.
+pub(super) async fn restore(
+    reader: &Reader<'_>,
+    place: &Place<'_>,
+    source: &BackupSource,
+    backup: &Backup,
+) -> Result<Restored, Finding> {
+    let shown = show(reader, source, &backup.name).await?;
+    let (data, tablespaces) = (place.data(), place.scratch("tablespaces")?);
+    place.make(&data)?;
+    // Run by root, Barman becomes its own user, who must be the cluster's.
+    place.give(&data)?;
+    place.give(&tablespaces)?;
+    let mut args: Vec<String> = vec!["recover".into(), "--no-get-wal".into()];
+    for Tablespace { name } in &shown.tablespaces {
+        args.push("--tablespace".into());
+        args.push(format!("{name}:{}", tablespaces.join(name).display()));
+    }
+    args.extend([server(source).to_owned(), backup.name.clone(), data.display().to_string()]);
+    let program = program(reader, source).within(reader.config.backup.timeout);
+    program
+        .text(args, reader.progress)
+        .await?
+        .whole("restore")
+        .map_err(|finding| Finding::critical("restore", finding.text))?;
+    Ok(Restored::Data(Recovery::default()))
+}
+
+fn seconds(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(text.parse().ok()?, 0)
+}
+
+/// `20260131T020000`, for the order of backups that tell nothing else.
+fn started_by_id(id: &str) -> Option<DateTime<Utc>> {
+    chrono::NaiveDateTime::parse_from_str(id, "%Y%m%dT%H%M%S").ok().map(|time| time.and_utc())
+}

@@ -1,0 +1,413 @@
+//! Reading a dump to its last byte, and comparing its tables with those that it should hold.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    DataFile, TAR_BLOCK_BYTES, TOC_FILE,
+    archive::{self, ArchiveError, Place, Toc},
+    data_files, data_text,
+    script::{self, Contents, TableContents},
+    table_key,
+};
+use crate::{
+    backup::{
+        Backup, Compression, Finding, Format, Status, error_text, file_name,
+        meter::Meter,
+        reading::{Reader, Reading},
+        tool::{Feed, PgRestore, Ran, ToolError},
+    },
+    mapping::Mapping,
+};
+
+/// A table of contents in a tar may have so many bytes; a database of a million tables stays below it.
+const TOC_BYTES_MAX: u64 = 1 << 31;
+
+/// Reads the dump at `path` to its end, and compares its tables with the inventory's.
+pub(in crate::backup) async fn read(reader: &Reader<'_>, path: &Path, backup: &Backup) -> Reading {
+    let mut reading = match backup.format {
+        Some(Format::Plain) => read_plain(reader, path, backup.compression).await,
+        Some(Format::Custom) => read_custom(reader, path, backup.compression).await,
+        Some(Format::Tar) => {
+            let (owned, compression) = (path.to_path_buf(), backup.compression);
+            let walked = reader.blocking(move |meter| walk_tar(&owned, compression, meter)).await;
+            read_files(reader, path, backup.compression, walked).await
+        }
+        Some(Format::Directory) => {
+            let owned = path.to_path_buf();
+            let walked = reader.blocking(move |meter| walk_directory(&owned, meter)).await;
+            read_files(reader, path, backup.compression, walked).await
+        }
+        // Its format was found wanting already.
+        _ => return Reading::default(),
+    };
+    if reading.findings.iter().all(|finding| finding.status < Status::Critical) {
+        reading.findings.extend(compare(&reading.contents, reader.mapping));
+    }
+    reading
+}
+
+/// What a dump's statements name that must be there before it is loaded.
+#[derive(Debug)]
+pub(in crate::backup) struct Named {
+    /// The roles, public and the like aside; some may be none, since SQL is read line by line.
+    pub(in crate::backup) roles: BTreeSet<String>,
+    /// Whether it is of a whole cluster, and makes its roles and databases itself.
+    pub(in crate::backup) is_cluster: bool,
+}
+
+/// Reads what the dump at `path` names.
+///
+/// # Errors
+/// When the dump can't be read.
+pub(in crate::backup) async fn named(
+    reader: &Reader<'_>,
+    path: &Path,
+    backup: &Backup,
+) -> Result<Named, Finding> {
+    let script = if backup.format == Some(Format::Plain) {
+        let (path, compression) = (path.to_path_buf(), backup.compression);
+        let read = reader
+            .blocking(move |meter| script::read_script(compression.reader(meter.read(File::open(&path)?))?));
+        read.await?.map_err(|error| unreadable(&error))?
+    } else {
+        let (file, feed) = how_to_give(path, backup.compression);
+        let pg_restore = PgRestore::of(reader.config).schema_only();
+        take_output(pg_restore.script(file, feed, reader.progress, script::read_script).await)?
+    };
+    Ok(Named { roles: script.roles, is_cluster: script.is_cluster })
+}
+
+async fn read_plain(reader: &Reader<'_>, path: &Path, compression: Compression) -> Reading {
+    let path = path.to_path_buf();
+    let read = reader.blocking(move |meter| {
+        let file = meter.read(File::open(&path)?);
+        script::read_script(compression.reader(file)?)
+    });
+    match read.await {
+        Err(finding) => Reading::of(finding),
+        Ok(Err(error)) => Reading::of(unreadable(&error)),
+        Ok(Ok(script)) => {
+            let mut findings = Vec::new();
+            if let Some((table, rows)) = &script.open_copy {
+                let text = format!("ends inside the data of {table}, after {rows} rows");
+                findings.push(Finding::critical("read", text));
+            } else if !script.is_complete {
+                let text = format!("ends without its last line, {:?}", script::DUMP_END);
+                findings.push(Finding::critical("read", text));
+            }
+            let notes = vec!["read to its end as SQL".into()];
+            Reading { contents: script.contents, findings, notes, ..Reading::default() }
+        }
+    }
+}
+
+/// Reads a custom dump through pg_restore, which decompresses and checks each block, as SQL.
+async fn read_custom(reader: &Reader<'_>, path: &Path, compression: Compression) -> Reading {
+    let owned = path.to_path_buf();
+    let toc = reader.blocking(move |meter| {
+        let file = meter.read(File::open(&owned)?);
+        archive::read_toc(compression.reader(file)?)
+    });
+    let toc = match toc.await {
+        Err(finding) => return Reading::of(finding),
+        Ok(Err(error)) => return Reading::of(archive_finding(&error)),
+        Ok(Ok(toc)) => toc,
+    };
+    let (file, feed) = how_to_give(path, compression);
+    let ran = PgRestore::of(reader.config).script(file, feed, reader.progress, script::read_script).await;
+    let script = match take_output(ran) {
+        Ok(script) => script,
+        Err(finding) => return Reading::of(finding),
+    };
+    let mut deep = Reading { contents: toc_contents(&toc), ..Reading::default() };
+    if !script.is_complete {
+        deep.findings.push(Finding::critical("read", "what pg_restore makes of it is not whole"));
+    }
+    for entry in toc.entries.iter().filter(|entry| entry.kind == "TABLE DATA") {
+        let key = table_key(entry);
+        let rows = script.contents.get(&key).and_then(|table| table.rows);
+        if entry.has_data && entry.is_copy && rows.is_none() {
+            let text = format!("{} did not come out of pg_restore whole", data_text(entry));
+            deep.findings.push(Finding::critical("read", text));
+        }
+        deep.contents.entry(key).or_default().rows = rows;
+    }
+    deep.notes.push(format!("read to its end through pg_restore, {} entries", toc.entries.len()));
+    deep
+}
+
+/// Has pg_restore look at a dump whose files were all read here.
+async fn read_files(
+    reader: &Reader<'_>,
+    path: &Path,
+    compression: Compression,
+    walked: Result<Result<Walked, Finding>, Finding>,
+) -> Reading {
+    let walked = match walked {
+        Err(finding) | Ok(Err(finding)) => return Reading::of(finding),
+        Ok(Ok(walked)) => walked,
+    };
+    let mut deep =
+        Reading { contents: toc_contents(&walked.toc), findings: walked.findings, ..Reading::default() };
+    for (key, rows) in walked.rows {
+        deep.contents.entry(key).or_default().rows = Some(rows);
+    }
+    if !deep.findings.is_empty() {
+        return deep;
+    }
+    let (file, feed) = how_to_give(path, compression);
+    let count = walked.toc.entries.len();
+    match take_output(PgRestore::of(reader.config).count_entries(file, feed, reader.progress).await) {
+        Err(finding) => deep.findings.push(finding),
+        Ok(Some(listed)) if listed == count => {
+            deep.notes.push(format!("every file read to its end; pg_restore lists the same {count} entries"));
+        }
+        Ok(listed) => {
+            let listed = listed.map_or_else(|| "no".to_owned(), |listed| listed.to_string());
+            let text = format!("pg_restore lists {listed} entries, but its table of contents has {count}");
+            deep.findings.push(Finding::critical("read", text));
+        }
+    }
+    deep
+}
+
+/// pg_restore reads a file itself, and what is compressed as a whole from a pipe.
+pub(in crate::backup) fn how_to_give(path: &Path, compression: Compression) -> (Option<&Path>, Option<Feed>) {
+    if compression == Compression::None {
+        return (Some(path), None);
+    }
+    let path = path.to_path_buf();
+    let feed: Feed = Box::new(move |meter| compression.reader(meter.read(File::open(path)?)));
+    (None, Some(feed))
+}
+
+/// What pg_restore gave, where everything about its run says that it is the whole.
+fn take_output<T>(ran: Result<Ran<T>, ToolError>) -> Result<T, Finding> {
+    let ran = ran.map_err(|error| Finding::unknown("tool", error.to_string()))?;
+    if let Err(error) = &ran.fed {
+        return Err(unreadable(error));
+    }
+    if let Some(complaint) = ran.complaint() {
+        return Err(Finding::critical("read", format!("pg_restore can't read it: {complaint}")));
+    }
+    ran.output
+        .map_err(|error| Finding::unknown("tool", format!("pg_restore's output can't be read: {error}")))
+}
+
+fn unreadable(error: &io::Error) -> Finding {
+    Finding::critical("read", format!("can't be read to its end: {}", error_text(error)))
+}
+
+fn archive_finding(error: &ArchiveError) -> Finding {
+    match error {
+        ArchiveError::Version(_) => Finding::unknown("read", error.to_string()),
+        _ => Finding::critical("read", error.to_string()),
+    }
+}
+
+/// A dump whose data lies in files beside the table of contents, all read.
+struct Walked {
+    toc: Toc,
+    rows: Vec<((String, String), u64)>,
+    findings: Vec<Finding>,
+}
+
+/// Reads every file of a directory dump to its end.
+fn walk_directory(folder: &Path, meter: &Arc<Meter>) -> Result<Walked, Finding> {
+    let read_toc = || -> Result<Toc, ArchiveError> {
+        archive::read_toc(io::BufReader::new(meter.read(File::open(folder.join(TOC_FILE))?)))
+    };
+    let toc = read_toc().map_err(|error| archive_finding(&error))?;
+    let (files, findings) = data_files(folder, &toc).map_err(|error| unreadable(&error))?;
+    let mut walked = Walked { toc, rows: Vec::new(), findings };
+    for DataFile { path, what, table } in files {
+        let read = || -> io::Result<Option<u64>> {
+            let mut file = File::open(&path)?;
+            let mut head = Vec::new();
+            (&mut file).take(8).read_to_end(&mut head)?;
+            // pg_dump names its compression; the content of an uncompressed large object may look like anything.
+            let is_plain = path.extension().is_none_or(|end| end == "dat" || end == "toc");
+            let compression = if is_plain { Compression::None } else { Compression::of(&head) };
+            if !is_plain && compression == Compression::None {
+                return Err(io::Error::other("it is not compressed as its name says"));
+            }
+            let mut source = compression.reader(io::Cursor::new(head).chain(meter.read(file)))?;
+            if table.is_some() {
+                script::read_copy_data(source)
+            } else {
+                io::copy(&mut source, &mut io::sink()).map(|_| None)
+            }
+        };
+        match (read(), table) {
+            (Err(error), _) => walked.findings.push(Finding::critical(
+                "read",
+                format!("{what} can't be read to its end ({}): {}", file_name(&path), error_text(&error)),
+            )),
+            (Ok(Some(rows)), Some(key)) => walked.rows.push((key, rows)),
+            (Ok(None), Some(_)) => walked.findings.push(no_end(&what, &file_name(&path))),
+            (Ok(_), None) => {}
+        }
+    }
+    Ok(walked)
+}
+
+/// Reads every member of a tar to its end, and looks for what its table of contents promises.
+fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result<Walked, Finding> {
+    let cut_off = || Finding::critical("read", "is cut off: a tar's end is missing");
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => cut_off(),
+        _ => unreadable(&error),
+    };
+    let open = || compression.reader(meter.read(File::open(path)?));
+    let mut source = open().map_err(failed)?;
+    let mut toc: Option<Toc> = None;
+    let mut rows = Vec::new();
+    let mut findings = Vec::new();
+    let mut seen = Vec::new();
+    loop {
+        let mut header = tar::Header::new_old();
+        source.read_exact(header.as_mut_bytes()).map_err(failed)?;
+        if header.as_bytes().iter().all(|byte| *byte == 0) {
+            source.read_exact(header.as_mut_bytes()).map_err(failed)?;
+            break;
+        }
+        let (name, size) = member(&header)?;
+        let mut data = (&mut source).take(size);
+        let table = toc.as_ref().and_then(|toc| {
+            let entry = toc.entries.iter().find(|entry| entry.place == Place::File(name.clone()))?;
+            (entry.kind == "TABLE DATA" && entry.is_copy).then(|| (table_key(entry), data_text(entry)))
+        });
+        if name == TOC_FILE && size <= TOC_BYTES_MAX {
+            let mut text = Vec::new();
+            data.read_to_end(&mut text).map_err(failed)?;
+            toc = Some(archive::read_toc(&text[..]).map_err(|error| archive_finding(&error))?);
+        } else if let Some((key, what)) = table {
+            match script::read_copy_data(&mut data).map_err(failed)? {
+                Some(count) => rows.push((key, count)),
+                None => findings.push(no_end(&what, &name)),
+            }
+        }
+        // Whatever is left of it; less than promised is the end of the file.
+        io::copy(&mut data, &mut io::sink()).map_err(failed)?;
+        let padding = size.next_multiple_of(TAR_BLOCK_BYTES) - size;
+        let padded = io::copy(&mut (&mut source).take(padding), &mut io::sink()).map_err(failed)?;
+        if padded < padding {
+            return Err(cut_off());
+        }
+        seen.push(name);
+    }
+    io::copy(&mut source, &mut io::sink()).map_err(failed)?;
+    let toc = toc.ok_or_else(|| Finding::critical("read", "holds no toc.dat"))?;
+    for entry in toc.entries.iter().filter(|entry| entry.has_data) {
+        let is_there = match &entry.place {
+            // Large objects are listed under a name of their own.
+            _ if entry.kind.starts_with("BLOB") => {
+                seen.iter().any(|name| name.starts_with("blobs") && name.ends_with(".toc"))
+            }
+            Place::File(name) => seen.contains(name),
+            _ => true,
+        };
+        if !is_there {
+            findings.push(Finding::critical("read", format!("{} is missing", data_text(entry))));
+        }
+    }
+    Ok(Walked { toc, rows, findings })
+}
+
+/// A member's name and size, where its header holds.
+fn member(header: &tar::Header) -> Result<(String, u64), Finding> {
+    let damaged = || Finding::critical("read", "is damaged: the header of a tar member does not hold");
+    // The checksum counts its own field as spaces.
+    let bytes = header.as_bytes();
+    let sum: u32 = bytes
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if (148..156).contains(&at) { u32::from(b' ') } else { u32::from(*byte) })
+        .sum();
+    if header.cksum().map_err(|_| damaged())? != sum {
+        return Err(damaged());
+    }
+    let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();
+    let size = header.entry_size().map_err(|_| damaged())?;
+    // More than any file system holds; the sums below stay in range.
+    if size > 1 << 62 { Err(damaged()) } else { Ok((name, size)) }
+}
+
+fn no_end(what: &str, file: &str) -> Finding {
+    Finding::critical("read", format!("{what} is cut off: {file} lacks the mark of its end"))
+}
+
+/// The tables in a table of contents.
+fn toc_contents(toc: &Toc) -> Contents {
+    let mut contents = Contents::new();
+    for entry in &toc.entries {
+        match entry.kind.as_str() {
+            "TABLE" => {
+                let table = contents.entry(table_key(entry)).or_default();
+                table.is_defined = true;
+                table.is_partitioned = entry.definition.lines().any(|line| line.starts_with("PARTITION BY "));
+            }
+            "TABLE DATA" if entry.has_data => contents.entry(table_key(entry)).or_default().has_data = true,
+            _ => {}
+        }
+    }
+    contents
+}
+
+/// Compares a dump's tables with those of the mapping: each defined, each with its data; and no other without.
+fn compare(contents: &Contents, mapping: &Mapping) -> Vec<Finding> {
+    let lacks_data = |table: &TableContents| table.is_defined && !table.is_partitioned && !table.has_data;
+    if !contents.values().any(|table| table.has_data) {
+        let text = match contents.len() {
+            0 => "holds no table at all".to_owned(),
+            count => format!("holds the schema only: {count} tables and no data"),
+        };
+        return vec![Finding::critical("contents", text)];
+    }
+    let (mut absent, mut undefined, mut without) = (Vec::new(), Vec::new(), Vec::new());
+    let mut others = Vec::new();
+    let expected = |key: &(String, String)| {
+        mapping
+            .tenant_tables()
+            .iter()
+            .any(|table| table.schema.as_str() == key.0 && table.name.as_str() == key.1)
+    };
+    for table in &mapping.tenant_tables() {
+        let key = (table.schema.as_str().to_owned(), table.name.as_str().to_owned());
+        match contents.get(&key) {
+            None => absent.push(table.plain()),
+            Some(found) if !found.is_defined => undefined.push(table.plain()),
+            Some(found) if lacks_data(found) => without.push(table.plain()),
+            Some(_) => {}
+        }
+    }
+    for (key, table) in contents.iter().filter(|(key, _)| !expected(key)) {
+        if lacks_data(table) {
+            others.push(format!("{}.{}", key.0, key.1));
+        }
+    }
+    let critical = |names: Vec<String>, text: &str| {
+        (!names.is_empty()).then(|| Finding::critical("contents", format!("{text}: {}", names.join(", "))))
+    };
+    let mut findings: Vec<Finding> = [
+        critical(absent, "lacks tables of the inventory"),
+        critical(undefined, "holds data without the definition of its table"),
+        critical(without, "was made without the data of"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !others.is_empty() {
+        findings.push(Finding::warning(
+            "contents",
+            format!("was made without the data of {}", others.join(", ")),
+        ));
+    }
+    findings
+}

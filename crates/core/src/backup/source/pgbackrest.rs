@@ -1,0 +1,362 @@
+//! pgBackRest. `info` ends with status 0 whatever it finds, and tells what was once recorded, not what is there: so
+//! its own status is read, and the repository is listed beside it.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::wal::{self, Segment};
+use crate::{
+    backup::{
+        Backup, Finding, Format,
+        drill::{Place, Recovery, Restored},
+        listing::Listing,
+        reading::{Reader, Reading},
+        tool::{Program, source_environment},
+    },
+    config::BackupSource,
+    progress::Silent,
+};
+
+/// How many lines of a report are repeated.
+const NAMED_MAX: usize = 5;
+
+#[derive(Deserialize)]
+struct Stanza {
+    name: String,
+    status: Status,
+    #[serde(default)]
+    backup: Vec<Entry>,
+    #[serde(default)]
+    repo: Vec<Repository>,
+    #[serde(default)]
+    db: Vec<Database>,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    code: i64,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    key: u32,
+    status: Status,
+}
+
+#[derive(Deserialize)]
+struct Database {
+    id: u32,
+    #[serde(rename = "repo-key")]
+    repository: u32,
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    label: String,
+    #[serde(rename = "type")]
+    kind: String,
+    archive: Range,
+    lsn: Option<Range>,
+    /// Whether pages were found whose checksum does not hold; null where nobody looked.
+    error: Option<bool>,
+    info: Info,
+    reference: Option<Vec<String>>,
+    timestamp: Timestamp,
+    database: EntryDatabase,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    start: Option<String>,
+    stop: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct Timestamp {
+    start: i64,
+    stop: i64,
+}
+
+#[derive(Deserialize)]
+struct EntryDatabase {
+    id: u32,
+    #[serde(rename = "repo-key")]
+    repository: u32,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    time: Option<i64>,
+}
+
+/// The files of a repository below a folder.
+type Files = BTreeMap<String, Listed>;
+
+fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
+    Program::of_source(reader.config, source, "pgbackrest").with_args(options(source))
+}
+
+/// The options of every call.
+fn options(source: &BackupSource) -> Vec<OsString> {
+    let mut options: Vec<OsString> = Vec::new();
+    if let Some(file) = &source.config_file {
+        options.push(format!("--config={}", file.display()).into());
+    }
+    options.push(format!("--stanza={}", source.stanza.as_deref().unwrap_or_default()).into());
+    options.push("--log-level-file=off".into());
+    options
+}
+
+/// Finds the backups of the stanza.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
+    match look(reader, source).await {
+        Ok(listing) => listing,
+        Err(finding) => Listing::failed(finding),
+    }
+}
+
+async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+    let program = program(reader, source);
+    let name = source.stanza.as_deref().unwrap_or_default();
+    let stanzas: Vec<Stanza> = program.json(["info", "--output=json"], &Silent).await?;
+    let mut listing = Listing::default();
+    let Some(stanza) = stanzas.into_iter().find(|stanza| stanza.name == name) else {
+        return Err(Finding::critical("listing", format!("pgBackRest knows no stanza {name}")));
+    };
+    let mut problem = |status: &Status, what: String| {
+        if status.code != 0 {
+            listing
+                .problems
+                .push(Finding::critical("status", format!("{what} is not well: {}", status.message)));
+        }
+    };
+    problem(&stanza.status, format!("the stanza {name}"));
+    if stanza.repo.len() > 1 {
+        for repository in &stanza.repo {
+            problem(&repository.status, format!("repository {} of the stanza {name}", repository.key));
+        }
+    }
+    let labels: Vec<&str> = stanza.backup.iter().map(|entry| entry.label.as_str()).collect();
+    let mut folders = BTreeMap::new();
+    let mut archive = Files::new();
+    if !stanza.backup.is_empty() {
+        for repository in &stanza.repo {
+            let ls = |path: String| {
+                let mut args = vec!["repo-ls".to_owned(), path, "--output=json".to_owned()];
+                if stanza.repo.len() > 1 {
+                    args.push(format!("--repo={}", repository.key));
+                }
+                args
+            };
+            let found: Files = program.json(ls(format!("backup/{name}")), &Silent).await?;
+            folders.insert(repository.key, found);
+            let mut args = ls(format!("archive/{name}"));
+            args.push("--recurse".into());
+            archive.extend(program.json::<Files>(args, &Silent).await?);
+        }
+    }
+    for entry in &stanza.backup {
+        let mut backup = describe(entry, &stanza.db)?;
+        let is_there = |label: &str| {
+            folders.get(&entry.database.repository).is_some_and(|folders| folders.contains_key(label))
+        };
+        if !is_there(&entry.label) {
+            backup.find("listing", "is gone: pgBackRest lists it, but its repository has no such folder");
+        }
+        for reference in entry.reference.iter().flatten() {
+            if !labels.contains(&reference.as_str()) || !is_there(reference) {
+                backup.find("chain", format!("needs the backup {reference}, which is gone"));
+            }
+        }
+        if entry.error == Some(true) {
+            backup.find(
+                "status",
+                "has pages whose checksum does not hold: pgBackRest flagged it when it was made",
+            );
+        }
+        if let Some(finding) = lacking_wal(entry, &archive) {
+            backup.findings.push(finding);
+        }
+        listing.backups.push(backup);
+    }
+    if let Some(newest) = stanza.backup.iter().max_by_key(|entry| entry.timestamp.start) {
+        let (segments, bytes) = (segments(&archive, segment_bytes(newest)), segment_bytes(newest));
+        if let Some(first) = newest.archive.start.as_deref().and_then(|name| Segment::parse(name, bytes)) {
+            // What the backup itself lacks is said with it.
+            let stop = newest.archive.stop.as_deref().and_then(|name| Segment::parse(name, bytes));
+            let after = stop.unwrap_or(first);
+            let missing = wal::missing(&segments, after);
+            let missing: Vec<Segment> =
+                missing.into_iter().filter(|segment| segment.number > after.number).collect();
+            listing.problems.extend(wal::missing_finding(&missing, bytes, "the archive"));
+        }
+        let times = archive.iter().filter(|(path, _)| segment_of(path, bytes).is_some());
+        let newest_at = times.filter_map(|(_, file)| file.time).max();
+        let newest_at = newest_at.and_then(|time| DateTime::from_timestamp(time, 0));
+        listing.problems.extend(wal::age_finding(source, newest_at, Utc::now()));
+    }
+    Ok(listing)
+}
+
+fn describe(entry: &Entry, databases: &[Database]) -> Result<Backup, Finding> {
+    let format = match entry.kind.as_str() {
+        "full" => Format::Full,
+        "diff" => Format::Differential,
+        "incr" => Format::Incremental,
+        kind => {
+            return Err(Finding::unknown(
+                "tool",
+                format!("pgBackRest tells of an unknown type of backup, {kind}"),
+            ));
+        }
+    };
+    let time = |seconds: i64| {
+        DateTime::from_timestamp(seconds, 0)
+            .ok_or_else(|| Finding::unknown("tool", "pgBackRest tells of an impossible time"))
+    };
+    let mut backup =
+        Backup::of_tool(entry.label.clone(), Some(format), entry.info.size, time(entry.timestamp.start)?);
+    backup.modified_at = time(entry.timestamp.stop)?;
+    let of = |database: &&Database| {
+        (database.id, database.repository) == (entry.database.id, entry.database.repository)
+    };
+    backup.server_version = databases.iter().find(of).map(|database| database.version.clone());
+    Ok(backup)
+}
+
+/// The size of the stanza's segments, by the backup's place in WAL and the name of the segment there.
+fn segment_bytes(entry: &Entry) -> u64 {
+    let lsn = entry.lsn.as_ref().and_then(|lsn| lsn.start.as_deref());
+    let (Some(lsn), Some(name)) = (lsn, entry.archive.start.as_deref()) else { return wal::SEGMENT_BYTES };
+    let holds = |bytes: &u64| {
+        let segment = Segment::parse(name, *bytes);
+        segment.is_some_and(|segment| Segment::of_lsn(segment.timeline, lsn, *bytes) == Some(segment))
+    };
+    [wal::SEGMENT_BYTES]
+        .into_iter()
+        .chain((20..=30).map(|power| 1 << power))
+        .find(holds)
+        .unwrap_or(wal::SEGMENT_BYTES)
+}
+
+/// The finding for WAL that the backup needs to be whole, and that is not in the archive.
+fn lacking_wal(entry: &Entry, archive: &Files) -> Option<Finding> {
+    let bytes = segment_bytes(entry);
+    let first = Segment::parse(entry.archive.start.as_deref()?, bytes)?;
+    let last = Segment::parse(entry.archive.stop.as_deref()?, bytes)?;
+    let there = segments(archive, bytes);
+    let missing: Vec<Segment> = (first.number..=last.number.max(first.number))
+        .map(|number| Segment { number, ..first })
+        .filter(|segment| !there.contains(segment))
+        .collect();
+    wal::missing_finding(&missing, bytes, "the archive")
+}
+
+fn segments(archive: &Files, segment_bytes: u64) -> Vec<Segment> {
+    archive.keys().filter_map(|path| segment_of(path, segment_bytes)).collect()
+}
+
+/// The segment whose file is `15-1/0000000100000000/000000010000000000000002-<checksum>.gz`.
+fn segment_of(path: &str, segment_bytes: u64) -> Option<Segment> {
+    let (name, _) = path.rsplit('/').next()?.split_once('-')?;
+    Segment::parse(name, segment_bytes)
+}
+
+/// Has pgBackRest read and check every file of the repository. Its exit status says nothing, its report does.
+pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Reading {
+    match verify(reader, source, backup).await {
+        Ok(reading) => reading,
+        Err(finding) => Reading::of(finding),
+    }
+}
+
+async fn verify(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Result<Reading, Finding> {
+    let program = program(reader, source).within(reader.config.backup.timeout);
+    let ran = program.text(["verify", "--output=text", "--verbose"], reader.progress).await?;
+    let text = ran.whole("tool")?;
+    let status = text.lines().find_map(|line| line.trim().strip_prefix("status: "));
+    let own = format!("backup: {}, status: ", backup.name);
+    let own = text.lines().find_map(|line| line.trim().strip_prefix(&own));
+    let (Some(status), Some(own)) = (status, own) else {
+        let text = format!("pgbackrest verify ended well, but its report does not speak of {}", backup.name);
+        return Err(Finding::unknown("tool", text));
+    };
+    if status != "ok" || !own.starts_with("valid") {
+        let is_bad = |line: &&str| {
+            let counts = line.split([',', ' ']).filter_map(|word| word.parse::<u64>().ok());
+            (line.trim_start().starts_with("missing: ") && counts.sum::<u64>() > 0)
+                || (line.contains("status: ")
+                    && !line.contains("status: valid")
+                    && !line.contains("status: ok"))
+        };
+        let named: Vec<&str> = text.lines().filter(is_bad).take(NAMED_MAX).map(str::trim).collect();
+        let text = format!("pgbackrest verify found damage: {}", named.join("; "));
+        return Err(Finding::critical("read", text));
+    }
+    let note = "every file of the repository is as its checksum says (pgbackrest verify)".to_owned();
+    Ok(Reading { is_checksummed: true, notes: vec![note], ..Reading::default() })
+}
+
+/// Has pgBackRest restore the backup, and lets the server fetch its WAL from the repository.
+pub(super) async fn restore(
+    reader: &Reader<'_>,
+    place: &Place<'_>,
+    source: &BackupSource,
+    backup: &Backup,
+) -> Result<Restored, Finding> {
+    let (data, tablespaces, own) =
+        (place.data(), place.scratch("tablespaces")?, place.scratch("pgbackrest")?);
+    place.make(&data)?;
+    // Locks of its own: a backup that is being made is none of its business.
+    let mut private: Vec<OsString> = vec![
+        format!("--pg1-path={}", data.display()).into(),
+        format!("--lock-path={}", own.display()).into(),
+        "--reset-pg1-host".into(),
+    ];
+    let mut args = private.clone();
+    args.push(format!("--tablespace-map-all={}", tablespaces.display()).into());
+    args.push(format!("--set={}", backup.name).into());
+    args.push("restore".into());
+    let program = program(reader, source).within(reader.config.backup.timeout);
+    program
+        .text(args, reader.progress)
+        .await?
+        .whole("restore")
+        .map_err(|finding| Finding::critical("restore", finding.text))?;
+    place.give(&own)?;
+    private.push("--no-archive-async".into());
+    private.push("archive-get".into());
+    let words = [source.program.clone().unwrap_or_else(|| "pgbackrest".into()).into()]
+        .into_iter()
+        .chain(options(source))
+        .chain(private);
+    let command: Vec<String> = words.map(|word| super::shell_quoted(&word.to_string_lossy())).collect();
+    let restore_command = Some(format!("{} %f \"%p\"", command.join(" ")));
+    Ok(Restored::Data(Recovery { restore_command, environment: source_environment(reader.config, source) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_found_in_a_listing() {
+        let path =
+            "15-1/0000000100000000/000000010000000000000002-50d22693fffbb6f843dcef1baf363d3d5c7acd6f.gz";
+        assert_eq!(segment_of(path, wal::SEGMENT_BYTES), Some(Segment { timeline: 1, number: 2 }));
+        assert_eq!(
+            segment_of("15-1/0000000100000000/000000010000000000000002.00000028.backup", wal::SEGMENT_BYTES),
+            None
+        );
+    }
+}

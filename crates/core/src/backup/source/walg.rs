@@ -1,0 +1,150 @@
+//! WAL-G, by the JSON of its `backup-list --detail` and `wal-show`. The latter needs no server, unlike `wal-verify`.
+
+use std::ffi::OsString;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::basebackup;
+use crate::{
+    backup::{
+        Backup, Finding, Format,
+        drill::{Place, Recovery, Restored},
+        listing::Listing,
+        reading::{Reader, Reading},
+        tool::{Program, source_environment},
+    },
+    config::BackupSource,
+    progress::Silent,
+};
+
+#[derive(Deserialize)]
+struct Entry {
+    backup_name: String,
+    #[serde(default)]
+    start_time: Option<DateTime<Utc>>,
+    #[serde(default)]
+    finish_time: Option<DateTime<Utc>>,
+    /// When it was stored; older versions call it so, and tell no other time.
+    time: DateTime<Utc>,
+    #[serde(default)]
+    pg_version: Option<u32>,
+    #[serde(default)]
+    uncompressed_size: u64,
+    #[serde(default)]
+    compressed_size: u64,
+}
+
+#[derive(Deserialize)]
+struct Timeline {
+    id: u32,
+    status: String,
+    #[serde(default)]
+    missing_segments: Option<Vec<String>>,
+}
+
+fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
+    Program::of_source(reader.config, source, "wal-g").with_args(options(source))
+}
+
+fn options(source: &BackupSource) -> Vec<OsString> {
+    source.config_file.iter().map(|file| format!("--config={}", file.display()).into()).collect()
+}
+
+/// Finds the backups in the storage.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
+    match look(reader, source).await {
+        Ok(listing) => listing,
+        Err(finding) => Listing::failed(finding),
+    }
+}
+
+async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+    let program = program(reader, source);
+    let entries: Option<Vec<Entry>> = program.json(["backup-list", "--detail", "--json"], &Silent).await?;
+    let entries = entries.unwrap_or_default();
+    let mut listing = Listing::default();
+    for entry in &entries {
+        let delta_of = entry.backup_name.split_once("_D_").map(|(_, segment)| segment);
+        let format = if delta_of.is_some() { Format::Incremental } else { Format::Full };
+        let size = entry.uncompressed_size.max(entry.compressed_size);
+        let started_at = entry.start_time.unwrap_or(entry.time);
+        let mut backup = Backup::of_tool(entry.backup_name.clone(), Some(format), size, started_at);
+        backup.modified_at = entry.finish_time.unwrap_or(entry.time);
+        backup.server_version = entry.pg_version.map(|version| (version / 10_000).to_string());
+        if let Some(segment) = delta_of {
+            // `base_000000010000000000000004_D_000000010000000000000002` needs what began in segment ...02.
+            let needed = format!("base_{segment}");
+            let is_needed = |other: &&Entry| {
+                other.backup_name == needed || other.backup_name.starts_with(&format!("{needed}_D_"))
+            };
+            if !entries.iter().any(|other| is_needed(&other)) {
+                backup.find("chain", format!("needs the backup {needed}, which is gone"));
+            }
+        }
+        listing.backups.push(backup);
+    }
+    if entries.is_empty() {
+        return Ok(listing);
+    }
+    let timelines: Option<Vec<Timeline>> = program.json(["wal-show", "--detailed-json"], &Silent).await?;
+    let timelines = timelines.unwrap_or_default();
+    let newest = timelines.iter().max_by_key(|timeline| timeline.id);
+    match newest {
+        None => listing.problems.push(Finding::critical("wal", "no WAL was ever archived")),
+        Some(Timeline { status, .. }) if status == "OK" => {}
+        Some(Timeline { id, status, missing_segments }) => {
+            let missing = missing_segments.clone().unwrap_or_default();
+            let named = missing.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+            let text =
+                format!("WAL is missing on timeline {id} ({status}), so that a recovery ends there: {named}");
+            listing.problems.push(Finding::critical("wal", text));
+        }
+    }
+    Ok(listing)
+}
+
+/// Fetches the backup, which decompresses and decrypts all of it, and looks at what came.
+pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Reading {
+    let fetched = async {
+        let folder = reader.scratch()?;
+        folder.require_room(backup.size_bytes)?;
+        let data = folder.path().join("data");
+        fetch(reader, source, backup, &data).await?;
+        basebackup::is_data_folder(&data)
+    };
+    match fetched.await {
+        Ok(()) => {
+            Reading { notes: vec!["fetched to its end (wal-g backup-fetch)".into()], ..Reading::default() }
+        }
+        Err(finding) => Reading::of(finding),
+    }
+}
+
+/// Fetches the backup, and lets the server fetch its WAL.
+pub(super) async fn restore(
+    reader: &Reader<'_>,
+    place: &Place<'_>,
+    source: &BackupSource,
+    backup: &Backup,
+) -> Result<Restored, Finding> {
+    fetch(reader, source, backup, &place.data()).await?;
+    let program = source.program.clone().unwrap_or_else(|| "wal-g".into());
+    let words = [program.into()].into_iter().chain(options(source)).chain(["wal-fetch".into()]);
+    let command: Vec<String> =
+        words.map(|word: OsString| super::shell_quoted(&word.to_string_lossy())).collect();
+    let restore_command = Some(format!("{} %f \"%p\"", command.join(" ")));
+    Ok(Restored::Data(Recovery { restore_command, environment: source_environment(reader.config, source) }))
+}
+
+async fn fetch(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    backup: &Backup,
+    data: &std::path::Path,
+) -> Result<(), Finding> {
+    let args: [OsString; 3] = ["backup-fetch".into(), data.into(), backup.name.clone().into()];
+    let program = program(reader, source).within(reader.config.backup.timeout);
+    let ran = program.text(args, reader.progress).await?;
+    ran.whole("restore").map(drop).map_err(|finding| Finding::critical("restore", finding.text))
+}

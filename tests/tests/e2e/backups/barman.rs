@@ -1,0 +1,93 @@
+//! The real Barman.
+
+use super::{
+    matrix::Row,
+    site::{Site, segments},
+    *,
+};
+
+/// What is done to Barman's files; the path is that of its server's folder.
+pub(super) const MATRIX: [Row; 4] = [
+    Row {
+        of: "Barman",
+        damage: "no backups (Barman itself says OK)",
+        depth: "quick",
+        said: "no backup: server main of Barman has none",
+        damages: |server| {
+            for backup in fs::read_dir(server.join("base")).unwrap() {
+                fs::remove_dir_all(backup.unwrap().path()).unwrap();
+            }
+        },
+    },
+    Row {
+        of: "Barman",
+        damage: "flipped byte in a table",
+        depth: "full",
+        said: "barman verify-backup found damage",
+        damages: |server| flip(&backup(server).join("data").join(Site::file_of("inventory_ledger"))),
+    },
+    Row {
+        of: "Barman",
+        damage: "first WAL gone",
+        depth: "quick",
+        said: "WAL is missing in Barman's archive",
+        damages: |server| fs::remove_file(&segments(&server.join("wals/0000000100000000"))[0]).unwrap(),
+    },
+    Row {
+        of: "Barman",
+        damage: "WAL in the middle of the recovery range gone",
+        depth: "quick",
+        said: "WAL is missing in Barman's archive",
+        damages: |server| {
+            let archived = segments(&server.join("wals/0000000100000000"));
+            fs::remove_file(&archived[archived.len() - 2]).unwrap();
+        },
+    },
+];
+
+fn backup(server: &Path) -> PathBuf {
+    let backups = fs::read_dir(server.join("base")).unwrap().map(|entry| entry.unwrap().path());
+    backups.into_iter().max().unwrap()
+}
+
+async fn copy_of_the_server() -> Folder {
+    let site = Site::shared().await;
+    let folder = site.copy(&["barman"]);
+    let config = format!(
+        "[[backup.source]]\nname = 'barman'\nkind = 'barman'\nserver = 'main'\nconfig_file = '{}/barman.conf'\nmin_count = 1\nmax_wal_age = '1h'\n",
+        folder.top.path().display()
+    );
+    fs::write(folder.top.path().join("stockfoil.toml"), config).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn each_kind_of_damage_is_found() {
+    for row in &MATRIX {
+        let folder = copy_of_the_server().await;
+        (row.damages)(&folder.top.path().join("barman/main"));
+        row.holds(&folder).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_is_found_verified_and_restored() {
+    let folder = copy_of_the_server().await;
+    folder.run("monitor-backups").await.ok().says("barman: 1 good backups");
+    let run = folder.run("verify-backup").arg("--restore").await.ok();
+    run.says("verified and restored").says("database stock: ").says("barman verify-backup");
+}
+
+#[tokio::test]
+async fn an_unknown_server_and_old_wal_are_found() {
+    let folder = copy_of_the_server().await;
+    for path in segments(&folder.top.path().join("barman/main/wals/0000000100000000")) {
+        set_age(&path, 61 * MINUTE);
+    }
+    folder.run("monitor-backups").await.status(1).says("more than max_wal_age (1 h)");
+    let config = folder.top.path().join("stockfoil.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(config, text.replace("'main'", "'other'")).unwrap();
+    let run = folder.run("monitor-backups").await;
+    assert!(matches!(run.status, 1 | 3), "{}{}", run.stdout, run.stderr);
+}

@@ -1,0 +1,176 @@
+//! Base backups by pg_basebackup.
+
+use super::{
+    matrix::Row,
+    site::{ENTRIES_LATE, Site, overwrite, segments},
+    *,
+};
+
+/// What is done to a base backup; the path is that of its data folder.
+pub(super) const MATRIX: [Row; 9] = [
+    Row {
+        of: "base backup",
+        damage: "flipped byte in a table",
+        depth: "full",
+        said: "checksum mismatch",
+        damages: |data| flip(&data.join(Site::file_of("inventory_ledger"))),
+    },
+    Row {
+        of: "base backup",
+        damage: "flipped byte in an index",
+        depth: "full",
+        said: "checksum mismatch",
+        damages: |data| flip(&data.join(Site::file_of("inventory_ledger_pkey"))),
+    },
+    Row {
+        of: "base backup",
+        damage: "table's file cut off",
+        depth: "quick",
+        said: "files are not as backup_manifest says",
+        damages: |data| cut(&data.join(Site::file_of("inventory_ledger"))),
+    },
+    Row {
+        of: "base backup",
+        damage: "page of zeros in a table",
+        depth: "full",
+        said: "checksum mismatch",
+        damages: |data| overwrite(&data.join(Site::file_of("inventory_ledger")), 8192, 8192, 0),
+    },
+    Row {
+        of: "base backup",
+        damage: "needed WAL missing",
+        depth: "quick",
+        said: "WAL is missing in it and in the archive",
+        damages: |data| {
+            let segment = segments(&data.join("pg_wal")).remove(0);
+            fs::remove_file(data.join("../../wal").join(segment.file_name().unwrap())).unwrap();
+            fs::remove_file(segment).unwrap();
+        },
+    },
+    Row {
+        of: "base backup",
+        damage: "needed WAL damaged",
+        depth: "full",
+        said: "could not find a valid record",
+        damages: |data| overwrite(&segments(&data.join("pg_wal"))[0], 40, 4096, 0x55),
+    },
+    Row {
+        of: "base backup",
+        damage: "backup_label gone",
+        depth: "quick",
+        said: "has no backup_label",
+        damages: |data| fs::remove_file(data.join("backup_label")).unwrap(),
+    },
+    Row {
+        of: "base backup",
+        damage: "archived WAL missing in the middle",
+        depth: "quick",
+        said: "so that a recovery ends there",
+        damages: |data| {
+            let archived = segments(&data.join("../../wal"));
+            fs::remove_file(&archived[archived.len() - 3]).unwrap();
+        },
+    },
+    Row {
+        of: "base backup",
+        damage: "last archived WAL lost, with a seal",
+        depth: "restore",
+        said: "entries of the ledger are lost",
+        damages: |data| {
+            for segment in segments(&data.join("../../wal")).iter().rev().take(3) {
+                fs::remove_file(segment).unwrap();
+            }
+        },
+    },
+];
+
+/// A copy of the base backup `name` and of the archived WAL, with a source for them.
+async fn copy_of(name: &str) -> Folder {
+    let site = Site::shared().await;
+    let folder = site.copy(&["wal", &format!("base/{name}"), &format!("base/{name}.seal")]);
+    let top = folder.top.path().display();
+    let source = format!(
+        "[[backup.source]]\nname = 'base'\nkind = 'basebackup'\npath = '{top}/base'\npattern = '{name}'\nwal_path = '{top}/wal'\nmin_count = 1\nmax_wal_age = '1h'\n"
+    );
+    fs::write(folder.top.path().join("stockfoil.toml"), source).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn each_kind_of_damage_is_found() {
+    for row in &MATRIX {
+        let name = if row.damage.contains("archived") { "bare" } else { "folder" };
+        let folder = copy_of(name).await;
+        let data = folder.top.path().join("base").join(name);
+        // A seal's checksums would tell of any change; here the backup itself must.
+        let seal = data.with_extension("seal");
+        if !row.damage.contains("seal") {
+            fs::remove_file(seal).unwrap();
+        }
+        (row.damages)(&data);
+        row.holds(&folder).await;
+    }
+}
+
+#[tokio::test]
+async fn base_backups_of_every_make_are_restored_to_the_last_archived_entry() {
+    for (name, format) in [("folder", "data_folder"), ("tar", "data_tar"), ("bare", "data_folder")] {
+        let folder = copy_of(name).await;
+        folder.run("monitor-backups").await.ok().says("base: 1 good backups");
+        let report = folder.run("verify-backup").args(["--restore", "--format", "json"]).await.ok().json();
+        let backup = &report["backups"][0];
+        assert_eq!(
+            (&backup["backup"]["format"], &backup["is_sealed"]),
+            (&format.into(), &true.into()),
+            "{name}"
+        );
+        let database = &backup["drill"]["databases"][0];
+        let ledger =
+            database["tables"].as_array().unwrap().iter().find(|table| table["name"] == "inventory_ledger");
+        let ledger = ledger.unwrap();
+        assert_eq!(ledger["rows"], ledger["rows_sealed"], "{name}: {ENTRIES_LATE} are in WAL alone");
+        assert_eq!(database["name"], "stock");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_byte_in_tar_files_is_found_by_their_manifest() {
+    let folder = copy_of("tar").await;
+    let tar = folder.top.path().join("base/tar");
+    fs::remove_file(tar.with_extension("seal")).unwrap();
+    let plain = tar.join("base.tar");
+    recompress(&tar.join("base.tar.gz"), |path| {
+        let bytes = fs::read(path).unwrap();
+        // In the first page of a table's rows, whose values stand there as text.
+        let at =
+            bytes.windows(9).rposition(|window| window == b"Item 1\0\0\0" || window == b"adjustmen").unwrap();
+        overwrite(path, at, 1, b'X');
+    });
+    assert!(!plain.exists());
+    folder.run("monitor-backups").await.ok();
+    folder.run("verify-backup").await.status(1).says("has another checksum");
+    cut(&tar.join("base.tar.gz"));
+    folder.run("verify-backup").await.status(1).says("base.tar.gz can't be read to its end");
+}
+
+#[tokio::test]
+async fn old_wal_is_a_finding() {
+    let folder = copy_of("bare").await;
+    for path in segments(&folder.top.path().join("wal")) {
+        set_age(&path, 61 * MINUTE);
+    }
+    folder
+        .run("monitor-backups")
+        .await
+        .status(1)
+        .says("the last WAL was archived 1 h 1 min ago, more than max_wal_age (1 h)");
+    fs::remove_dir_all(folder.top.path().join("wal")).unwrap();
+    folder.run("monitor-backups").await.status(1).says("the folder of the WAL").says("does not exist");
+}
+
+#[tokio::test]
+async fn a_live_data_folder_is_no_backup() {
+    let folder = copy_of("folder").await;
+    fs::write(folder.top.path().join("base/folder/postmaster.pid"), "1\n").unwrap();
+    folder.run("monitor-backups").await.status(1).says("is the data folder of a server, and no backup");
+}

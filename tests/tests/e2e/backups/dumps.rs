@@ -1,0 +1,347 @@
+//! Whole dumps of every make, and damaged ones.
+
+use std::{
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    path::Path,
+    process::Stdio,
+};
+
+use serde_json::Value;
+
+use super::*;
+
+#[tokio::test]
+async fn whole_dumps_of_every_make_are_read_to_their_end() {
+    for (name, format, counts) in [
+        ("custom.dump", "custom", true),
+        ("custom-plain.dump", "custom", true),
+        ("custom-best.dump", "custom", true),
+        ("custom.dump.gz", "custom", true),
+        ("custom-inserts.dump", "custom", false),
+        ("pipe.dump", "custom", true),
+        ("directory", "directory", true),
+        ("directory-plain", "directory", true),
+        ("tar.tar", "tar", true),
+        ("tar.tar.gz", "tar", true),
+        ("plain.sql", "plain", true),
+        ("plain-z.sql.gz", "plain", true),
+        ("plain.sql.gz", "plain", true),
+        ("plain.sql.zst", "plain", true),
+        ("inserts.sql", "plain", false),
+        ("all.sql", "plain", true),
+    ] {
+        let folder = Folder::with(name).await;
+        folder.run("monitor-backups").await.ok().says("nightly: 1 good backups").says(name);
+        let run = folder.run("verify-backup").await.ok();
+        let run = run.says("not sealed").says("silent change of a byte can't be excluded");
+        assert!(!run.stdout.contains("verified"), "{}", run.stdout);
+
+        let report = folder.run("verify-backup").args(["--format", "json"]).await.ok().json();
+        assert_eq!(
+            (&report["schema"], &report["outcome"]),
+            (&"stockfoil.verify-backup/1".into(), &"clean".into())
+        );
+        let verified = &report["backups"][0];
+        assert_eq!((&verified["status"], &verified["is_sealed"]), (&"ok".into(), &false.into()), "{name}");
+        assert_eq!(verified["backup"]["format"], format, "{name}");
+        let rows = |table: &str| {
+            let mut tables = verified["tables"].as_array().unwrap().iter();
+            tables.find(|found| found["name"] == table).unwrap_or_else(|| panic!("{name}: {table}"))["rows"]
+                .clone()
+        };
+        for (table, expected) in
+            [("inventory_ledger", ENTRIES), ("items", 100), ("locations", 2), ("users", 0)]
+        {
+            assert_eq!(rows(table), if counts { expected.into() } else { Value::Null }, "{name}: {table}");
+        }
+        assert_eq!(rows("part"), if counts { 0.into() } else { Value::Null }, "{name}");
+    }
+}
+
+/// A kind of damage: the dump, what is done to it, what `monitor-backups` says (nothing: it can't see it), and what
+/// `verify-backup` says.
+type Damage = (&'static str, fn(&Path), Option<&'static str>, Option<&'static str>);
+
+#[tokio::test]
+async fn each_kind_of_damage_is_found_at_its_depth() {
+    let keep: fn(&Path) = |_| {};
+    let empty: fn(&Path) = |path| fs::write(path, "").unwrap();
+    let cut_off = Some("is cut off: it ends before the data of public.");
+    let tar_cut_off = Some("is cut off: a tar's end is missing");
+    let no_pg_restore = Some("pg_restore can't read it: ");
+    let matrix: [Damage; 34] = [
+        ("custom.dump", empty, Some("is empty (0 bytes)"), Some("is empty (0 bytes)")),
+        ("plain.sql", empty, Some("is empty (0 bytes)"), Some("is empty (0 bytes)")),
+        ("custom.dump", cut, cut_off, cut_off),
+        ("custom-plain.dump", cut, cut_off, cut_off),
+        ("custom.dump.gz", cut, None, Some("can't be read to its end: it is cut off")),
+        ("pipe.dump", cut, None, no_pg_restore),
+        ("custom.dump", flip, None, no_pg_restore),
+        ("custom-best.dump", flip, None, no_pg_restore),
+        ("custom.dump.gz", flip, None, Some("can't be read to its end: ")),
+        // Nothing in the file tells: only a checksum does.
+        ("custom-plain.dump", flip, None, None),
+        ("tar.tar", flip, None, None),
+        ("plain.sql", flip, None, None),
+        (
+            "custom.dump",
+            |path| fs::write(path, &fs::read(path).unwrap()[..300]).unwrap(),
+            Some("table of contents is cut off"),
+            Some("table of contents is cut off"),
+        ),
+        (
+            "directory",
+            |path| fs::remove_file(largest(path)).unwrap(),
+            Some("the data of public.inventory_ledger is missing"),
+            Some("the data of public.inventory_ledger is missing"),
+        ),
+        (
+            "directory",
+            |path| fs::write(largest(path), "").unwrap(),
+            Some("the data of public.inventory_ledger is empty (0 bytes)"),
+            Some("the data of public.inventory_ledger is empty (0 bytes)"),
+        ),
+        (
+            "directory",
+            |path| cut(&largest(path)),
+            None,
+            Some("the data of public.inventory_ledger can't be read to its end"),
+        ),
+        (
+            "directory",
+            |path| flip(&largest(path)),
+            None,
+            Some("the data of public.inventory_ledger can't be read to its end"),
+        ),
+        (
+            "directory",
+            |path| gzip(Path::new("/dev/null"), &largest(path)),
+            None,
+            Some("the data of public.inventory_ledger is cut off"),
+        ),
+        (
+            "directory",
+            |path| fs::remove_file(path.join("toc.dat")).unwrap(),
+            Some("has no toc.dat"),
+            Some("has no toc.dat"),
+        ),
+        (
+            "directory",
+            |path| cut(&path.join("toc.dat")),
+            Some("table of contents is cut off"),
+            Some("table of contents is cut off"),
+        ),
+        ("directory", |path| remove_large_object(path), Some("the large object"), Some("the large object")),
+        ("directory-plain", |path| cut_at_a_line(&largest(path)), None, Some("lacks the mark of its end")),
+        ("tar.tar", cut, tar_cut_off, tar_cut_off),
+        (
+            "tar.tar",
+            |path| {
+                cut(path);
+                pad(path)
+            },
+            None,
+            Some("is cut off: a tar's end is missing"),
+        ),
+        ("tar.tar.gz", cut, None, tar_cut_off),
+        ("plain.sql", cut_at_a_line, Some("lacks its last line"), Some("lacks its last line")),
+        ("plain.sql.gz", cut, None, Some("can't be read to its end: it is cut off")),
+        ("plain.sql.zst", cut, None, Some("can't be read to its end")),
+        ("plain.sql.gz", flip, None, Some("can't be read to its end")),
+        (
+            "plain.sql.gz",
+            |path| recompress(path, cut_at_a_line),
+            None,
+            Some("ends inside the data of public.inventory_ledger"),
+        ),
+        ("schema.dump", keep, None, Some("holds the schema only: ")),
+        ("schema.sql", keep, None, Some("holds the schema only: ")),
+        ("data.dump", keep, None, Some("holds data without the definition of its table: users, items")),
+        ("no-items.dump", keep, None, Some("was made without the data of: items")),
+    ];
+    for (at, (name, damage, quick, full)) in matrix.into_iter().enumerate() {
+        let folder = Folder::with(name).await;
+        damage(&folder.path(name));
+        let what = format!("row {at}: {name}");
+        for (binary, said) in [("monitor-backups", quick), ("verify-backup", full)] {
+            let run = folder.run(binary).await;
+            let status = if said.is_some() { 1 } else { 0 };
+            assert_eq!(run.status, status, "{what}: {}{}", run.stdout, run.stderr);
+            assert!(
+                run.stdout.contains(said.unwrap_or("good"))
+                    || (said.is_none() && run.stdout.contains("not sealed")),
+                "{what}: {}",
+                run.stdout
+            );
+        }
+    }
+}
+
+fn remove_large_object(folder: &Path) {
+    let toc = fs::read_to_string(folder.join("blobs.toc")).unwrap();
+    let name = toc.lines().next().unwrap().split_once(' ').unwrap().1;
+    for suffix in ["", ".gz"] {
+        let _ = fs::remove_file(folder.join(format!("{name}{suffix}")));
+    }
+}
+
+/// Ends a tar as if it were whole.
+fn pad(path: &Path) {
+    let mut file = File::options().append(true).open(path).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.write_all(&vec![0; (length.next_multiple_of(512) - length + 1024) as usize]).unwrap();
+}
+
+#[tokio::test]
+async fn a_dump_of_the_wrong_content_is_found() {
+    let folder = Folder::with("no-items.sql").await;
+    folder.run("verify-backup").await.status(1).says("was made without the data of: items");
+    let folder = Folder::with("other.dump").await;
+    folder.run("verify-backup").await.status(1).says("holds no table at all");
+    // A table that the inventory does not need is worth a look.
+    let folder = Folder::with("no-extra.dump").await;
+    let report = folder.run("verify-backup").args(["--format", "json"]).await.status(1).json();
+    assert_eq!(report["backups"][0]["status"], "warning");
+    assert_eq!(report["backups"][0]["findings"][0]["text"], "was made without the data of public.extra");
+}
+
+#[tokio::test]
+async fn a_killed_pg_dump_is_found() {
+    let db = stocked().await;
+    for (format, quick) in [("-Fc", 0), ("-Fp", 1), ("-Ft", 1)] {
+        let folder = Folder::new("");
+        // It waits for us to read on: that is half-way, whatever the machine's speed.
+        let mut child =
+            db.cluster().program("pg_dump").args([format, db.name()]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut half = vec![0; 200_000];
+        child.stdout.take().unwrap().read_exact(&mut half).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::write(folder.path("half.dump"), half).unwrap();
+        folder.run("monitor-backups").await.status(quick);
+        folder.run("verify-backup").await.status(1).says("not to be relied on");
+    }
+}
+
+#[tokio::test]
+async fn a_seal_shows_every_change_of_a_byte() {
+    for name in ["custom-plain.dump", "plain.sql", "tar.tar", "directory-plain"] {
+        let folder = Folder::with(name).await;
+        let seal = std::process::Command::new("sh")
+            .args(["-c", "if [ -d $0 ]; then sha256sum $0/*; else sha256sum $0; fi > $0.sha256", name])
+            .current_dir(folder.path("."))
+            .status()
+            .unwrap();
+        assert!(seal.success());
+        folder.run("monitor-backups").await.ok().says("1 backups, 1 of them good");
+        folder.run("verify-backup").await.ok().says(": verified").says("sealed: every byte");
+        let path = folder.path(name);
+        flip(&if path.is_dir() { largest(&path) } else { path });
+        folder.run("verify-backup").await.status(1).says("changed since it was sealed: ");
+        fs::write(folder.path(&format!("{name}.sha256")), "no checksum").unwrap();
+        folder.run("verify-backup").await.status(1).says("is no checksum file");
+    }
+}
+
+/// What is done to a dump; the path is that of its file or folder.
+pub(super) const MATRIX: [matrix::Row; 17] = [
+    row("custom dump", "emptied (0 bytes)", "quick", "is empty (0 bytes)", |path| {
+        fs::write(path, "").unwrap()
+    }),
+    row("custom dump", "cut in half", "quick", "is cut off", cut),
+    row("custom dump", "flipped byte in compressed data", "full", "pg_restore can't read it", flip),
+    row("uncompressed custom dump, sealed", "flipped byte", "full", "changed since it was sealed", flip),
+    row("custom dump through a pipe", "pg_dump killed half-way", "full", "pg_restore can't read it", cut),
+    row("custom dump", "schema alone", "full", "holds the schema only", |path| replace(path, "schema.dump")),
+    row("custom dump", "a table's data left out", "full", "was made without the data of: items", |path| {
+        replace(path, "no-items.dump");
+    }),
+    row("custom dump", "another database's", "full", "holds no table at all", |path| {
+        replace(path, "other.dump")
+    }),
+    row(
+        "custom dump, sealed",
+        "rows lost before it was made",
+        "restore",
+        "entries of the ledger are lost",
+        |path| {
+            more_entries_in_the_seal(path);
+        },
+    ),
+    row("tar dump", "cut in half", "quick", "a tar's end is missing", cut),
+    row(
+        "directory dump",
+        "a data file deleted",
+        "quick",
+        "the data of public.inventory_ledger is missing",
+        |path| {
+            fs::remove_file(largest(path)).unwrap();
+        },
+    ),
+    row("directory dump", "a data file emptied", "quick", "is empty (0 bytes)", |path| {
+        fs::write(largest(path), "").unwrap();
+    }),
+    row("directory dump", "flipped byte in compressed data", "full", "can't be read to its end", |path| {
+        flip(&largest(path));
+    }),
+    row("SQL dump", "cut at a line", "quick", "lacks its last line", cut_at_a_line),
+    row("SQL dump", "pg_dump killed half-way", "quick", "lacks its last line", cut),
+    row(
+        "SQL dump in gzip",
+        "cut at a line inside COPY, then compressed",
+        "full",
+        "ends inside the data of",
+        |path| {
+            recompress(path, cut_at_a_line);
+        },
+    ),
+    row("SQL dump in gzip", "flipped byte", "full", "can't be read to its end", flip),
+];
+
+const fn row(
+    of: &'static str,
+    damage: &'static str,
+    depth: &'static str,
+    said: &'static str,
+    damages: fn(&Path),
+) -> matrix::Row {
+    matrix::Row { of, damage, depth, said, damages }
+}
+
+/// Puts another of the dumps in the place of `path`.
+fn replace(path: &Path, other: &str) {
+    fs::copy(Path::new(env!("CARGO_TARGET_TMPDIR")).join("dumps").join(other), path).unwrap();
+}
+
+/// Seals more than the dump holds: as if the database had lost it before the dump.
+fn more_entries_in_the_seal(path: &Path) {
+    let seal = path.with_extension("dump.seal");
+    let mut text: Value = serde_json::from_str(&fs::read_to_string(&seal).unwrap()).unwrap();
+    let count = text["figures"]["entries"]["count"].as_u64().unwrap();
+    text["figures"]["entries"]["count"] = (count + 2).into();
+    fs::write(seal, text.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn the_matrix_holds() {
+    for row in &MATRIX {
+        let name = match row.of {
+            "custom dump, sealed" => "stock.dump",
+            "uncompressed custom dump, sealed" => "custom-plain.dump",
+            "custom dump through a pipe" => "pipe.dump",
+            "tar dump" => "tar.tar",
+            "directory dump" => "directory",
+            "SQL dump" => "plain.sql",
+            "SQL dump in gzip" => "plain.sql.gz",
+            _ => "custom.dump",
+        };
+        let folder = if name == "stock.dump" { drill::folder("").await } else { Folder::with(name).await };
+        if row.of.starts_with("uncompressed") {
+            let sum = std::process::Command::new("sha256sum").arg(folder.path(name)).output().unwrap().stdout;
+            fs::write(folder.path(&format!("{name}.sha256")), sum).unwrap();
+        }
+        (row.damages)(&folder.path(name));
+        row.holds(&folder).await;
+    }
+}

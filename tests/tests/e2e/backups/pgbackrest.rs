@@ -1,0 +1,211 @@
+//! The real pgBackRest, with a full, a differential and an incremental backup.
+
+use super::{
+    matrix::Row,
+    site::{Site, overwrite, segments},
+    *,
+};
+
+/// What is done to pgBackRest's repository; the path is that of its folder.
+pub(super) const MATRIX: [Row; 7] = [
+    Row {
+        of: "pgBackRest",
+        damage: "referenced file damaged",
+        depth: "full",
+        said: "pgbackrest verify found damage",
+        damages: |repository| {
+            let file = format!("pg_data/{}.gz", Site::file_of("inventory_ledger_pkey"));
+            let full = newest(repository, 'F');
+            // The differential backup has the table's file; what did not change since, the full one has alone.
+            let file =
+                if full.join(&file).exists() { full.join(file) } else { full.join("pg_data/PG_VERSION.gz") };
+            let length = file.metadata().unwrap().len() as usize;
+            overwrite(&file, length / 2, 4, 0x55);
+        },
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "newest backup's folder gone",
+        depth: "quick",
+        said: "is gone: pgBackRest lists it",
+        damages: |repository| fs::remove_dir_all(newest(repository, 'I')).unwrap(),
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "referenced backup's folder gone",
+        depth: "quick",
+        said: "needs the backup",
+        damages: |repository| fs::remove_dir_all(newest(repository, 'F')).unwrap(),
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "start WAL gone, its .backup file kept",
+        depth: "quick",
+        said: "WAL is missing in the archive",
+        damages: |repository| {
+            let wal = wal(repository);
+            let labels =
+                fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            // Two backups by pgBackRest come before the third, and other tools' behind it.
+            let mut labels: Vec<String> = labels.filter(|name| name.ends_with(".backup")).collect();
+            labels.sort();
+            let segment =
+                segments(&wal).into_iter().find(|path| path.to_string_lossy().contains(&labels[2][..24]));
+            fs::remove_file(segment.unwrap()).unwrap();
+        },
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "WAL in the middle of the recovery range gone",
+        depth: "quick",
+        said: "so that a recovery ends there",
+        damages: |repository| {
+            let archived = segments(&wal(repository));
+            fs::remove_file(&archived[archived.len() - 3]).unwrap();
+        },
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "last archived WAL lost, with a seal",
+        depth: "restore",
+        said: "entries of the ledger are lost",
+        damages: |repository| {
+            for segment in segments(&wal(repository)).iter().rev().take(3) {
+                fs::remove_file(segment).unwrap();
+            }
+        },
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "page checksum error flagged when it was made",
+        depth: "quick",
+        said: "has pages whose checksum does not hold",
+        damages: |repository| {
+            // As pgBackRest records it where the cluster has page checksums.
+            let top = repository.parent().unwrap();
+            let script = "#!/bin/sh\npgbackrest \"$@\" | sed 's/\"error\":false/\"error\":true/g'\n";
+            write_program(&top.join("flagging"), script);
+            let config = top.join("stockfoil.toml");
+            let text = fs::read_to_string(&config).unwrap();
+            fs::write(config, format!("{text}program = '{}'\n", top.join("flagging").display())).unwrap();
+        },
+    },
+];
+
+/// The newest backup of a type, by the letter that ends its label.
+fn newest(repository: &Path, letter: char) -> PathBuf {
+    let folders = fs::read_dir(repository.join("backup/main")).unwrap().map(|entry| entry.unwrap().path());
+    let is_it =
+        |path: &PathBuf| path.is_dir() && !path.is_symlink() && path.to_string_lossy().ends_with(letter);
+    folders.filter(is_it).max().unwrap()
+}
+
+fn wal(repository: &Path) -> PathBuf {
+    let version = fs::read_dir(repository.join("archive/main")).unwrap().map(|entry| entry.unwrap().path());
+    version.into_iter().find(|path| path.is_dir()).unwrap().join("0000000100000000")
+}
+
+async fn copy_of_the_repository() -> Folder {
+    let site = Site::shared().await;
+    let folder = site.copy(&["pgbackrest", "seals"]);
+    let config = site.source_of_pgbackrest(folder.top.path());
+    fs::write(folder.top.path().join("stockfoil.toml"), config).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn each_kind_of_damage_is_found() {
+    for row in &MATRIX {
+        let folder = copy_of_the_repository().await;
+        (row.damages)(&folder.top.path().join("pgbackrest"));
+        row.holds(&folder).await;
+    }
+}
+
+#[tokio::test]
+async fn backups_of_every_type_are_found_and_the_newest_restored() {
+    let folder = copy_of_the_repository().await;
+    let report = folder.run("monitor-backups").args(["--format", "json"]).await.ok().json();
+    let source = &report["sources"][0];
+    assert_eq!((&source["count"], &source["good_count"]), (&3.into(), &3.into()));
+    assert_eq!(source["newest"]["format"], "incremental");
+    let report = folder.run("verify-backup").args(["--restore", "--format", "json"]).await.ok().json();
+    let backup = &report["backups"][0];
+    assert_eq!((&backup["status"], &backup["is_sealed"]), (&"ok".into(), &true.into()));
+    let database = &backup["drill"]["databases"][0];
+    assert_eq!((&database["name"], &database["is_compared"]), (&"stock".into(), &true.into()));
+    assert!(database["checks_passed"].as_u64().unwrap() > 10);
+    assert_eq!(database["reconcile"]["differences"]["large"], 0);
+}
+
+#[tokio::test]
+async fn wal_that_is_lost_in_the_middle_is_found_by_the_drill_too() {
+    let folder = copy_of_the_repository().await;
+    let archived = segments(&wal(&folder.top.path().join("pgbackrest")));
+    fs::remove_file(&archived[archived.len() - 3]).unwrap();
+    // pgBackRest itself sees nothing amiss in its records; only the listing of its files and the drill do.
+    let tool = Site::shared().await.tool(
+        "pgbackrest",
+        &[
+            &format!("--config={}/pgbackrest.conf", folder.top.path().display()),
+            "--stanza=main",
+            "info",
+            "--output=json",
+        ],
+    );
+    assert!(tool.contains("\"message\":\"ok\""), "{tool}");
+    let blind =
+        "#!/bin/sh\ncase $* in *repo-ls*archive*) cat \"$0.listing\" ;; *) exec pgbackrest \"$@\" ;; esac\n";
+    let program = folder.top.path().join("blind");
+    write_program(&program, blind);
+    let listing = Site::shared().await.tool(
+        "pgbackrest",
+        &[
+            &format!("--config={}", Site::shared().await.path("pgbackrest.conf").display()),
+            "--stanza=main",
+            "repo-ls",
+            "archive/main",
+            "--recurse",
+            "--output=json",
+        ],
+    );
+    fs::write(folder.top.path().join("blind.listing"), listing).unwrap();
+    let config = folder.top.path().join("stockfoil.toml");
+    fs::write(
+        &config,
+        fs::read_to_string(&config).unwrap() + &format!("program = '{}'\n", program.display()),
+    )
+    .unwrap();
+    Site::shared().await.give(folder.top.path());
+    folder.run("monitor-backups").await.ok();
+    folder.run("verify-backup").arg("--restore").await.status(1).says("entries of the ledger are lost");
+}
+
+#[tokio::test]
+async fn no_stanza_and_no_backup_are_never_ok() {
+    let folder = copy_of_the_repository().await;
+    let repository = folder.top.path().join("pgbackrest");
+    fs::remove_dir_all(repository.join("backup/main")).unwrap();
+    fs::remove_dir_all(repository.join("archive/main")).unwrap();
+    let site = Site::shared().await;
+    for binary in ["monitor-backups", "verify-backup"] {
+        folder.run(binary).await.status(1).says("the stanza main is not well: ");
+    }
+    site.tool(
+        "pgbackrest",
+        &[
+            &format!("--config={}/pgbackrest.conf", folder.top.path().display()),
+            "--stanza=main",
+            "stanza-create",
+        ],
+    );
+    folder.run("monitor-backups").await.status(1).says("no valid backups");
+    fs::remove_dir_all(&repository).unwrap();
+    folder.run("monitor-backups").await.status(1).says("missing stanza path");
+    folder
+        .run("monitor-backups")
+        .env("PATH", "/nonexistent")
+        .await
+        .status(3)
+        .tells("pgbackrest was not found");
+}
