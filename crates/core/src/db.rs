@@ -380,16 +380,16 @@ async fn facts(connection: &mut PgConnection, options: &PgConnectOptions) -> Res
 /// The search path without pg_catalog, where it names pg_catalog behind other schemas: left out, it is searched first,
 /// and nobody's function there can stand in for a built-in one of ours.
 async fn path_with_built_ins_first(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
-    let path: Option<String> = sqlx::query_scalar(
+    // In the simple protocol, as above.
+    let row = sqlx::raw_sql(
         "SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.place) FILTER (WHERE s.name <> 'pg_catalog')
          FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, place)
          HAVING bool_or(s.name = 'pg_catalog' AND s.place > 1)",
     )
     .fetch_optional(connection)
     .await
-    .context("read the search path")?
-    .flatten();
-    Ok(path)
+    .context("read the search path")?;
+    Ok(row.map(|row| row.try_get::<Option<String>, _>(0)).transpose()?.flatten())
 }
 
 /// Who holds the run lock, and whether that is a session of this process: an earlier part's, which is just ending.

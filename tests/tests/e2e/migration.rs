@@ -412,7 +412,7 @@ mod balances {
         let db = TestDb::inventory().await;
         db.run("migrate-org").await.ok();
         db.execute("CREATE TABLE inventory_balances (id int)").await;
-        db.run("migrate-balance").await.refuses(3, "there is a table inventory_balances already");
+        db.run("migrate-balance").await.refuses(2, "there is another table inventory_balances already");
     }
 
     #[tokio::test]

@@ -348,6 +348,26 @@ pub(super) fn drop(title: String, table: &QualifiedName, name: &Ident, is_constr
     )
 }
 
+/// Whether the index `name` of `table` is a part of a partitioned table's.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn is_attached(
+    session: &mut PgConnection,
+    table: &QualifiedName,
+    name: &str,
+) -> Result<bool, DbError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_inherits AS h JOIN pg_index AS i ON i.indexrelid = h.inhrelid JOIN pg_class AS c ON c.oid = i.indexrelid
+                        WHERE i.indrelid = to_regclass($1) AND c.relname = $2)",
+    )
+    .bind(table.to_string())
+    .bind(name)
+    .fetch_one(session)
+    .await
+    .context(format!("look for the parent of index {name} of {}", table.plain()))
+}
+
 /// Whether a unique constraint owns the index `name` of `table`.
 ///
 /// # Errors

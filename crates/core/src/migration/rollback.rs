@@ -59,6 +59,10 @@ pub(super) async fn organizations(
         steps.extend(unique_key(change, before)?);
     }
     for change in plan.kept(Kind::Index).rev() {
+        // A partition's index goes with its parent's.
+        if index::is_attached(session, &change.table, &change.name).await? {
+            continue;
+        }
         let name = Ident::new(change.name.as_str())?;
         let is_constraint = index::is_constraint(session, &change.table, &change.name).await?;
         let title = format!("drop {} of {}", change.name, change.table.plain());

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use chrono::Utc;
@@ -13,7 +12,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migration, Migrator},
 };
 
-use super::MigrationError;
+use super::{MigrationError, runner::RUN_LOCK_WAIT};
 use crate::{
     Error, Task,
     db::{Context as _, Db, DbError},
@@ -141,7 +140,7 @@ pub fn run<'a>(
         }
 
         db.require_writable()?;
-        let _lock = db.run_lock(Duration::ZERO, progress).await?;
+        let _lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
         // The same lock that `sqlx migrate run` takes.
         session.lock().await.map_err(migrate_error)?;
         session.ensure_migrations_table(TABLE).await.map_err(migrate_error)?;
@@ -192,7 +191,7 @@ pub(super) async fn take_back(
     if dry_run || versions.is_empty() {
         return Ok(Versions { dry_run, status: false, versions });
     }
-    let _lock = db.run_lock(Duration::ZERO, progress).await?;
+    let _lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
     session.lock().await.map_err(migrate_error)?;
     for version in versions.iter_mut().rev() {
         if version.version != DEFAULT_INVENTORY {

@@ -16,7 +16,6 @@ async fn everything_in_the_way_is_named_at_once() {
          CREATE FUNCTION remember_too() RETURNS void LANGUAGE sql BEGIN ATOMIC
              INSERT INTO count_sheets (count_number, location_id) VALUES ('1', 'l') ON CONFLICT ON CONSTRAINT count_sheets_count_number_key DO NOTHING; END;
          CREATE PUBLICATION outside FOR TABLE count_lines;
-         CREATE TABLE organizations (mine int);
          CREATE UNIQUE INDEX broken ON users (name); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass",
     )
     .await;
@@ -33,9 +32,8 @@ async fn everything_in_the_way_is_named_at_once() {
         .tells("feature_flags.feature_flags_key_key is the ON CONFLICT target of function")
         .tells("count_sheets.count_sheets_count_number_key is used by function remember_too()")
         .tells("count_lines is published by outside")
-        .tells("organizations is there already, and is another table")
         .tells("users.broken is INVALID");
-    assert_eq!(run.stderr.matches("\n  - ").count(), 10, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("\n  - ").count(), 9, "{}", run.stderr);
     db.run("migrate-org").arg("--dry-run").await.status(1).says("in the way: holder.place");
     same_schema(&db, &before);
 }
