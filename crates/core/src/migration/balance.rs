@@ -152,6 +152,19 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
             &[statistics],
         ));
     }
+    let (records, columns): (Vec<&Object>, Vec<&Object>) =
+        objects.checkpoint.iter().partition(|part| part.kind == Kind::Record);
+    if !records.is_empty() {
+        steps.push(drop("drop the reconciliation's checkpoint".into(), Lock::None, vec![], &records));
+    }
+    for column in columns {
+        steps.push(drop(
+            format!("drop column {} of {}", column.name.as_str(), ledger.plain()),
+            Lock::AccessExclusive,
+            model.ledger.tables().cloned().collect(),
+            &[column],
+        ));
+    }
     if change::is_there(session).await? {
         steps.push(Step::short(
             "forget that balances were backfilled".into(),
