@@ -61,7 +61,7 @@ fn core_never_prints_or_exits() {
 #[test]
 fn no_floating_point_near_quantities() {
     let mut sources = files("crates/core/src/balance", ".rs");
-    sources.extend(files("crates/core/src", "ledger.rs"));
+    sources.extend(files("crates/core/src", "src/ledger.rs"));
     sources.extend(files("crates/core/src/balance", ".sql"));
     for word in ["f32", "f64", "double precision", "float", "::real"] {
         nowhere(&sources, word, &[]);

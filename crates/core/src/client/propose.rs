@@ -112,7 +112,7 @@ pub fn propose<'a>(db: &'a Db, request: &'a ProposalRequest) -> Task<'a, Proposa
             table: table.plain(),
             reasons: reasons.to_vec(),
         };
-        let listed = |list: &[(QualifiedName, String)]| {
+        let listed = |list: &[Reasoned]| {
             list.iter().map(|(table, reason)| named(table, std::slice::from_ref(reason))).collect()
         };
         let mut proposal = Proposal {
@@ -138,10 +138,13 @@ pub fn propose<'a>(db: &'a Db, request: &'a ProposalRequest) -> Task<'a, Proposa
     })
 }
 
+/// A table, and why it was put where it is.
+type Reasoned = (QualifiedName, String);
+
 /// What will be written, as values.
 struct Draft {
-    tables: Vec<(QualifiedName, String)>,
-    left_out: Vec<(QualifiedName, String)>,
+    tables: Vec<Reasoned>,
+    left_out: Vec<Reasoned>,
     org_column: Ident,
     org_type: (&'static str, String),
     /// The table for organizations, where the usual name is taken.
@@ -241,7 +244,7 @@ fn tenant_tables(
     survey: &Survey<'_>,
     own: &OwnTables,
     start: Option<&QualifiedName>,
-) -> (Vec<(QualifiedName, String)>, Vec<(QualifiedName, String)>) {
+) -> (Vec<Reasoned>, Vec<Reasoned>) {
     let mut reached: BTreeMap<QualifiedName, String> = BTreeMap::new();
     let mut left_out = Vec::new();
     let mut front: Vec<QualifiedName> = Vec::new();
@@ -303,7 +306,7 @@ fn is_shared(survey: &Survey<'_>, name: &QualifiedName) -> bool {
 }
 
 /// Referenced tables before those that refer to them; by name where nothing decides.
-fn ordered(survey: &Survey<'_>, tables: Vec<(QualifiedName, String)>) -> Vec<(QualifiedName, String)> {
+fn ordered(survey: &Survey<'_>, tables: Vec<Reasoned>) -> Vec<Reasoned> {
     let mut waiting: BTreeMap<QualifiedName, String> = tables.into_iter().collect();
     let mut out = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
@@ -322,7 +325,7 @@ fn ordered(survey: &Survey<'_>, tables: Vec<(QualifiedName, String)>) -> Vec<(Qu
 }
 
 /// `org_id`, unless a column of that name means something else.
-fn free_column(survey: &Survey<'_>, tables: &[(QualifiedName, String)]) -> Ident {
+fn free_column(survey: &Survey<'_>, tables: &[Reasoned]) -> Ident {
     let is_taken = |name: &Ident| {
         tables.iter().any(|(table, _)| survey.table(table).is_some_and(|table| table.column(name).is_some()))
     };
@@ -331,11 +334,7 @@ fn free_column(survey: &Survey<'_>, tables: &[(QualifiedName, String)]) -> Ident
 }
 
 /// The type of an organization's id, and why: what the tables use for their own keys.
-fn org_type(
-    survey: &Survey<'_>,
-    own: &OwnTables,
-    tables: &[(QualifiedName, String)],
-) -> (&'static str, String) {
+fn org_type(survey: &Survey<'_>, own: &OwnTables, tables: &[Reasoned]) -> (&'static str, String) {
     let kind = |table: &Table| match primary_key(table) {
         [column] => table.column(column).map(|column| column.resolved.clone()),
         _ => None,

@@ -162,8 +162,10 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
             &[column],
         ));
     }
-    let records: Vec<&Object> = records.into_iter().rev().collect();
-    steps.push(drop("drop the reconciliation's checkpoint".into(), Lock::None, vec![], &records));
+    if !records.is_empty() {
+        let records: Vec<&Object> = records.into_iter().rev().collect();
+        steps.push(drop("drop the reconciliation's checkpoint".into(), Lock::None, vec![], &records));
+    }
     if change::is_there(session).await? {
         steps.push(Step::short(
             "forget that balances were backfilled".into(),

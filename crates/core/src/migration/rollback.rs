@@ -17,7 +17,7 @@ use super::{
     step::{Goal, Lock, Step, Work},
 };
 use crate::{
-    Error, catalog,
+    Error, balance, catalog,
     db::{Context as _, Db, DbError},
     model::Model,
     sql::{Definition, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
@@ -142,12 +142,13 @@ async fn obstacles(
 ) -> Result<Vec<Finding>, Error> {
     let mut found = Vec::new();
     let losing: Vec<String> = plan.losing.iter().map(ToString::to_string).collect();
-    let balances: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(model.balances.table.to_string())
-        .fetch_one(&mut *session)
-        .await
-        .context("look for balances")?;
-    if balances {
+    // An adopted table stays; it is no longer kept once nothing of migrate-balance is there.
+    let objects = balance::objects(model);
+    let kept = balance::inspect(session, &objects).await?.into_iter().any(|(object, state)| {
+        let is_ours = object.kind != balance::Kind::Table || !model.balances.is_adopted;
+        is_ours && state != balance::State::Missing
+    });
+    if kept {
         found.push(Finding {
             check: "balances",
             object: model.balances.table.plain(),
