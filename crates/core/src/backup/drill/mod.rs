@@ -37,7 +37,7 @@ pub use proof::{DatabaseProof, ReconcileProof, TableCount};
 const LOADED: &str = "restored";
 
 /// A restored backup of so many bytes is expected from one byte of a compressed dump.
-const EXPANSION_COMPRESSED: u64 = 10;
+const EXPANSION_COMPRESSED: u64 = 20;
 
 /// And so many from one byte of a dump that is not: rows take more room in tables, and indexes come to them.
 const EXPANSION_PLAIN: u64 = 3;

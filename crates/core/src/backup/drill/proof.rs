@@ -114,7 +114,8 @@ pub(super) async fn prove(
         let db = Db::connect(&config, APPLICATION).await.map_err(|error| failed("connected to", &error))?;
         match reader.mapping.resolve(&db).await {
             Ok(model) => {
-                let proof = prove_database(reader, &config, &db, &model, backup, seal, clock, drilled).await;
+                let inventory = Inventory { config: &config, db: &db, model: &model };
+                let proof = prove_database(reader, inventory, backup, seal, clock, drilled).await;
                 proofs.push(proof.map_err(|error| failed("proven", &error))?);
             }
             // One that holds something else.
@@ -136,17 +137,23 @@ pub(super) async fn prove(
     Ok(proofs)
 }
 
+/// A restored database that holds the inventory.
+struct Inventory<'a> {
+    config: &'a Config,
+    db: &'a Db,
+    model: &'a Model,
+}
+
 async fn prove_database(
     reader: &Reader<'_>,
-    config: &Config,
-    db: &Db,
-    model: &Model,
+    inventory: Inventory<'_>,
     backup: &Backup,
     seal: Option<&Seal>,
     clock: &mut Clock,
     drilled: &mut Drilled,
 ) -> Result<DatabaseProof, Error> {
     let Reader { mapping, progress, .. } = *reader;
+    let Inventory { config, db, model } = inventory;
     let mut session = db.session().await?;
     let name = db.facts().database.clone();
     let is_migrated = figures::is_there(&mut session, &model.organizations.to_string()).await?;
