@@ -100,6 +100,14 @@ impl<T> Ran<T> {
         )
     }
 
+    /// Checks that a restore came to its end.
+    ///
+    /// # Errors
+    /// That the backup can't be restored.
+    pub(super) fn restored(self) -> Result<(), Finding> {
+        self.whole("restore").map(drop).map_err(|finding| Finding::critical(finding.check, finding.text))
+    }
+
     /// Its output, where everything about the run says that it is the whole.
     ///
     /// # Errors

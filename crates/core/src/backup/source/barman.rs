@@ -74,14 +74,10 @@ fn server(source: &BackupSource) -> &str {
 }
 
 /// Finds the backups of the server.
-pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
-    match look(reader, source).await {
-        Ok(listing) => listing,
-        Err(finding) => Listing::failed(finding),
-    }
-}
-
-async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+///
+/// # Errors
+/// Why nothing can be told of them.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let mut listing = Listing::default();
     let entries: Vec<Entry> = ask(reader, source, &["list-backup", server(source)]).await?;
     for entry in &entries {
@@ -243,11 +239,7 @@ pub(super) async fn restore(
     }
     args.extend([server(source).to_owned(), backup.name.clone(), data.display().to_string()]);
     let program = program(reader, source).within(reader.config.backup.timeout);
-    program
-        .text(args, reader.progress)
-        .await?
-        .whole("restore")
-        .map_err(|finding| Finding::critical("restore", finding.text))?;
+    program.text(args, reader.progress).await?.restored()?;
     Ok(Restored::Data(Recovery::default()))
 }
 

@@ -91,14 +91,10 @@ enum VerdictStatus {
 }
 
 /// Finds the backups that the program tells of.
-pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
-    match look(reader, source).await {
-        Ok(listing) => listing,
-        Err(finding) => Listing::failed(finding),
-    }
-}
-
-async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+///
+/// # Errors
+/// Why nothing can be told of them.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let (program, args) = program(reader, source, &source.list, "", Path::new(""));
     let listed: Listed = program.json(args, &Silent).await?;
     let mut listing = Listing::default();
@@ -194,7 +190,7 @@ async fn fetch(
     }
     let (program, args) = program(reader, source, &source.restore, &backup.name, files);
     let ran = program.within(reader.config.backup.timeout).text(args, reader.progress).await?;
-    ran.whole("restore").map(drop).map_err(|finding| Finding::critical("restore", finding.text))
+    ran.restored()
 }
 
 /// The program of `words`, with the places in its arguments filled in.

@@ -23,14 +23,15 @@ use crate::config::{BackupKind, BackupSource};
 
 /// Looks at `source`, for as long as it answers.
 pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
-    let mut listing = match source.kind {
-        BackupKind::Dump | BackupKind::Basebackup => files::list(reader, source).await,
+    let listing = match source.kind {
+        BackupKind::Dump | BackupKind::Basebackup => Ok(files::list(reader, source).await),
         BackupKind::Pgbackrest => pgbackrest::list(reader, source).await,
         BackupKind::Barman => barman::list(reader, source).await,
         BackupKind::Walg => walg::list(reader, source).await,
         BackupKind::Restic => restic::list(reader, source).await,
         BackupKind::Command => command::list(reader, source).await,
     };
+    let mut listing = listing.unwrap_or_else(Listing::failed);
     for backup in &mut listing.backups {
         backup.require_size(source.min_size);
     }

@@ -118,14 +118,10 @@ fn options(source: &BackupSource) -> Vec<OsString> {
 }
 
 /// Finds the backups of the stanza.
-pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
-    match look(reader, source).await {
-        Ok(listing) => listing,
-        Err(finding) => Listing::failed(finding),
-    }
-}
-
-async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+///
+/// # Errors
+/// Why nothing can be told of them.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let program = program(reader, source);
     let name = source.stanza.as_deref().unwrap_or_default();
     let stanzas: Vec<Stanza> = program.json(["info", "--output=json"], &Silent).await?;
@@ -328,11 +324,7 @@ pub(super) async fn restore(
     args.push(format!("--set={}", backup.name).into());
     args.push("restore".into());
     let program = program(reader, source).within(reader.config.backup.timeout);
-    program
-        .text(args, reader.progress)
-        .await?
-        .whole("restore")
-        .map_err(|finding| Finding::critical("restore", finding.text))?;
+    program.text(args, reader.progress).await?.restored()?;
     place.give(&own)?;
     private.push("--no-archive-async".into());
     private.push("archive-get".into());

@@ -50,14 +50,10 @@ fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
 }
 
 /// Finds the snapshots of the repository.
-pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
-    match look(reader, source).await {
-        Ok(listing) => listing,
-        Err(finding) => Listing::failed(finding),
-    }
-}
-
-async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+///
+/// # Errors
+/// Why nothing can be told of them.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let program = program(reader, source);
     let mut args = vec!["snapshots", "--json"];
     if let Some(tag) = &source.tag {
@@ -140,5 +136,5 @@ async fn fetch(
     let args = ["restore", backup.name.as_str(), "--target", &*target];
     let program = program(reader, source).within(reader.config.backup.timeout);
     let ran = program.text(args, reader.progress).await?;
-    ran.whole("restore").map(drop).map_err(|finding| Finding::critical("restore", finding.text))
+    ran.restored()
 }

@@ -52,14 +52,10 @@ fn options(source: &BackupSource) -> Vec<OsString> {
 }
 
 /// Finds the backups in the storage.
-pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
-    match look(reader, source).await {
-        Ok(listing) => listing,
-        Err(finding) => Listing::failed(finding),
-    }
-}
-
-async fn look(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
+///
+/// # Errors
+/// Why nothing can be told of them.
+pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let program = program(reader, source);
     let entries: Option<Vec<Entry>> = program.json(["backup-list", "--detail", "--json"], &Silent).await?;
     let entries = entries.unwrap_or_default();
@@ -146,5 +142,5 @@ async fn fetch(
     let args: [OsString; 3] = ["backup-fetch".into(), data.into(), backup.name.clone().into()];
     let program = program(reader, source).within(reader.config.backup.timeout);
     let ran = program.text(args, reader.progress).await?;
-    ran.whole("restore").map(drop).map_err(|finding| Finding::critical("restore", finding.text))
+    ran.restored()
 }
