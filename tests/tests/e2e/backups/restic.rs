@@ -17,6 +17,8 @@ async fn repository() -> Folder {
     );
     fs::write(top.join("stockfoil.toml"), config).unwrap();
     fs::copy(drill::dump().await, top.join("data/stock.dump")).unwrap();
+    let seal = drill::dump().await.with_extension("dump.seal");
+    fs::copy(seal, top.join("data/stock.dump.seal")).unwrap();
     restic(&folder, &["init"]);
     restic(&folder, &["backup", "data"]);
     folder
@@ -38,7 +40,13 @@ async fn a_snapshot_is_found_read_and_restored() {
     let folder = repository().await;
     folder.run("monitor-backups").await.ok().says("offsite: 1 good backups").says("snapshot");
     folder.run("verify-backup").await.ok().says(": verified").says("holds stock.dump");
-    folder.run("verify-backup").arg("--restore").await.ok().says("verified and restored");
+    folder
+        .run("verify-backup")
+        .arg("--restore")
+        .await
+        .ok()
+        .says("verified and restored")
+        .says("all 1000 entries");
     let config = folder.top.path().join("stockfoil.toml");
     let text = fs::read_to_string(&config).unwrap().replace("min_count", "tag = 'nightly'\nmin_count");
     fs::write(config, text).unwrap();
@@ -49,6 +57,7 @@ async fn a_snapshot_is_found_read_and_restored() {
 async fn a_young_snapshot_of_an_old_dump_is_stale() {
     let folder = repository().await;
     set_age(&folder.top.path().join("data/stock.dump"), 26 * 60 * MINUTE);
+    fs::remove_file(folder.top.path().join("data/stock.dump.seal")).unwrap();
     restic(&folder, &["forget", "latest"]);
     restic(&folder, &["backup", "data"]);
     folder.run("monitor-backups").await.status(1).says("began 26 h ago, more than max_age (25 h)");
@@ -58,6 +67,7 @@ async fn a_young_snapshot_of_an_old_dump_is_stale() {
 async fn what_is_wrong_with_a_repository_is_found() {
     let folder = repository().await;
     let top = folder.top.path();
+    fs::remove_file(top.join("data/stock.dump.seal")).unwrap();
     fs::write(top.join("data/stock.dump"), "").unwrap();
     restic(&folder, &["backup", "data"]);
     folder.run("monitor-backups").await.status(1).says("holds only empty files (0 bytes)");

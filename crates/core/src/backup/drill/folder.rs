@@ -156,14 +156,19 @@ impl Drop for Folder {
     }
 }
 
-/// Removes what killed drills left in `parent`, servers first; says what it removed.
-pub(in crate::backup) fn remove_left(parent: &Path) -> Vec<String> {
+/// Removes what killed drills of this process's user, or of `owner`, left in `parent`, servers first; says what it
+/// removed.
+pub(in crate::backup) fn remove_left(parent: &Path, owner: &Owner) -> Vec<String> {
+    let own = |uid: u32| match owner {
+        Owner::Caller => uid == geteuid().as_raw(),
+        Owner::User { uid: user, .. } => uid == geteuid().as_raw() || uid == *user,
+    };
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
     let mut removed = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path();
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+            && path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && own(metadata.uid()));
         if !is_ours {
             continue;
         }

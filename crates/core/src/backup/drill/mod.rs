@@ -25,7 +25,7 @@ use serde::Serialize;
 use super::{
     Backup, Compression, Finding, Format, duration_text,
     reading::Reader,
-    seal::Seal,
+    seal::{self, Seal},
     source::{self, dump},
     tool::{self, PgRestore},
 };
@@ -154,7 +154,7 @@ async fn attempt(
             let (parent, owner, needed) = (parent.clone(), owner.clone(), room_needed(backup));
             let reserve = config.backup.drill_reserve;
             move |meter| {
-                let left = folder::remove_left(&parent);
+                let left = folder::remove_left(&parent, &owner);
                 meter.add(1);
                 let folder = Folder::create(&parent, &owner, reserve)?;
                 folder.require_room(needed)?;
@@ -169,6 +169,16 @@ async fn attempt(
 
     let place = Place { folder: &folder, owner: &owner };
     let restored = source::restore(reader, &place, source, backup).await?;
+    // A dump that a tool brought back may have its seal beside it.
+    let own_seal = match (&restored, seal) {
+        (Restored::Dump(_, dump), None) => seal::read(None, dump)?,
+        _ => None,
+    };
+    let seal = seal.or(own_seal.as_ref());
+    let restored_backup = match &restored {
+        Restored::Dump(_, dump) => dump.clone(),
+        Restored::Data(_) => backup.clone(),
+    };
     let (version, at_least, recovery) = match &restored {
         Restored::Dump(_, dump) => (None, dump_version(dump), Recovery::default()),
         Restored::Data(recovery) => {
@@ -195,7 +205,7 @@ async fn attempt(
     }
     let rto_ms = clock.total_ms();
 
-    let databases = proof::prove(reader, source, backup, seal, &server, clock, drilled).await?;
+    let databases = proof::prove(reader, source, &restored_backup, seal, &server, clock, drilled).await?;
     server.stop().await?;
     let newest_entry_at = databases.iter().filter_map(|database| database.newest_entry_at).max();
     let lost = newest_entry_at.map(|newest| (started_at - newest).max(TimeDelta::zero()));
