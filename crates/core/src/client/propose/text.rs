@@ -2,7 +2,7 @@
 
 use super::{
     Draft,
-    ledger::{Balances, Ledger, Term},
+    candidates::{Balances, Ledger, Term},
     survey::{SAMPLE_ROWS, Survey},
 };
 use crate::sql::{Ident, QualifiedName};
