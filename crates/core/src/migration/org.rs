@@ -184,7 +184,8 @@ async fn forward(
             }
         }
         // The ledger's key index begins with the organization; migrate-balance builds it.
-        if !has_keys && !(root.table == model.ledger.table && model.ledger.key_index) {
+        let has_key_index = root.table == model.ledger.table && model.ledger.key_index;
+        if !has_keys && !has_key_index {
             steps.extend(lookup_steps(session, model, parts).await?);
         }
     }

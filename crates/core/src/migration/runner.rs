@@ -503,6 +503,15 @@ struct Blocker {
     description: String,
 }
 
+/// Where a long statement is.
+#[derive(sqlx::FromRow)]
+struct Seen {
+    phase: String,
+    done: Option<i64>,
+    total: Option<i64>,
+    blockers: Vec<String>,
+}
+
 /// The progress of one long statement.
 struct Watch {
     phase: String,
@@ -519,13 +528,12 @@ impl Watch {
         progress: &dyn Progress,
         said: &mut Vec<i32>,
     ) -> Result<Vec<String>, DbError> {
-        let seen: Option<(String, Option<i64>, Option<i64>, Vec<String>)> =
-            sqlx::query_as(include_str!("watch.sql"))
-                .bind(pid)
-                .fetch_optional(watcher)
-                .await
-                .context("look how far the statement is")?;
-        let Some((phase, done, total, blockers)) = seen else { return Ok(Vec::new()) };
+        let seen: Option<Seen> = sqlx::query_as(include_str!("watch.sql"))
+            .bind(pid)
+            .fetch_optional(watcher)
+            .await
+            .context("look how far the statement is")?;
+        let Some(Seen { phase, done, total, blockers }) = seen else { return Ok(Vec::new()) };
         if phase != self.phase {
             self.done = 0;
             let total = total.and_then(|total| u64::try_from(total).ok()).filter(|total| *total > 0);
