@@ -631,7 +631,10 @@ mod refusals {
         let db = TestDb::inventory().await;
         db.run("migrate-org").arg("--dryrun").await.refuses(2, "did you mean --dry-run?");
         db.run("migrate-org").arg("extra").await.refuses(2, "unexpected argument");
-        db.run("validate-migration").args(["--format", "xml"]).await.refuses(2, "human, json or prometheus");
+        db.run("validate-migration")
+            .args(["--format", "xml"])
+            .await
+            .refuses(2, "human, json, prometheus or nagios");
     }
 
     #[tokio::test]

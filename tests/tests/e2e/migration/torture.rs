@@ -1,4 +1,9 @@
 //! Migrations among writers, killed and crashed at every point. Writers must see no error and lose no write.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "writers send statements that they make up, a seed may be given, and what was measured is printed"
+)]
 
 use std::{
     sync::{
