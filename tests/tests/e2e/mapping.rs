@@ -4,6 +4,7 @@ mod broken;
 mod guide;
 mod hostile;
 mod journey;
+mod kept_by;
 mod propose;
 mod rollback;
 mod sample;

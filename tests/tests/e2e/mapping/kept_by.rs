@@ -1,0 +1,50 @@
+//! Balances that the application keeps by itself: compared and repaired, without a trigger.
+
+use testkit::{Mapped, TestDb};
+
+const MOVE: &str = "INSERT INTO stock_move (name, product_id, quantity, location_id, location_dest_id, state)
+                    VALUES ('one', 7, 5, 9, 3, 'done');";
+
+#[tokio::test]
+async fn the_applications_own_balances_are_compared_and_repaired() {
+    let db = TestDb::mapped(Mapped::Erp).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stockfoil.toml");
+    let mapping = std::fs::read_to_string(Mapped::Erp.config()).unwrap();
+    std::fs::write(&path, mapping.replace("adopt = true\n", "adopt = true\nkept_by = \"application\"\n"))
+        .unwrap();
+    let run = |command: &str| db.run(command).arg("--config").arg(&path);
+
+    run("migrate-all").await.ok();
+    assert_eq!(
+        db.value("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'stock_move'::regclass AND tgname LIKE '%balance%'")
+            .await,
+        "0"
+    );
+    assert_eq!(
+        db.value("SELECT count(*) FROM pg_attribute WHERE attrelid = 'stock_move'::regclass AND attname = 'stockfoil_tx'")
+            .await,
+        "0"
+    );
+    assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, Vec::<Vec<String>>::new());
+
+    // The application books a move and both of its quants in one transaction.
+    let quant = |location: u32, sign: &str| {
+        format!(
+            "INSERT INTO stock_quant (product_id, location_id, quantity) VALUES (7, {location}, {sign}5)
+             ON CONFLICT (org_id, product_id, location_id, lot_id) DO UPDATE SET quantity = stock_quant.quantity {sign} 5;"
+        )
+    };
+    db.execute(format!("BEGIN; {MOVE} {} {} COMMIT", quant(3, "+"), quant(9, "-"))).await;
+    let report = run("reconcile-balances").args(["--format", "json"]).await.ok().json();
+    assert_eq!(report["full"], "not_incremental");
+
+    // It forgets the quants: nothing of Stockfoil's wrote them either.
+    db.execute(MOVE).await;
+    let report = run("reconcile-balances").args(["--format", "json"]).await.status(1).json();
+    assert_eq!(report["differences"]["large"], 2, "{report}");
+    assert_eq!(report["broken_parts"], serde_json::json!([]));
+    run("backfill-balances").await.ok().says("2 written");
+    run("reconcile-balances").await.ok();
+    run("validate-migration").await.ok();
+}
