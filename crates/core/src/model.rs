@@ -155,7 +155,7 @@ pub struct Ledger {
     pub key: BalanceKeyTypes,
     /// Whether `migrate-balance` builds the covering index over the balance key.
     pub key_index: bool,
-    /// Whether entries carry the transaction that made them ([`TX`]), so that a comparison need not read old ones.
+    /// Whether entries carry the transaction that made them (`stockfoil_tx`), so that a comparison need not read old ones.
     pub is_incremental: bool,
 }
 
