@@ -379,30 +379,6 @@ impl ReconcileReport {
             );
             messages.push(alert(Severity::Critical, HISTORY_KEY.into(), summary, details));
         }
-        if self.changed_history > 0 {
-            let words = |history: &ChangedHistory| {
-                let side = |quantity: &Option<Quantity>| {
-                    quantity.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
-                };
-                format!(
-                    "{}: now {}, sealed {}",
-                    history.key,
-                    side(&history.ledger_qty),
-                    side(&history.sealed_qty)
-                )
-            };
-            let mut details: Vec<String> =
-                self.listed_history.iter().take(ALERTED_KEYS_MAX).map(words).collect();
-            if self.changed_history > details.len() as u64 {
-                details.push(format!("and {} more", self.changed_history - details.len() as u64));
-            }
-            details.push("Look for sessions that disabled triggers or wrote as a replica.".into());
-            let summary = format!(
-                "old ledger entries of {} were changed without the triggers seeing it",
-                keys(self.changed_history)
-            );
-            messages.push(alert(Severity::Critical, "balances/history".into(), summary, details));
-        }
         for (org, (count, keys)) in self.by_org.iter().take(ALERTED_ORGS_MAX) {
             let mut details = keys.clone();
             if *count > keys.len() as u64 {
