@@ -1,5 +1,6 @@
 //! Databases that nobody here designed, mapped by a `stockfoil.toml` each.
 
+mod backups;
 mod broken;
 mod guide;
 mod hostile;
