@@ -32,6 +32,11 @@ const AUTOVACUUM_PEACE: Duration = Duration::from_secs(10);
 const BLOCKER_AGE: Duration = Duration::from_millis(500);
 /// How often an older one, or a long statement, is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// One that is still there after this time may be at the beginning of a long one: it is let pass too, since every
+/// writer that comes after us would wait for us behind it.
+const YOUNG_BLOCKER_AGE: Duration = Duration::from_millis(100);
+/// For so long. Then only older ones count: on a table that is never free of younger ones we would wait for ever.
+const YOUNG_BLOCKERS_FOR: Duration = Duration::from_secs(10);
 /// How long a run waits for another one's lock: longer than a server process needs to notice that its client was
 /// killed.
 pub(super) const RUN_LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -361,6 +366,8 @@ impl<'a> Runner<'a> {
         }
         let tables: Vec<String> = step.tables.iter().map(ToString::to_string).collect();
         let mut said = Vec::new();
+        let began = Instant::now();
+        let mut is_first_look = true;
         loop {
             let mut blockers: Vec<Blocker> = sqlx::query_as(include_str!("blockers.sql"))
                 .bind(&tables)
@@ -369,25 +376,35 @@ impl<'a> Runner<'a> {
                 .fetch_all(&mut *self.session)
                 .await
                 .context("look for transactions in the way")?;
-            blockers.retain(|blocker| self.is_old(blocker));
+            let has_young = blockers.iter().any(|blocker| !self.is_old(blocker, BLOCKER_AGE));
+            if has_young && std::mem::take(&mut is_first_look) {
+                tokio::time::sleep(YOUNG_BLOCKER_AGE).await;
+                continue;
+            }
+            let age = if began.elapsed() < YOUNG_BLOCKERS_FOR { YOUNG_BLOCKER_AGE } else { BLOCKER_AGE };
+            blockers.retain(|blocker| self.is_old(blocker, age));
             let at_peace = peace_until.is_some_and(|until| Instant::now() < until);
             let waiting: Vec<_> = blockers.iter().filter(|blocker| !blocker.yields || at_peace).collect();
             if waiting.is_empty() {
                 return Ok(!blockers.is_empty());
             }
             let names: Vec<String> = waiting.iter().map(|blocker| blocker.description.clone()).collect();
+            let mut pause = YOUNG_BLOCKER_AGE;
             for blocker in waiting {
-                say_once(self.progress, step, &mut said, blocker.pid, &blocker.description);
+                if self.is_old(blocker, BLOCKER_AGE) {
+                    pause = LOOK_EVERY;
+                    say_once(self.progress, step, &mut said, blocker.pid, &blocker.description);
+                }
             }
-            self.wait(step, LOOK_EVERY, &names).await?;
+            self.wait(step, pause, &names).await?;
         }
     }
 
-    /// Whether a transaction is worth waiting for; where its age is hidden, it is as old as it was seen for.
-    fn is_old(&mut self, blocker: &Blocker) -> bool {
+    /// Whether a transaction is of an `age` worth waiting for; where its age is hidden, it is as old as it was seen for.
+    fn is_old(&mut self, blocker: &Blocker, age: Duration) -> bool {
         let now = Instant::now();
         let seen = self.seen.entry(blocker.virtualtransaction.clone()).or_insert(now);
-        blocker.is_old || now.duration_since(*seen) >= BLOCKER_AGE
+        blocker.is_old || now.duration_since(*seen) >= age
     }
 
     /// Waits for others, but no longer than the operator has patience.
