@@ -279,8 +279,8 @@ impl Mapping {
 impl Default for Mapping {
     fn default() -> Self {
         let (tenancy, ledger, balances) = Default::default();
-        // The defaults are names written here, and a test reads them.
         #[expect(clippy::expect_used, reason = "the default names are valid identifiers")]
+        // Can't fail: every name is written in this file, and `the_default_mapping_is_the_default_model` reads them all.
         Self::new(&tenancy, &ledger, &balances, None).expect("the default mapping holds")
     }
 }
