@@ -1225,25 +1225,24 @@ pub mod stockfoil {
         }
     }
 
-    /// The table `stockfoil.checkpoint_key`: no primary key; unique (`org`, `item`, `location`,
-    /// `lot`).
-    pub mod checkpoint_key {
-        /// A row of `stockfoil.checkpoint_key`.
+    /// The table `stockfoil.checkpoint_sum`: no primary key.
+    pub mod checkpoint_sum {
+        /// A row of `stockfoil.checkpoint_sum`.
         #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
-            /// Column `entries` of `stockfoil.checkpoint_key`: `bigint`.
+            /// Column `entries` of `stockfoil.checkpoint_sum`: `bigint`.
             pub entries: i64,
-            /// Column `hash` of `stockfoil.checkpoint_key`: `bigint`.
+            /// Column `hash` of `stockfoil.checkpoint_sum`: `bigint`.
             pub hash: i64,
-            /// Column `item` of `stockfoil.checkpoint_key`: `text`.
+            /// Column `item` of `stockfoil.checkpoint_sum`: `text`.
             pub item: String,
-            /// Column `location` of `stockfoil.checkpoint_key`: `text`.
+            /// Column `location` of `stockfoil.checkpoint_sum`: `text`.
             pub location: String,
-            /// Column `lot` of `stockfoil.checkpoint_key`: `text`.
+            /// Column `lot` of `stockfoil.checkpoint_sum`: `text`.
             pub lot: Option<String>,
-            /// Column `org` of `stockfoil.checkpoint_key`: `text`.
+            /// Column `org` of `stockfoil.checkpoint_sum`: `text`.
             pub org: String,
-            /// Column `quantity` of `stockfoil.checkpoint_key`: `numeric`.
+            /// Column `quantity` of `stockfoil.checkpoint_sum`: `numeric`.
             pub quantity: ::sqlx::types::BigDecimal,
         }
 
@@ -1255,26 +1254,6 @@ pub mod stockfoil {
 
         /// The select list that a [`Row`] is read from, for queries of your own.
         pub const COLUMNS: &str = columns!();
-
-        /// Finds the row with this (`org`, `item`, `location`, `lot`).
-        pub async fn find_by_org_and_item_and_location_and_lot(
-            conn: &mut ::sqlx::PgConnection,
-            org_: &str,
-            item: &str,
-            location: &str,
-            lot: &str,
-        ) -> ::sqlx::Result<Option<Row>> {
-            const SQL: &str = concat!("SELECT ", columns!(), r#"
-                FROM "stockfoil"."checkpoint_key"
-                WHERE "org" = $1 AND "item" = $2 AND "location" = $3 AND "lot" = $4"#);
-            ::sqlx::query_as(SQL)
-                .bind(org_)
-                .bind(item)
-                .bind(location)
-                .bind(lot)
-                .fetch_optional(conn)
-                .await
-        }
     }
 
     /// The table `stockfoil.dirty_key`: primary key `id`.

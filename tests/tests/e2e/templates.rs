@@ -79,12 +79,14 @@ async fn every_template_prepares() {
     let mut session = db.connect().await;
     // Some statements work on tables that others make, or that a trigger has.
     session.execute("BEGIN").await.unwrap();
-    for file in ["balance/collect.sql", "balance/checkpoint/dirty.sql", "balance/checkpoint/turn.sql"] {
-        sqlx::query(rendered(&model, file).sql())
-            .bind(None::<Vec<String>>)
-            .execute(&mut session)
-            .await
-            .unwrap();
+    sqlx::query(rendered(&model, "balance/collect.sql").sql())
+        .bind(None::<Vec<String>>)
+        .execute(&mut session)
+        .await
+        .unwrap();
+    for name in ["dirty", "turn", "sum", "suspect", "seal_all"] {
+        let statement = rendered(&model, &format!("balance/checkpoint/{name}.sql"));
+        session.execute(statement.sql()).await.unwrap();
     }
     for name in ["new_rows", "old_rows"] {
         let rows = render(

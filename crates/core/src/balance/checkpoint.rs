@@ -25,6 +25,10 @@ use crate::{
 /// How often a comparison is begun again when the seal collides with a schema change or another session.
 const ATTEMPTS_MAX: u32 = 3;
 
+/// Above so many rows a key the sealed sums are folded into one row each. Reading a row more costs each run about what
+/// folding costs once.
+const SEALED_ROWS_PER_KEY_MAX: i64 = 4;
+
 /// How a comparison may use the checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
@@ -155,11 +159,6 @@ async fn compare_once(session: &mut PgConnection, model: &Model, plan: Plan) -> 
         .execute(&mut *transaction)
         .await
         .context("move the checkpoint")?;
-    // Exactly the marks of this snapshot; what is marked meanwhile stays for the next run.
-    transaction
-        .execute("DELETE FROM stockfoil.dirty_key")
-        .await
-        .context("take the marks that were seen away")?;
     transaction.commit().await.context("move the checkpoint")?;
     compared.differences.index(session).await?;
     Ok(compared)
@@ -178,15 +177,8 @@ async fn rebuild(
     let next = Literal::new(&checkpoint.next.to_string());
     let seal = model.render_with(include_str!("checkpoint/seal_all.sql"), &[("next", &next)]);
     transaction.execute(seal.sql()).await.context("sum the ledger up to the watermark")?;
-    transaction
-        .execute(sqlx::raw_sql(
-            "TRUNCATE stockfoil.checkpoint_key;
-             INSERT INTO stockfoil.checkpoint_key (org, item, location, lot, quantity, entries, hash)
-             SELECT org, item, location, lot, quantity, entries, hash FROM pg_temp.stockfoil_seal;
-             ANALYZE stockfoil.checkpoint_key",
-        ))
-        .await
-        .context("seal the ledger")?;
+    replace(transaction).await?;
+    transaction.execute(FORGET_MARKS).await.context("take the marks that were seen away")?;
     Ok(Compared {
         differences,
         full: Some(reason),
@@ -194,6 +186,25 @@ async fn rebuild(
         verified_organizations: 0,
         changed_history: Vec::new(),
     })
+}
+
+/// Exactly the marks of this snapshot; what is marked meanwhile stays for the next run.
+const FORGET_MARKS: &str = "DELETE FROM stockfoil.dirty_key";
+
+/// Replaces the sealed sums by those that were put aside.
+async fn replace(transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error> {
+    transaction.execute(include_str!("checkpoint/replace.sql")).await.context("replace the sealed sums")?;
+    transaction.execute("ANALYZE stockfoil.checkpoint_sum").await.context("replace the sealed sums")?;
+    Ok(())
+}
+
+/// What is to be summed again, and how much is sealed.
+#[derive(sqlx::FromRow)]
+struct Extent {
+    marked_keys: i64,
+    turns: i64,
+    sealed_rows: i64,
+    balances: i64,
 }
 
 /// Compares from the checkpoint, or in full where that was asked for, and moves it.
@@ -218,20 +229,24 @@ async fn advance(
         .execute(sqlx::raw_sql("ANALYZE pg_temp.stockfoil_dirty; ANALYZE pg_temp.stockfoil_turn"))
         .await
         .context("look which keys to sum again")?;
-    let (marked_keys, verified_organizations): (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM pg_temp.stockfoil_dirty), (SELECT count(*) FROM pg_temp.stockfoil_turn)",
-    )
-    .fetch_one(&mut **transaction)
-    .await
-    .context("count the keys to sum again")?;
-    let difference = match plan.full {
-        true => difference::statement(model),
-        false => model.render_with(include_str!("checkpoint/difference.sql"), &more),
+    let extent = model.render(include_str!("checkpoint/extent.sql"));
+    let extent: Extent = sqlx::query_as(extent.sql())
+        .fetch_one(&mut **transaction)
+        .await
+        .context("count the keys to sum again")?;
+    let sum = model.render_with(include_str!("checkpoint/sum.sql"), &more);
+    transaction.execute(sum.sql()).await.context("sum the new entries")?;
+    let difference = if plan.full {
+        difference::statement(model)
+    } else {
+        let suspect = model.render(include_str!("checkpoint/suspect.sql"));
+        transaction.execute(suspect.sql()).await.context("compare sealed sums and balances")?;
+        model.render(include_str!("checkpoint/confirm.sql"))
     };
     let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
     let mut changed_history = Vec::new();
-    if verified_organizations > 0 {
-        let changed = model.render_with(include_str!("checkpoint/changed_history.sql"), &more);
+    if extent.turns > 0 {
+        let changed = model.render(include_str!("checkpoint/changed_history.sql"));
         let rows: Vec<HistoryRow> = sqlx::query_as(changed.sql())
             .persistent(false)
             .fetch_all(&mut **transaction)
@@ -239,26 +254,30 @@ async fn advance(
             .context("compare sealed history with the ledger")?;
         changed_history = rows.into_iter().map(HistoryRow::read).collect::<Result<_, Error>>()?;
     }
-    if plan.full {
-        // A key that differs may have been sealed wrongly: the next run must not believe its sealed sum.
+    if extent.turns > 0 || extent.marked_keys > 0 {
         transaction
-            .execute(
-                "INSERT INTO pg_temp.stockfoil_dirty
-                 SELECT org, item, location, lot FROM pg_temp.stockfoil_difference
-                 EXCEPT SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty",
-            )
+            .execute(include_str!("checkpoint/unseal.sql"))
             .await
-            .context("mark the keys that differ")?;
+            .context("forget the sums of keys that changed")?;
     }
-    for (template, what) in [
-        (include_str!("checkpoint/unseal.sql"), "forget the sums of keys that changed"),
-        (include_str!("checkpoint/seal.sql"), "seal the new entries"),
-    ] {
-        let statement = model.render_with(template, &more);
-        transaction.execute(statement.sql()).await.context(what)?;
+    transaction.execute(include_str!("checkpoint/seal.sql")).await.context("seal the new entries")?;
+    if extent.sealed_rows > SEALED_ROWS_PER_KEY_MAX * (extent.balances + 1) {
+        transaction.execute(include_str!("checkpoint/fold.sql")).await.context("fold the sealed sums")?;
+        replace(transaction).await?;
     }
-    let full = plan.full.then_some(FullReason::Asked);
-    Ok(Compared { differences, full, marked_keys, verified_organizations, changed_history })
+    transaction.execute(FORGET_MARKS).await.context("take the marks that were seen away")?;
+    let doubtful = match plan.full {
+        true => include_str!("checkpoint/mark_different.sql"),
+        false => include_str!("checkpoint/mark_unconfirmed.sql"),
+    };
+    transaction.execute(doubtful).await.context("mark the keys whose sealed sums may be wrong")?;
+    Ok(Compared {
+        differences,
+        full: plan.full.then_some(FullReason::Asked),
+        marked_keys: extent.marked_keys,
+        verified_organizations: extent.turns,
+        changed_history,
+    })
 }
 
 /// A row of `changed_history.sql`.

@@ -455,14 +455,16 @@ fn records(model: &Model) -> Vec<Object> {
             ],
         ),
         record(
-            "checkpoint_key",
-            vec![model.render(include_str!("checkpoint/checkpoint_key_table.sql"))],
-            "DROP TABLE IF EXISTS stockfoil.checkpoint_key",
-            parts
-                .iter()
-                .map(not_null)
-                .chain(["UNIQUE NULLS NOT DISTINCT (org, item, location, lot)".to_owned()])
-                .collect(),
+            "checkpoint_sum",
+            vec![
+                model.render(include_str!("checkpoint/checkpoint_sum_table.sql")),
+                // An empty table of sums goes with no checkpoint: the next run seals again.
+                render("DELETE FROM stockfoil.checkpoint", &[]),
+                // What held the sums before, one row a key.
+                render("DROP TABLE IF EXISTS stockfoil.checkpoint_key", &[]),
+            ],
+            "DROP TABLE IF EXISTS stockfoil.checkpoint_sum, stockfoil.checkpoint_key",
+            parts.iter().map(not_null).collect(),
         ),
         record(
             "dirty_key",

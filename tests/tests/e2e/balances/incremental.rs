@@ -164,6 +164,43 @@ async fn changes_of_history_that_cancel_out_are_found_in_its_turn() {
 }
 
 #[tokio::test]
+async fn a_wrong_sealed_sum_is_not_told_as_a_difference_and_is_sealed_again() {
+    let db = sealed().await;
+    db.execute("UPDATE stockfoil.checkpoint_sum SET quantity = quantity + 0.001 WHERE org = 'acme' AND item = 'bolt'")
+        .await;
+    let before = db.value("SELECT sum(qty_canonical) FROM inventory_balances").await;
+    let report = incremental(&db, 0).await;
+    assert_eq!((&report["repaired"], &report["marked_keys"]), (&json!(0), &json!(0)), "{report}");
+    assert_eq!(db.value("SELECT sum(qty_canonical) FROM inventory_balances").await, before);
+    let marked = db.value("SELECT count(*) FROM stockfoil.dirty_key").await;
+    assert_ne!(marked, "0");
+    let report = incremental(&db, 0).await;
+    assert_eq!(report["marked_keys"].to_string(), marked);
+    assert_eq!(db.value("SELECT count(*) FROM stockfoil.dirty_key").await, "0");
+    assert_eq!(reconcile_history(&db, 0).await["changed_history"], 0);
+}
+
+#[tokio::test]
+async fn sums_that_were_sealed_often_are_folded_and_stay_what_they_are() {
+    const ROWS: &str =
+        "SELECT count(*) > (SELECT count(*) FROM inventory_balances) FROM stockfoil.checkpoint_sum";
+    let db = sealed().await;
+    let every_key = "INSERT INTO inventory_ledger (org_id, item_id, location_id, lot_id, qty_canonical)
+         SELECT org_id, item_id, location_id, lot_id, 0.5 FROM inventory_balances";
+    db.execute(every_key).await;
+    while db.value(ROWS).await != "t" {
+        incremental(&db, 0).await;
+    }
+    while db.value(ROWS).await == "t" {
+        db.execute(every_key).await;
+        incremental(&db, 0).await;
+    }
+    assert_eq!(reconcile_history(&db, 0).await["changed_history"], 0);
+    db.execute(format!("UPDATE inventory_balances SET qty_canonical = qty_canonical - 3 WHERE {KEY}")).await;
+    assert_eq!(incremental(&db, 1).await["differences"]["large"], 1);
+}
+
+#[tokio::test]
 async fn a_copied_transaction_number_does_not_hide_an_entry() {
     let db = sealed().await;
     db.execute("INSERT INTO inventory_ledger SELECT (jsonb_populate_record(l, '{\"id\": \"copied\"}')).* FROM inventory_ledger AS l ORDER BY id LIMIT 1;

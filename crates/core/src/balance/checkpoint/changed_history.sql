@@ -1,21 +1,19 @@
 -- The keys of the organizations whose turn it is that were not marked, and whose sealed entries are not those that were
 -- sealed: something changed them without the triggers seeing it.
--- Locks: ACCESS SHARE on ledger, which stops no writer.
-SELECT coalesce(c.org, h.org)::text, coalesce(c.item, h.item)::text, coalesce(c.location, h.location)::text,
-       coalesce(c.lot, h.lot)::text, h.quantity::text, c.quantity::text
-FROM (SELECT k.* FROM stockfoil.checkpoint_key AS k JOIN pg_temp.stockfoil_turn AS t ON t.org = k.org) AS c
-FULL JOIN (
-    SELECT e.org, {e.item} AS item, {e.location} AS location, {e.lot} AS lot,
-           coalesce(sum(e.quantity), 0) AS quantity, count(*) AS entries, bit_xor({e.hash}) AS hash
-    FROM (
-{tx_entries}
-    ) AS e
-    JOIN pg_temp.stockfoil_turn AS t ON t.org = e.org
-    WHERE e.tx IS NULL OR e.tx < {watermark}
+-- Locks: nothing but the checkpoint's own.
+SELECT coalesce(c.org, s.org)::text, coalesce(c.item, s.item)::text, coalesce(c.location, s.location)::text,
+       coalesce(c.lot, s.lot)::text, s.past_quantity::text, c.quantity::text
+FROM (
+    SELECT k.org, k.item, k.location, k.lot,
+           sum(k.quantity) AS quantity, sum(k.entries) AS entries, bit_xor(k.hash) AS hash
+    FROM stockfoil.checkpoint_sum AS k
+    JOIN pg_temp.stockfoil_turn AS t ON t.org = k.org
     GROUP BY 1, 2, 3, 4
-) AS h ON h.org = c.org AND h.item = c.item AND h.location = c.location AND coalesce(h.lot::text, '') = coalesce(c.lot::text, '')
-WHERE (c.quantity, c.entries, c.hash) IS DISTINCT FROM (h.quantity, h.entries, h.hash)
+) AS c
+FULL JOIN (SELECT * FROM pg_temp.stockfoil_sum WHERE past_entries > 0) AS s
+    ON s.org = c.org AND s.item = c.item AND s.location = c.location AND coalesce(s.lot::text, '') = coalesce(c.lot::text, '')
+WHERE (c.quantity, c.entries, c.hash) IS DISTINCT FROM (s.past_quantity, s.past_entries::numeric, s.past_hash)
   AND NOT EXISTS (SELECT FROM pg_temp.stockfoil_dirty AS d
-                  WHERE d.org = coalesce(c.org, h.org) AND d.item = coalesce(c.item, h.item)
-                    AND d.location = coalesce(c.location, h.location) AND d.lot IS NOT DISTINCT FROM coalesce(c.lot, h.lot))
+                  WHERE d.org = coalesce(c.org, s.org) AND d.item = coalesce(c.item, s.item)
+                    AND d.location = coalesce(c.location, s.location) AND d.lot IS NOT DISTINCT FROM coalesce(c.lot, s.lot))
 ORDER BY 1, 2, 3, 4

@@ -1,0 +1,13 @@
+-- The sealed sums, of the entries below the watermark. A key has a row for each time that entries of it were sealed; its
+-- sum is that of its rows. Without a key of its own the table costs little to add to, and it is only ever read whole.
+-- Count and hash tell changes that cancel out.
+-- Locks: takes only what it creates.
+CREATE TABLE IF NOT EXISTS stockfoil.checkpoint_sum (
+    org      {org.type} NOT NULL,
+    item     {item.type} NOT NULL,
+    location {location.type} NOT NULL,
+    lot      {lot.type},
+    quantity numeric NOT NULL,
+    entries  bigint NOT NULL,
+    hash     bigint NOT NULL
+)
