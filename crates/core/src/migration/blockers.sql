@@ -1,7 +1,7 @@
--- Transactions older than $2 ms that hold a lock of the modes $3 on one of the tables $1 or of their partitions, and
--- those of unknown age: the server hides the sessions of others from a role that may not read all of them.
+-- Transactions that hold a lock of the modes $2 on one of the tables $1 or of their partitions, with their age in ms where
+-- it is known: the server hides the sessions of others from a role that may not read all of them.
 -- Autovacuum, which has no role, yields, unless it guards against wraparound. Locks: none.
-SELECT a.pid, l.virtualtransaction, a.xact_start IS NOT NULL AS is_old,
+SELECT a.pid, l.virtualtransaction, (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::bigint AS age_ms,
        a.usename IS NULL AND a.query NOT LIKE '%(to prevent wraparound)' AS yields,
        format('pid %s (%s%s%s)', a.pid, coalesce(a.usename, a.backend_type, 'autovacuum worker'),
               ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s old',
@@ -9,11 +9,10 @@ SELECT a.pid, l.virtualtransaction, a.xact_start IS NOT NULL AS is_old,
 FROM pg_stat_activity AS a
 JOIN (
     SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks AS l
-    WHERE l.locktype = 'relation' AND l.granted AND l.mode = ANY ($3)
+    WHERE l.locktype = 'relation' AND l.granted AND l.mode = ANY ($2)
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.relation IN (SELECT to_regclass(t)::oid FROM unnest($1::text[]) AS t
                          UNION SELECT p.relid FROM unnest($1::text[]) AS t, pg_partition_tree(to_regclass(t)) AS p)
 ) AS l ON l.pid = a.pid
 WHERE a.pid <> pg_backend_pid()
-  AND coalesce(a.xact_start < clock_timestamp() - make_interval(secs => $2 / 1000.0), true)
 ORDER BY a.pid

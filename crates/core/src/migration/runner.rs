@@ -22,21 +22,25 @@ use crate::{
     sql::{QualifiedName, Statement, render},
 };
 
-/// How long a statement may stand in a lock's queue, where everybody who comes after it waits too.
-const LOCK_TIMEOUT: &str = "100ms";
+/// How long a statement may stand in a lock's queue, where everybody who comes after it waits too: at a step's first
+/// attempt, twice as long at each that follows, up to the longest.
+const LOCK_TIMEOUT_FIRST: Duration = Duration::from_millis(25);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// The same against autovacuum, where deadlock_timeout (1 s by default) must pass before it yields.
-const LOCK_TIMEOUT_AUTOVACUUM: &str = "1500ms";
+const LOCK_TIMEOUT_AUTOVACUUM: Duration = Duration::from_millis(1500);
+/// When an autovacuum in the way is told to yield, where that may be set.
+const DEADLOCK_TIMEOUT: Duration = Duration::from_millis(10);
 /// How long an autovacuum that did not yield is left in peace.
 const AUTOVACUUM_PEACE: Duration = Duration::from_secs(10);
-/// A transaction younger than this is not worth waiting for before asking.
+/// A transaction older than this is waited for, however long it lasts, and named.
 const BLOCKER_AGE: Duration = Duration::from_millis(500);
 /// How often an older one, or a long statement, is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// One that is still there after this time may be at the beginning of a long one: it is let pass too, since every
-/// writer that comes after us would wait for us behind it.
-const YOUNG_BLOCKER_AGE: Duration = Duration::from_millis(100);
+/// One that is younger and older than this may be at the beginning of a long one: it is let pass too, since every writer
+/// that comes after us would wait for us behind it.
+const YOUNG_BLOCKER_AGE: Duration = Duration::from_millis(20);
 /// For so long. Then only older ones count: on a table that is never free of younger ones we would wait for ever.
-const YOUNG_BLOCKERS_FOR: Duration = Duration::from_secs(10);
+const YOUNG_BLOCKERS_FOR: Duration = Duration::from_secs(3);
 /// How long a run waits for another one's lock: longer than a server process needs to notice that its client was
 /// killed.
 pub(super) const RUN_LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -240,7 +244,11 @@ impl<'a> Runner<'a> {
     ) -> Result<Self, DbError> {
         // Below the lock timeout, so that an autovacuum in the way is told to yield before the lock is given up. Only a
         // superuser may; without it autovacuum takes its second to yield.
-        let is_quick = match sqlx::query("SET deadlock_timeout = '50ms'").execute(&mut *session).await {
+        let quick = sqlx::query("SELECT set_config('deadlock_timeout', $1, false)")
+            .bind(setting(DEADLOCK_TIMEOUT))
+            .execute(&mut *session)
+            .await;
+        let is_quick = match quick {
             Ok(_) => true,
             Err(error) if sqlstate(&error).as_deref() == Some("42501") => false,
             Err(error) => return Err(error.into()),
@@ -326,6 +334,7 @@ impl<'a> Runner<'a> {
         // Against an autovacuum that needs its second to yield there is one attempt; if that fails it is waited for,
         // for a while.
         let mut peace_until = None;
+        let mut patience = LOCK_TIMEOUT_FIRST;
         loop {
             let yielding = self.wait_for_blockers(step, peace_until).await?;
             let timeout = match (yielding, self.is_quick) {
@@ -333,11 +342,13 @@ impl<'a> Runner<'a> {
                     peace_until = Some(Instant::now() + AUTOVACUUM_PEACE);
                     LOCK_TIMEOUT_AUTOVACUUM
                 }
-                _ => LOCK_TIMEOUT,
+                (true, true) => LOCK_TIMEOUT,
+                (false, _) => patience,
             };
             match self.try_short(step, timeout).await {
                 Ok(()) => return Ok(()),
                 Err(error) if is_lock_failure(&error) => {
+                    patience = (patience * 2).min(LOCK_TIMEOUT);
                     self.progress.note(&format!("{}: the lock was not free, trying again", step.title));
                     self.wait(step, jittered(), &[]).await?;
                 }
@@ -346,10 +357,10 @@ impl<'a> Runner<'a> {
         }
     }
 
-    async fn try_short(&mut self, step: &Step, timeout: &str) -> Result<(), sqlx::Error> {
+    async fn try_short(&mut self, step: &Step, timeout: Duration) -> Result<(), sqlx::Error> {
         let mut transaction = self.session.begin().await?;
         sqlx::query("SELECT set_config('lock_timeout', $1, true)")
-            .bind(timeout)
+            .bind(setting(timeout))
             .execute(&mut *transaction)
             .await?;
         for statement in step.remember.iter().chain(&step.statements) {
@@ -371,7 +382,6 @@ impl<'a> Runner<'a> {
         loop {
             let mut blockers: Vec<Blocker> = sqlx::query_as(include_str!("blockers.sql"))
                 .bind(&tables)
-                .bind(i64::try_from(BLOCKER_AGE.as_millis()).unwrap_or(i64::MAX))
                 .bind(step.lock.conflicts())
                 .fetch_all(&mut *self.session)
                 .await
@@ -404,7 +414,9 @@ impl<'a> Runner<'a> {
     fn is_old(&mut self, blocker: &Blocker, age: Duration) -> bool {
         let now = Instant::now();
         let seen = self.seen.entry(blocker.virtualtransaction.clone()).or_insert(now);
-        blocker.is_old || now.duration_since(*seen) >= age
+        let known =
+            blocker.age_ms.map_or(Duration::ZERO, |ms| Duration::from_millis(ms.try_into().unwrap_or(0)));
+        known.max(now.duration_since(*seen)) >= age
     }
 
     /// Waits for others, but no longer than the operator has patience.
@@ -514,8 +526,8 @@ impl<'a> Runner<'a> {
 struct Blocker {
     pid: i32,
     virtualtransaction: String,
-    /// Whether it is known to be older than asked for.
-    is_old: bool,
+    /// How old it is, where that is known.
+    age_ms: Option<i64>,
     yields: bool,
     description: String,
 }
@@ -705,6 +717,11 @@ fn estimate_ms(step: &Step, size: Option<catalog::Size>) -> i64 {
             Work::Index => 2 * size.bytes / BYTES_PER_MS + rows / INDEXED_ROWS_PER_MS,
             Work::Fill => size.bytes / BYTES_PER_MS + rows / FILLED_ROWS_PER_MS,
         }
+}
+
+/// `time` as a server setting.
+fn setting(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
 }
 
 fn millis(time: Duration) -> u64 {
