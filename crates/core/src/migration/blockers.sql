@@ -5,7 +5,7 @@ SELECT a.pid, l.virtualtransaction, (extract(epoch FROM clock_timestamp() - a.xa
        a.usename IS NULL AND a.query NOT LIKE '%(to prevent wraparound)' AS yields,
        format('pid %s (%s%s%s)', a.pid, coalesce(a.usename, a.backend_type, 'autovacuum worker'),
               ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s old',
-              ', ' || left(regexp_replace(nullif(a.query, ''), '\s+', ' ', 'g'), 60)) AS description
+              ', ' || left(regexp_replace(nullif(a.query, ''), '\s+', ' ', 'g'), CASE WHEN a.usename IS NULL THEN 200 ELSE 60 END)) AS description
 FROM pg_stat_activity AS a
 JOIN (
     SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks AS l

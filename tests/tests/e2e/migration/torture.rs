@@ -425,6 +425,31 @@ async fn patience_ends_with_the_names_of_those_in_the_way() {
 }
 
 #[tokio::test]
+async fn an_old_snapshot_is_named_and_holds_up_the_build_alone() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute("CREATE TABLE another (n int)").await;
+    let mut reader = db.connect().await;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM another")
+        .execute(&mut reader)
+        .await
+        .unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut reader).await.unwrap();
+    let writers = Writers::start(db.url());
+    let mut child = db.run("migrate-org").spawn();
+    let (_open, said) = until_it_waits(&mut child).await;
+    assert!(said.contains(&format!("waiting for pid {pid} (")), "{said}");
+    assert!(said.contains("build unique index"), "{said}");
+    // As long as a report or a dump may hold its snapshot: writers go on all the while.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(child.try_wait().unwrap().is_none(), "the build did not wait for the snapshot");
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+    assert!(child.wait().await.unwrap().success());
+    writers.end(&db, "beside a snapshot of 30 s").await;
+    all_is_well(&db).await;
+}
+
+#[tokio::test]
 async fn a_slow_autovacuum_yields() {
     let cluster = Cluster::start(&["--set", "autovacuum_naptime=1s"]);
     let psql = |sql: &str| {
