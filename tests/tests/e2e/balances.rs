@@ -1,6 +1,7 @@
 //! Balances: the triggers, backfill-balances and reconcile-balances.
 
 mod backfill;
+mod explain;
 mod fixture;
 mod incremental;
 mod reconcile;

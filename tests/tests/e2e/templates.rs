@@ -26,6 +26,7 @@ const PLACES: &[(&str, &str)] = &[
     ("function", "stockfoil.a_function"),
     ("id", "'default'"),
     ("id_column", "text PRIMARY KEY"),
+    ("is_new", "coalesce($5::text IS NULL, $6::timestamptz IS NULL)"),
     ("item", "item_id"),
     ("items.count", "0"),
     ("items.join", ""),
@@ -50,6 +51,10 @@ const PLACES: &[(&str, &str)] = &[
     ("organizations_name", "'public.organizations'"),
     ("other", "other.key_0"),
     ("place_and_lot", "location_id text,"),
+    (
+        "postings",
+        "SELECT org_id AS org, item_id AS item, location_id AS location, lot_id AS lot, qty_canonical AS quantity, id, created_at, stockfoil_tx AS tx FROM public.inventory_ledger",
+    ),
     ("predicate", "true"),
     ("refuse", "stockfoil.a_function"),
     ("relation", "public.items"),
