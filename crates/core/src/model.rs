@@ -157,6 +157,8 @@ pub struct Ledger {
     pub key_index: bool,
     /// Whether entries carry the transaction that made them (`stockfoil_tx`), so that a comparison need not read old ones.
     pub is_incremental: bool,
+    /// Whether logical replication writes the ledger, which fires no statement triggers.
+    pub is_replicated: bool,
 }
 
 impl Ledger {

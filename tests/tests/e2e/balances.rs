@@ -5,5 +5,6 @@ mod explain;
 mod fixture;
 mod incremental;
 mod reconcile;
+mod replication;
 mod triggers;
 mod writers;

@@ -68,7 +68,7 @@ const PLACES: &[(&str, &str)] = &[
     ("table_text", "'items'"),
     ("unique_key", "id"),
     ("unknown", "true"),
-    ("take", "''"),
+    ("take_text", "''"),
     ("users.count", "0"),
     ("users.join", ""),
     ("watermark", "800"),
@@ -134,6 +134,8 @@ fn rendered(model: &Model, file: &str) -> Statement {
     for (name, inner_file) in [
         ("difference", "balance/difference.sql"),
         ("ledger_file", "balance/ledger_file.sql"),
+        ("moved_entries", "balance/moved_entries.sql"),
+        ("take", "balance/take.sql"),
         ("key_query", "migration/preflight/keys.sql"),
         ("on_conflict_query", "migration/preflight/on_conflict.sql"),
     ] {
@@ -141,8 +143,8 @@ fn rendered(model: &Model, file: &str) -> Statement {
             inner.push((name, rendered(model, inner_file)));
         }
     }
-    if text.contains("{partition_entries}") {
-        inner.push(("partition_entries", model.entries(&Fixed("ONLY public.inventory_ledger"))));
+    if text.contains("{taken_entries}") {
+        inner.push(("taken_entries", model.entries(&Fixed("ONLY public.inventory_ledger"))));
     }
     fragments.extend(inner.iter().map(|(name, statement)| (*name, statement as &dyn Fragment)));
     // A test may leak: templates are texts of the source code.

@@ -132,7 +132,7 @@ async fn broken_parts(
         .into_iter()
         .filter(|(object, state)| {
             matches!(object.kind, Kind::Table | Kind::Record | Kind::Column | Kind::Function | Kind::Trigger)
-                && *state != State::Intact
+                && !matches!(state, State::Intact | State::Unwanted)
         })
         .map(|(object, state)| (object.kind, object.name.as_str().to_owned(), state))
         .collect())
