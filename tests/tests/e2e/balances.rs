@@ -6,5 +6,6 @@ mod fixture;
 mod incremental;
 mod reconcile;
 mod replication;
+mod torture;
 mod triggers;
 mod writers;

@@ -357,12 +357,14 @@ async fn own_key(session: &mut PgConnection, model: &Model, key: &BalanceKey) ->
         .bind(&key.lot_id)
         .fetch_one(session)
         .await;
-    match read {
-        Ok((org_id, item_id, location_id, lot_id)) => Ok(BalanceKey { org_id, item_id, location_id, lot_id }),
-        // Text that is no value of the part's type, or out of its range.
-        Err(error) if matches!(sqlstate(&error).as_deref(), Some("22P02" | "22003")) => Err(wanted().into()),
-        Err(error) => Err(Err::<(), _>(error).context("read the key").unwrap_err().into()),
+    // Text that is no value of the part's type, or out of its range.
+    if let Err(error) = &read
+        && matches!(sqlstate(error).as_deref(), Some("22P02" | "22003"))
+    {
+        return Err(wanted().into());
     }
+    let (org_id, item_id, location_id, lot_id) = read.context("read the key")?;
+    Ok(BalanceKey { org_id, item_id, location_id, lot_id })
 }
 
 #[derive(sqlx::FromRow)]

@@ -87,7 +87,7 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = difference::session(db).await?;
+        let mut session = db.session().await?;
         let broken = broken_parts(&mut session, model).await?;
         if broken.iter().any(|(kind, ..)| *kind == Part::Table) {
             return Err(not_migrated(db, &broken));
@@ -109,13 +109,14 @@ pub fn run<'a>(
         work.report.compared = work.orgs.clone();
         work.is_sealed = work.may_seal();
         if options.dry_run {
+            difference::set_up(&mut session).await?;
             work.look(&mut session).await?;
             return Ok(work.report);
         }
         db.require_writable()?;
-        let lock = db.run_lock(Duration::ZERO, progress).await?;
+        let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
-        let mended = work.mend(&mut session, run).await;
+        let mended = work.mend(lock.session(), run).await;
         // Nobody need wait for a channel that is slow.
         drop(lock);
         let result = match mended {
@@ -233,6 +234,7 @@ impl Work<'_> {
     /// Compares, records what differs, and mends what may be mended.
     async fn mend(&mut self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
         self.report.run_id = Some(run);
+        difference::set_up(session).await?;
         for _ in 0..ATTEMPTS_MAX {
             self.report.forget_differences();
             self.progress.begin("compare ledger and balances", None);
