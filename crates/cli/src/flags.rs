@@ -133,6 +133,22 @@ pub fn one_of<T: Copy>(flags: &[(&str, bool, T)]) -> Result<Option<T>, crate::Ru
     }
 }
 
+/// Refuses each of `others` that is given beside `flag`.
+///
+/// # Errors
+/// [`RunError::Usage`](crate::RunError::Usage) when one is.
+pub fn excludes<'a>(
+    flag: &str,
+    others: impl IntoIterator<Item = (&'a str, bool)>,
+) -> Result<(), crate::RunError> {
+    match others.into_iter().find(|(_, is_given)| *is_given) {
+        Some((other, _)) => {
+            Err(crate::RunError::Usage(format!("{flag} and {other} exclude each other; give one of them")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The process ends before its work: help, version, or a usage error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Exit {

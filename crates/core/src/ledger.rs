@@ -1,8 +1,14 @@
 //! The ledger's arithmetic: exact quantities, balance keys, and what a difference means. Pure: no I/O.
 
-use std::{cmp::Ordering, fmt, str::FromStr};
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use bigdecimal::{BigDecimal, Signed, Zero};
+use percent_encoding::{percent_decode_str, percent_encode_byte};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::tenancy::OrgId;
@@ -135,14 +141,64 @@ pub struct BalanceKey {
     pub lot_id: Option<String>,
 }
 
+/// A text is not a balance's key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a balance's key; write ORGANIZATION/ITEM/LOCATION/LOT as findings print it, without /LOT where there is none"
+)]
+pub struct BalanceKeyError(String);
+
+/// `organization/item/location/lot`, as commands print it and take it: without the lot where there is none, and
+/// without the location where there are no locations. What is neither a letter, a digit nor one of `-_.,:@+=` is
+/// percent-encoded, so that a shell takes the text for one word and `/` parts it.
 impl fmt::Display for BalanceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { org_id, item_id, location_id, lot_id } = self;
-        write!(f, "organization {org_id}, item {item_id}, location {location_id}")?;
-        match lot_id {
-            Some(lot) => write!(f, ", lot {lot}"),
-            None => Ok(()),
+        write_part(f, org_id.as_str())?;
+        let location = (!location_id.is_empty() || lot_id.is_some()).then_some(location_id);
+        for part in [Some(item_id), location, lot_id.as_ref()].into_iter().flatten() {
+            f.write_str("/")?;
+            write_part(f, part)?;
         }
+        Ok(())
+    }
+}
+
+fn write_part(f: &mut fmt::Formatter<'_>, part: &str) -> fmt::Result {
+    for c in part.chars() {
+        if c.is_alphanumeric() || "-_.,:@+=".contains(c) {
+            f.write_char(c)?;
+        } else {
+            let mut bytes = [0; 4];
+            c.encode_utf8(&mut bytes).bytes().try_for_each(|byte| f.write_str(percent_encode_byte(byte)))?;
+        }
+    }
+    Ok(())
+}
+
+impl FromStr for BalanceKey {
+    type Err = BalanceKeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || BalanceKeyError(text.to_owned());
+        let parts: Vec<String> = text
+            .split('/')
+            .map(|part| percent_decode_str(part).decode_utf8().map(Cow::into_owned))
+            .collect::<Result<_, _>>()
+            .map_err(|_| wrong())?;
+        let (org_id, item_id, location_id, lot_id) = match parts.as_slice() {
+            [org, item] => (org, item, "", ""),
+            [org, item, location] => (org, item, location.as_str(), ""),
+            [org, item, location, lot] => (org, item, location.as_str(), lot.as_str()),
+            _ => return Err(wrong()),
+        };
+        Ok(Self {
+            org_id: OrgId::new(org_id).map_err(|_| wrong())?,
+            item_id: item_id.clone(),
+            location_id: location_id.to_owned(),
+            // An empty lot is none.
+            lot_id: (!lot_id.is_empty()).then(|| lot_id.to_owned()),
+        })
     }
 }
 
@@ -293,6 +349,32 @@ mod tests {
         assert!(!discrepancy(Some("0"), Some("0")).is_empty_row());
     }
 
+    #[test]
+    fn keys_are_one_word_and_read_back() {
+        let key = |org: &str, item: &str, location: &str, lot: Option<&str>| BalanceKey {
+            org_id: OrgId::new(org).unwrap(),
+            item_id: item.into(),
+            location_id: location.into(),
+            lot_id: lot.map(Into::into),
+        };
+        for (key, text) in [
+            (key("acme", "bolt", "l1", Some("A")), "acme/bolt/l1/A"),
+            (key("acme", "bolt", "l1", None), "acme/bolt/l1"),
+            (key("acme", "bolt", "", None), "acme/bolt"),
+            (key("acme", "bolt", "", Some("A")), "acme/bolt//A"),
+            (key("a.b-c", "", "l1", None), "a.b-c//l1"),
+            (key("acme", "Ä-ring 3/4\"", "$(rm)", Some("50%")), "acme/Ä-ring%203%2F4%22/%24%28rm%29/50%25"),
+            (key("1", "\u{a0}€", "-1", None), "1/%C2%A0%E2%82%AC/-1"),
+        ] {
+            assert_eq!(key.to_string(), text);
+            assert_eq!(text.parse(), Ok(key));
+        }
+        assert_eq!("acme/bolt/l1/".parse(), Ok(key("acme", "bolt", "l1", None)));
+        for text in ["", "acme", "acme/bolt/l1/A/x", "not an id/bolt", "/bolt", "acme/%ff"] {
+            assert!(text.parse::<BalanceKey>().is_err(), "{text}");
+        }
+    }
+
     mod laws {
         use std::collections::BTreeMap;
 
@@ -343,6 +425,13 @@ mod tests {
                     let entries = sum(entries.iter().filter(|(k, _)| *k == key).map(|(_, q)| q));
                     prop_assert!(balance.minus(&entries).is_zero(), "{key}: {balance} is not {entries}");
                 }
+            }
+
+            /// What is printed of a key is read as the same key, whatever its parts hold.
+            #[test]
+            fn keys_read_back(item in any::<String>(), location in any::<String>(), lot in proptest::option::of(".+")) {
+                let key = BalanceKey { item_id: item, location_id: location, lot_id: lot, ..discrepancy(None, None).key };
+                prop_assert_eq!(key.to_string().parse(), Ok(key));
             }
 
             /// Drift that was seen once mends the balance whatever is written in between.

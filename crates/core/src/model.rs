@@ -157,6 +157,8 @@ pub struct Ledger {
     pub key_index: bool,
     /// Whether entries carry the transaction that made them (`stockfoil_tx`), so that a comparison need not read old ones.
     pub is_incremental: bool,
+    /// Whether logical replication writes the ledger, which fires no statement triggers.
+    pub is_replicated: bool,
 }
 
 impl Ledger {
@@ -269,16 +271,14 @@ impl Model {
         self.render_with(template, &[])
     }
 
-    /// As [`render`](Self::render), with further fragments.
+    /// As [`render`](Self::render), with further fragments, which also stand in for the model's own of their name.
     pub fn render_with(&self, template: &'static str, more: &[(&str, &dyn Fragment)]) -> Statement {
         let org_type = Fixed(self.org_type.name());
         let (entry, balance) = (EntrySql::of(self), BalanceSql::of(self));
         let ledger = self.entries(&self.ledger.table);
         let (new, old) = (self.entries(&Fixed("new_rows")), self.entries(&Fixed("old_rows")));
-        let tx = Some(Ident::fixed(TX));
-        let (tx_entries, new_tx) =
-            (self.postings(&self.ledger.table, tx.as_ref()), self.postings(&Fixed("new_rows"), tx.as_ref()));
-        let mut fragments: Vec<(&str, &dyn Fragment)> = vec![
+        let (tx_entries, new_tx) = (self.tx_entries(&self.ledger.table), self.tx_entries(&Fixed("new_rows")));
+        let own: Vec<(&str, &dyn Fragment)> = vec![
             ("schema", &self.schema),
             ("org", &self.org_column),
             ("org.type", &org_type),
@@ -312,6 +312,8 @@ impl Model {
             ("location.type", &balance.location_type),
             ("lot.type", &balance.lot_type),
         ];
+        // The first of a name is taken.
+        let mut fragments = [more, own.as_slice()].concat();
         if let Some(users) = &self.users {
             fragments.extend([
                 ("users", &users.table as &dyn Fragment),
@@ -323,13 +325,17 @@ impl Model {
         if let Some(items) = &self.items {
             fragments.push(("items", items));
         }
-        fragments.extend_from_slice(more);
         render(template, &fragments)
     }
 
     /// The query of the postings of `source`: the ledger, or rows of its shape.
     pub fn entries(&self, source: &dyn Fragment) -> Statement {
         self.postings(source, None)
+    }
+
+    /// As [`entries`](Self::entries), with the transaction that made each (`tx`); only where the ledger is incremental.
+    pub(crate) fn tx_entries(&self, source: &dyn Fragment) -> Statement {
+        self.postings(source, Some(&Ident::fixed(TX)))
     }
 
     fn postings(&self, source: &dyn Fragment, tx: Option<&Ident>) -> Statement {

@@ -1381,8 +1381,8 @@ pub mod stockfoil {
         }
     }
 
-    /// One row a difference between ledger and balance, from the run that saw it first to the run
-    /// that no longer did.
+    /// One row a difference between ledger and balance, or a change of sealed entries, from the run
+    /// that saw it first to the run that no longer did.
     ///
     /// The table `stockfoil.finding`: primary key `id`; each row belongs to the organization in
     /// `org_id`.
@@ -1422,13 +1422,15 @@ pub mod stockfoil {
             pub org_id: OrgId,
             /// Column `repaired` of `stockfoil.finding`: `boolean`.
             pub repaired: bool,
+            /// Column `sealed_qty` of `stockfoil.finding`: `numeric`.
+            pub sealed_qty: Option<::sqlx::types::BigDecimal>,
         }
 
         macro_rules! columns {
             () => {
                 r#""balance_qty", "closed_at", "closed_run", "id", "item_id", "kind", "last_run",
                 "ledger_qty", "location_id", "lot_id", "opened_at", "opened_run", "org_id",
-                "repaired""#
+                "repaired", "sealed_qty""#
             };
         }
 

@@ -430,6 +430,7 @@ impl Checks {
             let evidence = match &state {
                 State::Intact => "there, with its definition".to_owned(),
                 State::Missing => "it is not there".to_owned(),
+                State::Unwanted => "it is there, though [ledger] replicated is false".to_owned(),
                 State::Altered(how) => format!("it is not as it should be: {how}"),
             };
             let name = format!("{} {}", object.kind.as_str(), object.name.as_str());

@@ -1,8 +1,8 @@
 //! Compares stored balances with the ledger that they are derived from.
 
 use stockfoil_core::{
-    balance::reconcile::{self, Options},
-    ledger::Quantity,
+    balance::{explain, reconcile},
+    ledger::{BalanceKey, Quantity},
     tenancy::OrgId,
 };
 
@@ -27,23 +27,45 @@ cli::args! {
         /// read every entry, not only those that are new since the last run
         #[argh(switch)]
         full: bool,
+        /// show one key's entries with the running balance, and what changed since both sides agreed; changes nothing
+        #[argh(option, arg_name = "org/item/location/lot")]
+        explain: Option<BalanceKey>,
+        /// with --explain: how many of the newest entries (default: 20)
+        #[argh(option, arg_name = "n")]
+        entries: Option<u32>,
     }
 }
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let Args { org: orgs, dry_run, fix_large, prune_orphans, full, .. } = args;
-        let history_runs = cx.config().reconcile.history_runs;
+        let Args { org: orgs, dry_run, fix_large, prune_orphans, full, entries, .. } = args;
+        let tolerance = args.tolerance.unwrap_or_else(|| cx.config().reconcile.tolerance.clone());
+        let mapping = &cx.config().mapping;
+        if let Some(key) = args.explain {
+            cli::excludes(
+                "--explain",
+                [("--org", !orgs.is_empty()), ("--dry-run", dry_run), ("--fix-large", fix_large)]
+                    .into_iter()
+                    .chain([("--prune-orphans", prune_orphans), ("--full", full)]),
+            )?;
+            let entries = entries.unwrap_or(explain::ENTRIES);
+            let options = explain::Options { key, entries, tolerance };
+            options.check()?;
+            return cx.emit(&explain::run(&*cx.connect().await?, mapping, &options).await?);
+        }
+        if entries.is_some() {
+            return Err(cli::RunError::Usage("--entries says how many --explain shows; give both".into()));
+        }
         if !dry_run {
             cx.ping_when_over();
         }
-        let tolerance = args.tolerance.unwrap_or_else(|| cx.config().reconcile.tolerance.clone());
-        let options = Options { orgs, dry_run, tolerance, fix_large, prune_orphans, full, history_runs };
+        let history_runs = cx.config().reconcile.history_runs;
+        let options =
+            reconcile::Options { orgs, dry_run, tolerance, fix_large, prune_orphans, full, history_runs };
         options.check()?;
         let db = cx.connect().await?;
         let (alerts, history) = (&cx.config().alerts, &cx.config().history);
-        let report =
-            reconcile::run(&db, &cx.config().mapping, alerts, history, &options, cx.progress()).await?;
+        let report = reconcile::run(&db, mapping, alerts, history, &options, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.alerts.require()?;
         Ok(outcome)

@@ -1,8 +1,11 @@
 //! Balances: the triggers, backfill-balances and reconcile-balances.
 
 mod backfill;
+mod explain;
 mod fixture;
 mod incremental;
 mod reconcile;
+mod replication;
+mod torture;
 mod triggers;
 mod writers;

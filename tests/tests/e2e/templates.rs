@@ -26,6 +26,7 @@ const PLACES: &[(&str, &str)] = &[
     ("function", "stockfoil.a_function"),
     ("id", "'default'"),
     ("id_column", "text PRIMARY KEY"),
+    ("is_new", "coalesce($5::text IS NULL, $6::timestamptz IS NULL)"),
     ("item", "item_id"),
     ("items.count", "0"),
     ("items.join", ""),
@@ -50,6 +51,10 @@ const PLACES: &[(&str, &str)] = &[
     ("organizations_name", "'public.organizations'"),
     ("other", "other.key_0"),
     ("place_and_lot", "location_id text,"),
+    (
+        "postings",
+        "SELECT org_id AS org, item_id AS item, location_id AS location, lot_id AS lot, qty_canonical AS quantity, id, created_at, stockfoil_tx AS tx FROM public.inventory_ledger",
+    ),
     ("predicate", "true"),
     ("refuse", "stockfoil.a_function"),
     ("relation", "public.items"),
@@ -63,7 +68,7 @@ const PLACES: &[(&str, &str)] = &[
     ("table_text", "'items'"),
     ("unique_key", "id"),
     ("unknown", "true"),
-    ("take", "''"),
+    ("take_text", "''"),
     ("users.count", "0"),
     ("users.join", ""),
     ("watermark", "800"),
@@ -131,6 +136,8 @@ fn rendered(model: &Model, file: &str) -> Statement {
     for (name, inner_file) in [
         ("difference", "balance/difference.sql"),
         ("ledger_file", "balance/ledger_file.sql"),
+        ("moved_entries", "balance/moved_entries.sql"),
+        ("take", "balance/take.sql"),
         ("key_query", "migration/preflight/keys.sql"),
         ("on_conflict_query", "migration/preflight/on_conflict.sql"),
     ] {
@@ -138,8 +145,8 @@ fn rendered(model: &Model, file: &str) -> Statement {
             inner.push((name, rendered(model, inner_file)));
         }
     }
-    if text.contains("{partition_entries}") {
-        inner.push(("partition_entries", model.entries(&Fixed("ONLY public.inventory_ledger"))));
+    if text.contains("{taken_entries}") {
+        inner.push(("taken_entries", model.entries(&Fixed("ONLY public.inventory_ledger"))));
     }
     fragments.extend(inner.iter().map(|(name, statement)| (*name, statement as &dyn Fragment)));
     // A test may leak: templates are texts of the source code.

@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use stockfoil_core::{
     balance::{
         backfill::BackfillReport,
@@ -96,6 +97,14 @@ impl Print for ReconcileReport {
                     count(self.changed_history, "key")
                 ),
             );
+            for history in self.listed_history.iter().take(SHOWN_MAX) {
+                page.line(format!(
+                    "      {}: now {}, sealed {}",
+                    history.key,
+                    side(&history.ledger_qty, "nothing"),
+                    side(&history.sealed_qty, "nothing")
+                ));
+            }
         }
         let would = if self.dry_run { "would be " } else { "" };
         if self.repaired > 0 {
@@ -139,11 +148,17 @@ impl Print for ReconcileReport {
                 format!("organization {org} was never backfilled; run backfill-balances --org {org}"),
             );
         }
+        if let Some(history) = self.listed_history.first() {
+            page.line(format!(
+                "to see the entries of a key: reconcile-balances --explain {}",
+                self.listed.first().map_or_else(|| history.key.to_string(), |listed| listed.key.clone())
+            ));
+        } else if let Some(listed) = self.listed.first() {
+            page.line(format!("to see the entries of a key: reconcile-balances --explain {}", listed.key));
+        }
         if self.unresolved > 0 {
             match self.last_clean {
-                Some(time) => {
-                    page.line(format!("the last clean run ended {}", time.format("%Y-%m-%d %H:%M:%S UTC")));
-                }
+                Some(at) => page.line(format!("the last clean run ended {}", time(&at))),
                 None => page.line("no run has ended clean before"),
             }
             page.line(
@@ -158,10 +173,7 @@ impl Print for ReconcileReport {
 
 /// Several lines, since ids are long and people copy them.
 fn difference(page: &mut Page, listed: &Listed, would: &str) {
-    let Discrepancy { key, ledger_qty, balance_qty } = &listed.discrepancy;
-    let side = |quantity: &Option<Quantity>, none: &str| {
-        quantity.as_ref().map_or_else(|| none.to_owned(), ToString::to_string)
-    };
+    let Discrepancy { ledger_qty, balance_qty, .. } = &listed.discrepancy;
     page.line(format!(
         "{}: ledger {}, balance {}, drift {}{}",
         listed.kind,
@@ -170,20 +182,25 @@ fn difference(page: &mut Page, listed: &Listed, would: &str) {
         listed.drift,
         if listed.repaired { format!(", {would}corrected") } else { String::new() }
     ));
-    page.line(format!("      {key}"));
+    page.line(format!("      {}", listed.key));
     for entry in &listed.newest_entries {
         page.line(format!(
             "      entry{}: {} ({})",
-            entry
-                .created_at
-                .map(|time| time.format(" of %Y-%m-%d %H:%M:%S UTC").to_string())
-                .unwrap_or_default(),
+            entry.created_at.map(|at| format!(" of {}", time(&at))).unwrap_or_default(),
             side(&entry.quantity, "no quantity"),
             entry.id
         ));
     }
 }
 
-fn count(number: u64, noun: &str) -> String {
+pub(super) fn side(quantity: &Option<Quantity>, none: &str) -> String {
+    quantity.as_ref().map_or_else(|| none.to_owned(), ToString::to_string)
+}
+
+pub(super) fn time(at: &DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

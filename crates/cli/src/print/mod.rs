@@ -3,6 +3,7 @@
 mod alerts;
 mod backup;
 mod balances;
+mod explain;
 mod generate;
 mod migration;
 mod sequence;

@@ -114,19 +114,20 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = difference::session(db).await?;
+        let mut session = db.session().await?;
         let broken = broken_parts(&mut session, model).await?;
         if !broken.is_empty() {
             return Err(not_migrated(db, &broken));
         }
         check_organizations(&mut session, model, &options.orgs).await?;
         if options.dry_run {
+            difference::set_up(&mut session).await?;
             return Ok(plan(&mut session, model, options, progress).await?);
         }
         db.require_writable()?;
-        let _lock = db.run_lock(Duration::ZERO, progress).await?;
+        let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
-        let result = work(&mut session, model, options, run, progress).await;
+        let result = work(lock.session(), model, options, run, progress).await;
         history::finish(&mut session, run, result, |report| serde_json::json!(report)).await
     })
 }
@@ -169,6 +170,7 @@ async fn work(
     run: RunId,
     progress: &dyn Progress,
 ) -> Result<BackfillReport, Error> {
+    difference::set_up(session).await?;
     let (mut compare_ms, mut repair_ms) = (0, 0);
     let mut attempt = 0;
     let rows = loop {

@@ -6,7 +6,7 @@ use sqlx::{Executor as _, PgConnection};
 
 use crate::{
     Error,
-    db::{Context as _, Db, DbError, sqlstate},
+    db::{Context as _, DbError, sqlstate},
     model::Model,
     progress::Progress,
     sql::{Statement, render},
@@ -44,19 +44,21 @@ pub(super) enum Repair {
     LedgerReplaced,
 }
 
-/// A session for comparing: memory enough to group by hashing without spilling, unless the server gives more; and no
-/// compilation of statements, which takes longer than what it saves on sums.
-pub(super) async fn session(db: &Db) -> Result<PgConnection, DbError> {
-    let mut session = db.session().await?;
+/// Makes `session` one for comparing: memory enough to group by hashing without spilling, unless the server gives more;
+/// and no compilation of statements, which takes longer than what it saves on sums.
+///
+/// What repairs is the session that holds the run lock: when this process is killed in the middle of a repair, the server
+/// gives the lock back with the session, and so after the repair.
+pub(super) async fn set_up(session: &mut PgConnection) -> Result<(), DbError> {
     sqlx::query(
         "SELECT set_config('jit', 'off', false), CASE
              WHEN pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB') THEN set_config('work_mem', '64MB', false)
          END",
     )
-    .execute(&mut session)
+    .execute(session)
     .await
     .context("set up the session")?;
-    Ok(session)
+    Ok(())
 }
 
 /// Drops the previous comparison, and says in which files the ledger is, before the snapshot of the next.

@@ -22,8 +22,10 @@ WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname = ANY ($2)
 UNION ALL
 SELECT 'trigger', w.of_table, t.tgname::text,
        ARRAY[t.tgtype::text, p.pronamespace::regnamespace || '.' || p.proname, coalesce(t.tgoldtable, ''), coalesce(t.tgnewtable, ''),
-             CASE WHEN t.tgqual IS NULL THEN '' ELSE 'conditional' END,
-             CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'enabled for replicas only' ELSE '' END]
+             CASE WHEN t.tgqual IS NULL THEN ''
+                  ELSE 'when ' || substring(pg_get_triggerdef(t.oid) FROM ' WHEN \((.*)\) EXECUTE FUNCTION ') END,
+             CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'enabled for replicas only'
+                              WHEN 'A' THEN 'enabled always' ELSE '' END]
 FROM unnest($3::text[], $4::text[]) AS w (of_table, name)
 JOIN pg_trigger AS t ON t.tgrelid = to_regclass(w.of_table) AND t.tgname = w.name
 JOIN pg_proc AS p ON p.oid = t.tgfoid

@@ -10,6 +10,7 @@
 pub mod backfill;
 mod checkpoint;
 mod difference;
+pub mod explain;
 pub mod reconcile;
 mod schema;
 
@@ -39,6 +40,19 @@ pub enum BalanceError {
     /// An organization is not there.
     #[error("there is no organization {0}; org-list shows those there are")]
     NoSuchOrganization(String),
+    /// A key has other parts, or parts of another type, than this ledger's.
+    #[error("{key} can't be a key of this ledger; its keys are {form}, with parts of the ledger's own types")]
+    KeyOfOtherForm {
+        /// The key.
+        key: String,
+        /// What a key looks like here.
+        form: String,
+    },
+    /// A key that nothing was ever entered, stored or found of.
+    #[error(
+        "{0} has no ledger entry, no balance and no finding; write the key as reconcile-balances prints it"
+    )]
+    UnknownKey(String),
     /// No organization's balances were ever backfilled, so nothing can be told about them.
     #[error(
         "the balances of {0} were never backfilled, so a difference says nothing; run backfill-balances first"
@@ -58,7 +72,10 @@ impl BalanceError {
     /// Which exit status this error asks for.
     pub fn failure(&self) -> Failure {
         match self {
-            BalanceError::NoSuchOrganization(_) | BalanceError::EmptyBatch => Failure::Usage,
+            BalanceError::NoSuchOrganization(_)
+            | BalanceError::KeyOfOtherForm { .. }
+            | BalanceError::UnknownKey(_)
+            | BalanceError::EmptyBatch => Failure::Usage,
             BalanceError::NotMigrated { .. }
             | BalanceError::NeverBackfilled(_)
             | BalanceError::LedgerReplaced(_) => Failure::Work,
@@ -115,7 +132,7 @@ async fn broken_parts(
         .into_iter()
         .filter(|(object, state)| {
             matches!(object.kind, Kind::Table | Kind::Record | Kind::Column | Kind::Function | Kind::Trigger)
-                && *state != State::Intact
+                && !matches!(state, State::Intact | State::Unwanted)
         })
         .map(|(object, state)| (object.kind, object.name.as_str().to_owned(), state))
         .collect())

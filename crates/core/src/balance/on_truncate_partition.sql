@@ -5,7 +5,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body
 BEGIN
     -- A partitioned table has no rows of its own; each of its partitions comes here by itself.
     IF (SELECT relkind FROM pg_class WHERE oid = TG_RELID) = 'r' THEN
-{mark}        EXECUTE replace({take}, {marker}, TG_RELID::regclass::text);
+{mark}        EXECUTE replace({take_text}, {marker}, TG_RELID::regclass::text);
     END IF;
     RETURN NULL;
 END

@@ -19,17 +19,7 @@ BEGIN
                    {e.last_id} AS ledger_id,
                    min(e.direction) > 0 AS only_new
             FROM (
-                SELECT 1 AS direction, e.org, {e.item} AS item, {e.location} AS location, {e.lot} AS lot, e.quantity,
-                       e.quantity > '-Infinity' AND e.quantity < 'Infinity' AS finite, e.id
-                FROM (
-{new_entries}
-                ) AS e
-                UNION ALL
-                SELECT -1, e.org, {e.item}, {e.location}, {e.lot}, e.quantity,
-                       e.quantity > '-Infinity' AND e.quantity < 'Infinity', NULL
-                FROM (
-{old_entries}
-                ) AS e
+{moved_entries}
             ) AS e
             GROUP BY 1, 2, 3, 4
         ) AS s

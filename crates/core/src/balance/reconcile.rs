@@ -1,13 +1,15 @@
 //! Reconciliation: every balance is compared with its entries, and what differs is mended or told.
 
 mod report;
+mod snapshot;
 
 pub use report::{BrokenPart, ChangedHistory, Counts, Entry, LISTED_MAX, Listed, ReconcileReport};
+pub use snapshot::Snapshot;
 
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
     Error, Task,
@@ -22,20 +24,21 @@ use crate::{
     },
     config::{Alerts, ConfigError, History, check_tolerance},
     db::{Context as _, Db},
-    history::{self, RunId},
+    history::{self, Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
     mapping::{KeptBy, Mapping},
     model::Model,
     progress::Progress,
+    sql::{Fragment, Literal},
     tenancy::OrgId,
 };
 use report::{HISTORY_KEY, ORG_KEY, TRIGGERS_KEY};
 
 /// The command, as `stockfoil.run` and alerts name it.
-const COMMAND: &str = "reconcile-balances";
+pub(super) const COMMAND: &str = "reconcile-balances";
 
 /// For how many differences, and how many, the newest entries are looked up.
-const EXPLAINED_MAX: usize = 20;
+const LOOKED_UP_MAX: usize = 20;
 const ENTRIES_MAX: i64 = 5;
 
 /// What to reconcile, and what to mend.
@@ -84,7 +87,7 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = difference::session(db).await?;
+        let mut session = db.session().await?;
         let broken = broken_parts(&mut session, model).await?;
         if broken.iter().any(|(kind, ..)| *kind == Part::Table) {
             return Err(not_migrated(db, &broken));
@@ -102,16 +105,18 @@ pub fn run<'a>(
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
         let last_clean = history::last_clean(&mut session, COMMAND).await?;
         report.last_clean = last_clean.and_then(|run| run.finished_at);
-        let mut work = Work { model, options, orgs, progress, report, is_sealed: false };
+        let mut work = Work { model, options, orgs, progress, report, history: Vec::new(), is_sealed: false };
+        work.report.compared = work.orgs.clone();
         work.is_sealed = work.may_seal();
         if options.dry_run {
+            difference::set_up(&mut session).await?;
             work.look(&mut session).await?;
             return Ok(work.report);
         }
         db.require_writable()?;
-        let lock = db.run_lock(Duration::ZERO, progress).await?;
+        let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
-        let mended = work.mend(&mut session, run).await;
+        let mended = work.mend(lock.session(), run).await;
         // Nobody need wait for a channel that is slow.
         drop(lock);
         let result = match mended {
@@ -164,6 +169,8 @@ struct Work<'a> {
     orgs: Option<Vec<OrgId>>,
     progress: &'a dyn Progress,
     report: ReconcileReport,
+    /// The keys whose sealed entries the last comparison found changed.
+    history: Vec<ChangedHistory>,
     /// Whether the comparison uses the checkpoint, and moves it.
     is_sealed: bool,
 }
@@ -195,9 +202,11 @@ impl Work<'_> {
         self.report.full = compared.full;
         self.report.marked_keys = compared.marked_keys.unsigned_abs();
         self.report.verified_organizations = compared.verified_organizations.unsigned_abs();
-        self.report.changed_history = compared.changed_history.len() as u64;
-        self.report.listed_history =
-            compared.changed_history.into_iter().take(LISTED_MAX).map(ChangedHistory::from).collect();
+        self.history = compared.changed_history.into_iter().map(ChangedHistory::from).collect();
+        // What an attempt before saw is sealed as it is now, and this one can't see it any more.
+        self.report.changed_history += self.history.len() as u64;
+        let room = LISTED_MAX.saturating_sub(self.report.listed_history.len());
+        self.report.listed_history.extend(self.history.iter().take(room).cloned());
         Ok(compared.differences)
     }
 
@@ -213,7 +222,7 @@ impl Work<'_> {
         }
         drop(rows);
         self.report.compare_ms = millis(started);
-        self.explain(session).await?;
+        self.look_up(session).await?;
         self.report.repaired = self.report.repairable;
         if self.options.prune_orphans {
             self.report.pruned = self.report.differences.empty;
@@ -225,15 +234,17 @@ impl Work<'_> {
     /// Compares, records what differs, and mends what may be mended.
     async fn mend(&mut self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
         self.report.run_id = Some(run);
+        difference::set_up(session).await?;
         for _ in 0..ATTEMPTS_MAX {
             self.report.forget_differences();
             self.progress.begin("compare ledger and balances", None);
             let started = Instant::now();
+            self.report.snapshot = Some(Snapshot::now(session).await?);
             let mut differences = self.compare(session, run).await?;
             self.report.compare_ms = millis(started);
             self.mark(session, &mut differences).await?;
             self.record(session, run).await?;
-            self.explain(session).await?;
+            self.look_up(session).await?;
 
             self.progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
             match differences.repair(session, self.model, BATCH_ROWS, self.progress).await? {
@@ -296,27 +307,88 @@ impl Work<'_> {
 
     /// Opens, carries on and closes findings.
     async fn record(&mut self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
-        let (opened, seen_again): (i64, i64) = sqlx::query_as(include_str!("record_findings.sql"))
+        sqlx::query(include_str!("record_findings.sql"))
+            .bind(run)
+            .execute(&mut *session)
+            .await
+            .context("record the findings")?;
+        sqlx::query(include_str!("close_findings.sql"))
+            .bind(run)
+            .bind(self.orgs.clone())
+            .execute(&mut *session)
+            .await
+            .context("close the findings that are gone")?;
+        self.record_history(session, run).await?;
+        let (opened, seen_again, closed): (i64, i64, i64) =
+            sqlx::query_as(include_str!("count_findings.sql"))
+                .bind(run)
+                .fetch_one(&mut *session)
+                .await
+                .context("count the findings")?;
+        self.report.findings = Findings {
+            opened: opened.unsigned_abs(),
+            seen_again: seen_again.unsigned_abs(),
+            closed: closed.unsigned_abs(),
+        };
+        self.report.open_history = sqlx::query_scalar(
+            "SELECT count(*) FROM stockfoil.finding WHERE closed_run IS NULL AND kind = 'changed_history'",
+        )
+        .fetch_one(session)
+        .await
+        .context("count the open findings of changed history")?;
+        Ok(())
+    }
+
+    /// Opens and carries on the findings of changed history, and closes those of the organizations whose history was
+    /// read again without seeing them.
+    async fn record_history(&self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
+        let text = |part: fn(&ChangedHistory) -> Option<String>| -> Vec<Option<String>> {
+            self.history.iter().map(part).collect()
+        };
+        sqlx::query(include_str!("record_history.sql"))
+            .bind(run)
+            .bind(text(|history| Some(history.key.org_id.to_string())))
+            .bind(text(|history| Some(history.key.item_id.clone())))
+            .bind(text(|history| Some(history.key.location_id.clone())))
+            .bind(text(|history| history.key.lot_id.clone()))
+            .bind(text(|history| history.ledger_qty.as_ref().map(ToString::to_string)))
+            .bind(text(|history| history.sealed_qty.as_ref().map(ToString::to_string)))
+            .execute(&mut *session)
+            .await
+            .context("record the changes of history")?;
+        if self.report.verified_organizations > 0 {
+            self.close_history(session, run).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the findings of changed history of the organizations whose turn it was in the round that run `run` ended.
+    async fn close_history(&self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
+        let next: i32 = sqlx::query_scalar("SELECT round FROM stockfoil.checkpoint WHERE run_id = $1")
             .bind(run)
             .fetch_one(&mut *session)
             .await
-            .context("record the findings")?;
-        let closed = sqlx::query(include_str!("close_findings.sql"))
+            .context("read the checkpoint's round")?;
+        let round = if next == 0 { i32::MAX } else { next - 1 };
+        let (round, rounds) =
+            (Literal::new(&round.to_string()), Literal::new(&self.options.history_runs.to_string()));
+        let places: [(&str, &dyn Fragment); 2] = [("round", &round), ("rounds", &rounds)];
+        let turn = self.model.render_with(include_str!("checkpoint/turn.sql"), &places);
+        let mut transaction = session.begin().await?;
+        transaction.execute(turn.sql()).await.context("look whose history was read again")?;
+        sqlx::query(include_str!("close_history.sql"))
             .bind(run)
-            .bind(self.orgs.clone())
-            .execute(session)
+            .execute(&mut *transaction)
             .await
-            .context("close the findings that are gone")?;
-        self.report.findings.opened = opened.unsigned_abs();
-        self.report.findings.seen_again = seen_again.unsigned_abs();
-        self.report.findings.closed = closed.rows_affected();
+            .context("close the findings of changed history that are gone")?;
+        transaction.commit().await.context("close the findings of changed history that are gone")?;
         Ok(())
     }
 
     /// Looks up what can be known of the cause of what a person must look at, and how much was compared.
-    async fn explain(&mut self, session: &mut PgConnection) -> Result<(), Error> {
+    async fn look_up(&mut self, session: &mut PgConnection) -> Result<(), Error> {
         let entries = self.model.render(include_str!("newest_entries.sql"));
-        for listed in self.report.unresolved_mut().take(EXPLAINED_MAX) {
+        for listed in self.report.unresolved_mut().take(LOOKED_UP_MAX) {
             let key = &listed.discrepancy.key;
             let rows: Vec<(String, Option<String>, _)> = sqlx::query_as(entries.sql())
                 .bind(&key.org_id)
@@ -358,7 +430,8 @@ impl Work<'_> {
     fn looked_at(&self, key: &str) -> bool {
         match key.strip_prefix(ORG_KEY) {
             None if key == TRIGGERS_KEY => true,
-            None if key == HISTORY_KEY => self.report.verified_organizations > 0,
+            // It is over when every organization that it was seen in was read again.
+            None if key == HISTORY_KEY => self.report.open_history == 0,
             None => self.options.orgs.is_empty(),
             // An organization that differs may have no alert of its own, where there are many.
             Some(org) if self.report.differs(org) => false,
@@ -400,7 +473,7 @@ impl Work<'_> {
     }
 }
 
-fn quantity(text: Option<String>) -> Result<Option<Quantity>, Error> {
+pub(super) fn quantity(text: Option<String>) -> Result<Option<Quantity>, Error> {
     text.map(|text| text.parse())
         .transpose()
         .map_err(|error: QuantityError| sqlx::Error::decode(error).into())

@@ -1,17 +1,12 @@
 -- Records the differences that run $1 saw; an open finding of the same key is carried on. Rows of zero for keys whose
 -- last entry is gone are in order, and have no kind.
 -- Locks: rows of stockfoil.finding.
-WITH seen AS (
-    INSERT INTO stockfoil.finding AS f
-        (opened_run, last_run, kind, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty)
-    SELECT $1, $1, d.kind, d.org::text, d.item::text, d.location::text, d.lot::text, d.ledger_qty, d.balance_qty
-    FROM pg_temp.stockfoil_difference AS d
-    WHERE d.kind IS NOT NULL
-    ORDER BY d.n
-    ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, '')) WHERE closed_run IS NULL DO UPDATE
-    SET last_run = EXCLUDED.last_run, kind = EXCLUDED.kind, repaired = false,
-        ledger_qty = EXCLUDED.ledger_qty, balance_qty = EXCLUDED.balance_qty
-    RETURNING opened_run
-)
-SELECT count(*) FILTER (WHERE opened_run = $1) AS opened, count(*) FILTER (WHERE opened_run <> $1) AS seen_again
-FROM seen
+INSERT INTO stockfoil.finding AS f
+    (opened_run, last_run, kind, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty)
+SELECT $1, $1, d.kind, d.org::text, d.item::text, d.location::text, d.lot::text, d.ledger_qty, d.balance_qty
+FROM pg_temp.stockfoil_difference AS d
+WHERE d.kind IS NOT NULL
+ORDER BY d.n
+ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, ''), (kind = 'changed_history')) WHERE closed_run IS NULL
+DO UPDATE SET last_run = EXCLUDED.last_run, kind = EXCLUDED.kind, repaired = false,
+    ledger_qty = EXCLUDED.ledger_qty, balance_qty = EXCLUDED.balance_qty

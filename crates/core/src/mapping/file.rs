@@ -49,6 +49,7 @@ pub(crate) struct Ledger {
     pub(super) posting: Vec<Posting>,
     pub(super) key_index: Option<bool>,
     pub(super) incremental: Option<bool>,
+    pub(super) replicated: Option<bool>,
 }
 
 /// `[[ledger.posting]]`.

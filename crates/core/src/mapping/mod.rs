@@ -134,6 +134,7 @@ struct LedgerMapping {
     postings: Vec<PostingMapping>,
     key_index: bool,
     is_incremental: bool,
+    is_replicated: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -498,6 +499,7 @@ impl Reader<'_> {
             postings,
             key_index: ledger.key_index.unwrap_or(true),
             is_incremental: ledger.incremental.unwrap_or(true),
+            is_replicated: ledger.replicated.unwrap_or(false),
         })
     }
 

@@ -384,6 +384,7 @@ impl Resolver<'_> {
             key,
             key_index: ledger.key_index,
             is_incremental: ledger.is_incremental,
+            is_replicated: ledger.is_replicated,
         })
     }
 

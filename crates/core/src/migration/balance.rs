@@ -114,8 +114,10 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
             Goal::parts(model, parts.iter().copied(), State::Missing),
         )
     };
-    let triggers: Vec<&Object> = objects.triggers.iter().collect();
-    let functions: Vec<&Object> = objects.functions.iter().rev().collect();
+    let (unwanted_functions, unwanted_triggers): (Vec<&Object>, Vec<&Object>) =
+        objects.unwanted.iter().partition(|part| part.kind == Kind::Function);
+    let triggers: Vec<&Object> = objects.triggers.iter().chain(unwanted_triggers).collect();
+    let functions: Vec<&Object> = objects.functions.iter().rev().chain(unwanted_functions).collect();
     let mut steps = vec![drop(
         format!("drop the balances' triggers on {}", ledger.plain()),
         Lock::AccessExclusive,
@@ -202,6 +204,7 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
     };
     let functions: Vec<&Object> = objects.functions.iter().collect();
     let triggers: Vec<&Object> = objects.triggers.iter().collect();
+    let unwanted: Vec<&Object> = objects.unwanted.iter().collect();
     let mut steps = Vec::from(org::records_steps());
     if !model.balances.is_adopted {
         steps.push(create(
@@ -235,6 +238,15 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
             Lock::ShareRowExclusive,
             model.ledger.tables().cloned().collect(),
             &triggers,
+        ));
+    }
+    if states.iter().any(|(_, state)| *state == State::Unwanted) {
+        steps.push(Step::short(
+            format!("drop the trigger for replicated rows of {}", ledger.plain()),
+            Lock::AccessExclusive,
+            model.ledger.tables().cloned().collect(),
+            unwanted.iter().filter_map(|part| part.drop.clone()).collect(),
+            Goal::parts(model, unwanted, State::Missing),
         ));
     }
     for index in &objects.key_indexes {

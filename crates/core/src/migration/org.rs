@@ -538,7 +538,7 @@ async fn lookup_steps(session: &mut PgConnection, model: &Model, parts: &[Part])
 }
 
 /// Stockfoil's own tables; on a database that `db-migrate` never saw they are made here.
-pub(super) fn records_steps() -> [Step; 2] {
+pub(super) fn records_steps() -> [Step; 3] {
     let table = |name| QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed(name));
     let step =
         |title: &str, statements, goal| Step::short(title.into(), Lock::None, vec![], statements, goal);
@@ -561,6 +561,14 @@ pub(super) fn records_steps() -> [Step; 2] {
                 &[],
             )],
             table_goal(&table("alert_state"), "source,key,channel,severity,summary,opened_at,last_sent_at"),
+        ),
+        step(
+            "keep findings of changed history",
+            vec![render(include_str!("../../../../migrations/20260107000000_changed_history.up.sql"), &[])],
+            Goal::new(
+                "SELECT to_regclass('stockfoil.finding_open_key_kind') IS NOT NULL AND to_regclass('stockfoil.finding_key_idx') IS NOT NULL",
+                [],
+            ),
         ),
     ]
 }

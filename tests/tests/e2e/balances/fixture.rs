@@ -34,14 +34,15 @@ pub(super) async fn balances(db: &TestDb) -> Vec<String> {
 }
 
 /// The keys whose balance is not the sum of their entries, by a query of the tests' own.
+pub(super) const WRONG_KEYS: &str =
+    "SELECT * FROM (SELECT org_id, item_id, location_id, coalesce(lot_id, '') AS lot_key, sum(qty_canonical) AS entries
+                    FROM inventory_ledger GROUP BY 1, 2, 3, 4) AS l
+     FULL JOIN inventory_balances AS b USING (org_id, item_id, location_id, lot_key)
+     WHERE l.entries IS DISTINCT FROM b.qty_canonical AND NOT (l.entries IS NULL AND b.qty_canonical = 0)";
+
+/// The rows of [`WRONG_KEYS`].
 pub(super) async fn wrong_keys(db: &TestDb) -> Vec<Vec<String>> {
-    db.rows(
-        "SELECT * FROM (SELECT org_id, item_id, location_id, coalesce(lot_id, '') AS lot_key, sum(qty_canonical) AS entries
-                        FROM inventory_ledger GROUP BY 1, 2, 3, 4) AS l
-         FULL JOIN inventory_balances AS b USING (org_id, item_id, location_id, lot_key)
-         WHERE l.entries IS DISTINCT FROM b.qty_canonical AND NOT (l.entries IS NULL AND b.qty_canonical = 0)",
-    )
-    .await
+    db.rows(WRONG_KEYS).await
 }
 
 /// Entries that no trigger sees.

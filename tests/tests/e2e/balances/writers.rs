@@ -21,21 +21,21 @@ const STEPS: [&str; 6] = [
 ];
 
 /// Random numbers below `bound` that a seed repeats.
-struct Dice(TestRng);
+pub(super) struct Dice(TestRng);
 
 impl Dice {
-    fn new(seed: u8) -> Self {
-        Self(TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
+    pub(super) fn new(seed: u64) -> Self {
+        Self(TestRng::from_seed(RngAlgorithm::ChaCha, &[seed.to_le_bytes(); 4].concat()))
     }
 
-    fn below(&mut self, bound: u32) -> i32 {
+    pub(super) fn below(&mut self, bound: u32) -> i32 {
         use proptest::prelude::Rng as _;
         i32::try_from(self.0.next_u32() % bound).unwrap()
     }
 }
 
 /// Writes until `stop`; a deadlock with its own earlier statements is retried. The number of transactions.
-async fn write(mut connection: PgConnection, seed: u8, stop: &AtomicBool) -> u32 {
+async fn write(mut connection: PgConnection, seed: u64, stop: &AtomicBool) -> u32 {
     // Several statements in a transaction can meet in a circle; that is then told to one of the writers at once.
     sqlx::query("SET deadlock_timeout = '20ms'").execute(&mut connection).await.unwrap();
     let mut dice = Dice::new(seed);
@@ -144,13 +144,17 @@ async fn a_killed_backfill_is_finished_by_the_next() {
     let mut backfill = db.run("backfill-balances").args(["--batch-rows", "1"]).spawn();
     wait_for(&db, "SELECT count(*) > 20 FROM inventory_balances").await;
     wait_for(&db, REPAIR_WAITS).await;
+    // The lock goes with the session that repairs, and so not before the repair, however the command ends.
+    let holds = "SELECT bool_and(EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory'))
+        FROM pg_stat_activity AS a WHERE datname = current_database() AND query LIKE '%WITH ledger AS MATERIALIZED%' AND pid <> pg_backend_pid()";
+    assert_eq!(db.value(holds).await, "t");
     backfill.kill().await.unwrap();
     backfill.wait().await.unwrap();
     transaction.commit().await.unwrap();
     assert!(!wrong_keys(&db).await.is_empty());
     assert_eq!(db.value("SELECT count(*) FROM stockfoil.backfill").await, "0");
     // The server notices that its client is gone, and gives the lock back.
-    wait_for(&db, "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").await;
+    wait_for(&db, LOCK_IS_FREE).await;
     db.run("reconcile-balances").await.refuses(3, "never backfilled");
     db.run("backfill-balances").await.ok().says("verified");
     assert!(wrong_keys(&db).await.is_empty());
@@ -204,12 +208,16 @@ async fn a_truncate_in_the_middle_starts_the_comparison_again() {
     assert_eq!(db.value("SELECT count(*) FROM inventory_balances").await, "1");
 }
 
+/// The server has noticed that a killed run is gone.
+pub(super) const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks
+    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 /// Some repair of this database waits for a row that a writer holds.
 const REPAIR_WAITS: &str = "SELECT count(*) > 0 FROM pg_stat_activity
     WHERE datname = current_database() AND query LIKE '%WITH ledger AS MATERIALIZED%' AND wait_event_type = 'Lock'";
 
 /// Polls until `condition` holds.
-async fn wait_for(db: &TestDb, condition: &'static str) {
+pub(super) async fn wait_for(db: &TestDb, condition: &'static str) {
     let mut connection = db.connect().await;
     for _ in 0..6000 {
         if sqlx::query_scalar(condition).fetch_one(&mut connection).await.unwrap() {

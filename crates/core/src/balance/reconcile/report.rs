@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{COMMAND, Options};
+use super::{COMMAND, Options, Snapshot};
 use crate::{
     alert::{Alert, Deliveries, Severity},
     balance::{self, State, checkpoint::FullReason},
@@ -60,6 +60,8 @@ pub struct Listed {
     pub discrepancy: Discrepancy,
     /// The ledger's side minus the balance.
     pub drift: Quantity,
+    /// The key as `--explain` takes it.
+    pub key: String,
     /// Whether this run mended it, or would have done so in a dry run.
     pub repaired: bool,
     /// The newest entries of its key, for the first of those that a person must look at.
@@ -139,6 +141,10 @@ pub struct ReconcileReport {
     pub pruned: u64,
     /// What changed in `stockfoil.finding`.
     pub findings: Findings,
+    /// The organizations that were compared; none: all.
+    pub compared: Option<Vec<OrgId>>,
+    /// Which transactions were over when the comparison began; none in a dry run.
+    pub snapshot: Option<Snapshot>,
     /// Organizations that were left out because they were never backfilled.
     pub not_backfilled: Vec<OrgId>,
     /// Functions and triggers that are not as they should be.
@@ -161,6 +167,9 @@ pub struct ReconcileReport {
     pub alerts: Deliveries,
     /// How long the comparison took, in ms.
     pub compare_ms: u64,
+    /// How many findings of changed history are open, those of earlier runs included.
+    #[serde(skip)]
+    pub(super) open_history: i64,
     /// How many differences may be mended.
     #[serde(skip)]
     pub(super) repairable: u64,
@@ -248,6 +257,9 @@ impl ReconcileReport {
             unresolved: 0,
             pruned: 0,
             findings: Findings::default(),
+            compared: None,
+            snapshot: None,
+            open_history: 0,
             not_backfilled: Vec::new(),
             broken_parts: Vec::new(),
             full: None,
@@ -282,8 +294,14 @@ impl ReconcileReport {
             Kind::Missing => counts.missing += 1,
             Kind::NotANumber => counts.not_a_number += 1,
         }
-        let listed =
-            Listed { kind, drift: discrepancy.drift(), discrepancy, repaired, newest_entries: Vec::new() };
+        let listed = Listed {
+            kind,
+            drift: discrepancy.drift(),
+            key: discrepancy.key.to_string(),
+            discrepancy,
+            repaired,
+            newest_entries: Vec::new(),
+        };
         if repaired {
             self.repairable += 1;
             if self.listed.len() < LISTED_MAX {
@@ -324,6 +342,8 @@ impl ReconcileReport {
             "unresolved": self.unresolved,
             "pruned": self.pruned,
             "findings": self.findings,
+            "compared": self.compared,
+            "snapshot": self.snapshot,
             "not_backfilled": self.not_backfilled,
             "broken_parts": self.broken_parts,
             "full": self.full,
@@ -372,7 +392,10 @@ impl ReconcileReport {
             if self.changed_history > details.len() as u64 {
                 details.push(format!("and {} more", self.changed_history - details.len() as u64));
             }
-            details.push("Look for sessions that disabled triggers or wrote as a replica.".into());
+            details.push(
+                "Look for sessions that disabled triggers or wrote as a replica; reconcile-balances --explain KEY shows a key's entries."
+                    .into(),
+            );
             let summary = format!(
                 "old ledger entries of {} were changed without the triggers seeing it",
                 keys(self.changed_history)
@@ -385,7 +408,7 @@ impl ReconcileReport {
                 details.push(format!("and {} more, see stockfoil.finding", count - keys.len() as u64));
             }
             details.push(
-                "Find the cause, then mend the balances from the ledger: reconcile-balances --fix-large"
+                "Find the cause (reconcile-balances --explain KEY), then mend the balances from the ledger: reconcile-balances --fix-large"
                     .into(),
             );
             let summary = format!("{} of organization {org} differ from the ledger", balances(*count));

@@ -1,0 +1,23 @@
+-- Takes one row's old entries from their balances and gives its new ones to theirs, where replication applied it: that
+-- fires no statement trigger. What is not a number is not counted, and not refused either: replication would stand still.
+-- Locks: the rows of the balances that change, in key order, until the transaction that applies it ends.
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+{mark}    INSERT INTO {balances} AS b ({balances.columns})
+    SELECT {balances.values}
+    FROM (
+        SELECT e.org, e.item, e.location, e.lot, {e.last_id} AS ledger_id,
+               coalesce(sum(e.direction * e.quantity) FILTER (WHERE e.finite), 0) AS delta,
+               min(e.direction) > 0 AS only_new
+        FROM (
+{moved_entries}
+        ) AS e
+        GROUP BY 1, 2, 3, 4
+    ) AS d
+    WHERE d.delta <> 0 OR d.only_new
+    ORDER BY {d.order}
+    {balances.add};
+    RETURN NULL;
+END
+$body$

@@ -1,0 +1,94 @@
+//! What reconciliation keeps for itself: its checkpoint, and the ledger's column that tells entries apart by age.
+
+use super::{Kind, Object, SCHEMA, index::index};
+use crate::{
+    model::{KeyType, Model, TX},
+    sql::{Fixed, Ident, QualifiedName, Statement, render},
+};
+
+/// The tables in which reconciliation keeps what it sealed, and the ledger's column.
+pub(super) fn records(model: &Model) -> Vec<Object> {
+    let key = model.ledger.key;
+    let type_of = |key_type: Option<KeyType>| key_type.unwrap_or(KeyType::Text).name();
+    let parts = [
+        ("org", model.org_type.name()),
+        ("item", key.item.name()),
+        ("location", type_of(key.location)),
+        ("lot", type_of(key.lot)),
+    ];
+    let record =
+        |name: &'static str, create: Vec<Statement>, drop: &'static str, facts: Vec<String>| Object {
+            kind: Kind::Record,
+            name: Ident::fixed(name),
+            table: Some(QualifiedName::new(Ident::fixed(SCHEMA), Ident::fixed(name))),
+            create,
+            drop: Some(render(drop, &[])),
+            index: None,
+            facts,
+        };
+    let not_null = |(name, type_name): &(&str, &str)| match *name {
+        "lot" => format!("{name} {type_name}"),
+        _ => format!("{name} {type_name} not null"),
+    };
+    let ledger = &model.ledger.table;
+    let column = Object {
+        kind: Kind::Column,
+        name: Ident::fixed(TX),
+        table: Some(ledger.clone()),
+        // The default comes after the column, so that rows that are there stay without and nothing is rewritten.
+        create: vec![
+            model.render("ALTER TABLE {ledger} ADD COLUMN IF NOT EXISTS stockfoil_tx bigint"),
+            model.render("ALTER TABLE {ledger} ALTER COLUMN stockfoil_tx SET DEFAULT pg_current_xact_id()::text::bigint"),
+        ],
+        drop: Some(model.render("ALTER TABLE {ledger} DROP COLUMN IF EXISTS stockfoil_tx")),
+        index: None,
+        facts: vec!["bigint ((pg_current_xact_id())::text)::bigint".into()],
+    };
+    vec![
+        record(
+            "checkpoint",
+            vec![render(include_str!("../checkpoint/checkpoint_table.sql"), &[])],
+            "DROP TABLE IF EXISTS stockfoil.checkpoint",
+            vec![
+                "ledger text not null".into(),
+                "watermark bigint not null".into(),
+                "PRIMARY KEY (ledger)".into(),
+            ],
+        ),
+        record(
+            "checkpoint_sum",
+            vec![
+                model.render(include_str!("../checkpoint/checkpoint_sum_table.sql")),
+                // An empty table of sums goes with no checkpoint: the next run seals again.
+                render("DELETE FROM stockfoil.checkpoint", &[]),
+                // What held the sums before, one row a key.
+                render("DROP TABLE IF EXISTS stockfoil.checkpoint_key", &[]),
+            ],
+            "DROP TABLE IF EXISTS stockfoil.checkpoint_sum, stockfoil.checkpoint_key",
+            parts.iter().map(not_null).collect(),
+        ),
+        record(
+            "dirty_key",
+            vec![
+                render("CREATE SEQUENCE IF NOT EXISTS stockfoil.dirty_key_id_seq", &[]),
+                model.render(include_str!("../checkpoint/dirty_key_table.sql")),
+                render("ALTER SEQUENCE stockfoil.dirty_key_id_seq OWNED BY stockfoil.dirty_key.id", &[]),
+            ],
+            "DROP TABLE IF EXISTS stockfoil.dirty_key",
+            parts.iter().map(|(name, type_name)| format!("{name} {type_name}")).collect(),
+        ),
+        column,
+    ]
+}
+
+/// Finds the entries above a watermark: they lie together, at the ledger's end.
+pub(super) fn tx_index(model: &Model) -> Object {
+    let table = &model.ledger.table;
+    index(
+        Ident::joined(&[table.name.as_str(), TX, "idx"]),
+        table,
+        Fixed(""),
+        (Fixed("brin"), render("(stockfoil_tx) WITH (pages_per_range = 32, autosummarize = on)", &[])),
+        vec![String::new(), "1".into(), TX.into(), String::new()],
+    )
+}
