@@ -55,8 +55,10 @@ const PLACES: &[(&str, &str)] = &[
     ("relation", "public.items"),
     ("round", "0"),
     ("rounds", "7"),
+    ("referenced", "public.locations"),
     ("relation_text", "'public.items'"),
     ("same", "="),
+    ("same_row", "t.id = r.id"),
     ("same_key", "t.id = b.id"),
     ("schema_text", "'public'"),
     ("statements", "(SELECT ''::text AS query, 0::oid AS dbid)"),
@@ -130,6 +132,7 @@ fn rendered(model: &Model, file: &str) -> Statement {
         ("difference", "balance/difference.sql"),
         ("ledger_file", "balance/ledger_file.sql"),
         ("key_query", "migration/preflight/keys.sql"),
+        ("given", "validate/isolation/given.sql"),
         ("on_conflict_query", "migration/preflight/on_conflict.sql"),
     ] {
         if file != inner_file && text.contains(&format!("{{{name}}}")) {

@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(super) use back::back;
+pub(crate) use foreign_key::crossing;
 
 /// What `stockfoil.change` remembers isolation's changes by.
 const COMMAND: &str = "isolate";
@@ -119,6 +120,7 @@ pub(super) async fn obstacles(session: &mut PgConnection, model: &Model) -> Resu
     let rows: Vec<(String, String, String)> = sqlx::query_as(include_str!("isolation/roles.sql"))
         .bind(application)
         .bind(operations)
+        .bind(&names)
         .fetch_all(&mut *session)
         .await
         .context("look at the roles")?;
@@ -395,11 +397,11 @@ async fn grants(session: &mut PgConnection, model: &Model, guarded: &[Guarded]) 
         .fetch_all(&mut *session)
         .await
         .context("look for Stockfoil's own tables")?;
-    let schemas: BTreeSet<&Ident> = guarded.iter().map(|guarded| &guarded.table.schema).collect();
+    let schemas = closed_schemas(session, guarded).await?;
 
     let mut application = vec![Grant::on_schema(&records, &["USAGE"])];
     let mut operations = vec![Grant::on_schema(&records, &["USAGE", "CREATE"])];
-    for schema in schemas {
+    for schema in &schemas {
         application.push(Grant::on_schema(schema, &["USAGE"]));
         operations.push(Grant::on_schema(schema, &["USAGE"]));
     }
@@ -470,6 +472,19 @@ async fn grants(session: &mut PgConnection, model: &Model, guarded: &[Guarded]) 
     Ok(steps)
 }
 
+/// The schemas of the tables that not everybody may use already.
+async fn closed_schemas(session: &mut PgConnection, guarded: &[Guarded]) -> Result<Vec<Ident>, Error> {
+    let schemas: BTreeSet<&str> = guarded.iter().map(|guarded| guarded.table.schema.as_str()).collect();
+    let closed: Vec<String> = sqlx::query_scalar(
+        "SELECT nspname::text FROM pg_namespace WHERE nspname = ANY ($1) AND NOT has_schema_privilege('public', oid, 'USAGE') ORDER BY 1",
+    )
+    .bind(Vec::from_iter(schemas))
+    .fetch_all(session)
+    .await
+    .context("look who may use the tables' schemas")?;
+    Ok(closed.into_iter().map(Ident::new).collect::<Result<_, _>>()?)
+}
+
 /// The functions in Stockfoil's schema that applications call. Those that others must not call are refused to PUBLIC and
 /// return a trigger's nothing, or are the migration's own.
 ///
@@ -488,18 +503,20 @@ async fn application_functions(session: &mut PgConnection) -> Result<Vec<Definit
 }
 
 /// Their names.
-pub(crate) const APPLICATION_FUNCTIONS: &[&str] = &["resolve_org", "set_org"];
+pub(crate) const APPLICATION_FUNCTIONS: &[&str] =
+    &["org_by_id", "org_by_subdomain", "org_by_api_key", "resolve_org", "set_org"];
 
 /// Functions that run with their owner's rights belong to the operations role: row-level security that is forced binds a
-/// table's owner too, and then a balance could only be kept by a session that has set its organization.
+/// table's owner too, and then a balance could only be kept by a session that has set its organization. What those call
+/// belongs to it with them.
 async fn owners(session: &mut PgConnection, model: &Model) -> Result<Option<Step>, Error> {
     let functions: Vec<String> = sqlx::query_scalar(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p
-         WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.prosecdef AND p.proname <> 'default_org' ORDER BY 1",
+         WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname <> 'default_org' ORDER BY 1",
     )
     .fetch_all(session)
     .await
-    .context("look for functions that run with their owner's rights")?;
+    .context("look for Stockfoil's functions")?;
     if functions.is_empty() {
         return Ok(None);
     }
@@ -510,13 +527,13 @@ async fn owners(session: &mut PgConnection, model: &Model) -> Result<Option<Step
         )
     };
     let mut step = Step::short(
-        format!("give the functions that keep balances to {}", model.roles.operations.as_str()),
+        format!("give Stockfoil's functions to {}", model.roles.operations.as_str()),
         Lock::None,
         vec![],
         functions.iter().map(give).collect(),
         Goal::new(
             "SELECT NOT EXISTS (SELECT FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
-                                WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.prosecdef AND p.proname <> 'default_org' AND r.rolname <> $1)",
+                                WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname <> 'default_org' AND r.rolname <> $1)",
             [model.roles.operations.as_str().into()],
         ),
     );

@@ -15,6 +15,8 @@ pub mod runner;
 pub mod step;
 pub mod versioned;
 
+pub(crate) use runner::prepare;
+
 use std::path::PathBuf;
 
 use sqlx::PgConnection;

@@ -197,7 +197,7 @@ async fn pointing(
             ("org", &model.org_column),
             ("table", &key.table),
             ("referenced", &key.referenced),
-            ("same_key", &same),
+            ("same_row", &same),
         ],
     );
     Ok(sqlx::query_as(query.sql())
