@@ -153,6 +153,8 @@ impl Db {
                 ("lock_timeout", "0"),
                 // The session that holds the run lock has nothing else to do.
                 ("idle_session_timeout", "0"),
+                // What row-level security would hide is an error, and never taken for what is not there.
+                ("row_security", "off"),
                 ("TimeZone", "UTC"),
                 ("DateStyle", "ISO"),
             ]);
@@ -343,6 +345,15 @@ fn is_poolers(error: &sqlx::Error) -> bool {
 fn server_words(error: &sqlx::Error) -> String {
     let Some(error) = error.as_database_error() else { return error.to_string() };
     let detail = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    // By the routine that raises it: the words are in the server's language.
+    if error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine)
+        == Some("check_enable_rls")
+    {
+        return format!(
+            "{}, which hides rows from this role; connect as one that bypasses it (BYPASSRLS), such as the operations role",
+            error.message()
+        );
+    }
     match (error.code().as_deref(), detail) {
         // Which key, or which objects depend. Other details may hold whole rows of a tenant's.
         (Some("23503" | "23505" | "2BP01"), Some(detail)) => format!("{} ({detail})", error.message()),

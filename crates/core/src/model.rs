@@ -3,7 +3,7 @@
 
 use crate::{
     db::Db,
-    mapping::KeptBy,
+    mapping::{KeptBy, Roles},
     sql::{Fixed, Fragment, Ident, List, QualifiedName, Statement, render},
 };
 
@@ -102,6 +102,8 @@ pub struct Model {
     pub organizations: QualifiedName,
     /// The table of API keys' hashes.
     pub api_keys: QualifiedName,
+    /// The roles under isolation.
+    pub roles: Roles,
     /// The people, where the database has any.
     pub users: Option<Users>,
     /// The table of items, where the database has one.
@@ -251,7 +253,8 @@ pub struct BalanceColumn {
 impl Model {
     /// Fills the model's SQL into `template`.
     ///
-    /// Names: `{schema}`, `{org}` and its type `{org.type}`, `{organizations}`, `{api_keys}`, `{users}` with
+    /// Names: `{schema}`, `{org}` and its type `{org.type}`, `{organizations}`, `{api_keys}`, the roles
+    /// `{app_role}` and `{operations_role}`, `{users}` with
     /// `{users.id}`, `{users.id.text}` and `{users.email}`, `{items}`, `{ledger}`, `{balances}` and its columns
     /// `{balances.quantity}`. The tables of people and items are only for statements that run where there are any.
     ///
@@ -284,6 +287,8 @@ impl Model {
             ("org.type", &org_type),
             ("organizations", &self.organizations),
             ("api_keys", &self.api_keys),
+            ("app_role", &self.roles.application),
+            ("operations_role", &self.roles.operations),
             ("ledger", &self.ledger.table),
             ("entries", &ledger),
             ("new_entries", &new),

@@ -1,5 +1,7 @@
 //! Every claim of the migrations, checked against the database, each with what was looked at.
 
+pub mod isolation;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -116,16 +118,33 @@ pub fn run<'a>(
             checks.balances(&mut session, model).await?;
             checks.backfill(&mut session, model, organizations).await?;
         }
-        let checks = checks.0;
-        let passed = checks.iter().filter(|check| check.verdict == Verdict::Passed).count();
-        Ok(Validation { passed, failed: checks.len() - passed, rows, checks })
+        Ok(checks.validation(rows))
     })
+}
+
+impl Check {
+    /// Lets what the operator knows of and lives with hold; false where it holds by itself.
+    fn pass_as_accepted(&mut self) -> bool {
+        let was_failed = self.verdict == Verdict::Failed;
+        if was_failed {
+            self.verdict = Verdict::Passed;
+            self.evidence = format!("accepted in the configuration: {}", self.evidence);
+            self.remedy.clear();
+        }
+        was_failed
+    }
 }
 
 #[derive(Default)]
 struct Checks(Vec<Check>);
 
 impl Checks {
+    fn validation(self, rows: i64) -> Validation {
+        let checks = self.0;
+        let passed = checks.iter().filter(|check| check.verdict == Verdict::Passed).count();
+        Validation { passed, failed: checks.len() - passed, rows, checks }
+    }
+
     fn add(
         &mut self,
         name: &'static str,

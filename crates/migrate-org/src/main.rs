@@ -17,6 +17,9 @@ cli::args! {
         /// end the default organization: an insert that names none fails from then on
         #[argh(switch)]
         finalize: bool,
+        /// with --finalize: isolate the organizations by row-level security; with --rollback: take only that back
+        #[argh(switch)]
+        isolate: bool,
         /// go back to exactly the schema as it was
         #[argh(switch)]
         rollback: bool,
@@ -44,6 +47,7 @@ fn main() -> std::process::ExitCode {
         ])?;
         let request = Request {
             direction: direction.unwrap_or_default(),
+            isolates: args.isolate,
             adopts_organizations: args.adopt_organizations,
             accepted: args.accept,
             patience: Patience { lock_wait: args.lock_wait.map(|wait| wait.0) },

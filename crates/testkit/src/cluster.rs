@@ -96,6 +96,11 @@ impl Cluster {
 
     /// A pgbouncer in transaction mode in front of this cluster, with one more line of configuration.
     pub fn pooler(&self, setting: &str) -> Pooler {
+        self.pooler_as(self.superuser(), setting)
+    }
+
+    /// The same, whose sessions are all `role`'s.
+    pub fn pooler_as(&self, role: &str, setting: &str) -> Pooler {
         prepare_pgbouncer();
         let (uid, gid) = self.owner();
         let folder = tempfile::Builder::new().prefix("sf.").tempdir_in("/tmp").unwrap();
@@ -105,7 +110,7 @@ impl Cluster {
              listen_port = 6432\nunix_socket_dir = {path}\nlogfile = {path}/log\n{setting}\n",
             self.host(),
             self.port(),
-            self.superuser(),
+            role,
         );
         let file = folder.path().join("pgbouncer.ini");
         std::fs::write(&file, config).unwrap();

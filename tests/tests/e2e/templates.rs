@@ -60,8 +60,10 @@ const PLACES: &[(&str, &str)] = &[
     ("relation", "public.items"),
     ("round", "0"),
     ("rounds", "7"),
+    ("referenced", "public.locations"),
     ("relation_text", "'public.items'"),
     ("same", "="),
+    ("same_row", "t.id = r.id"),
     ("same_key", "t.id = b.id"),
     ("schema_text", "'public'"),
     ("statements", "(SELECT ''::text AS query, 0::oid AS dbid)"),
@@ -139,6 +141,7 @@ fn rendered(model: &Model, file: &str) -> Statement {
         ("moved_entries", "balance/moved_entries.sql"),
         ("take", "balance/take.sql"),
         ("key_query", "migration/preflight/keys.sql"),
+        ("given", "validate/isolation/given.sql"),
         ("on_conflict_query", "migration/preflight/on_conflict.sql"),
     ] {
         if file != inner_file && text.contains(&format!("{{{name}}}")) {

@@ -1,5 +1,6 @@
 use testkit::{Run, TestDb};
 
+mod isolation;
 mod org_create;
 mod org_list;
 mod users_assign;

@@ -306,7 +306,9 @@ async fn settings(tx: &mut Transaction<'static, Postgres>, org: Option<&str>) ->
     let org = org.unwrap_or_default();
     sqlx::query(
         "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '3s', true),
-                set_config('idle_in_transaction_session_timeout', '60s', true), set_config('app.org_id', $2, true)",
+                set_config('idle_in_transaction_session_timeout', '60s', true), set_config('app.org_id', $2, true),
+                -- What it hides is said on the page.
+                set_config('row_security', 'on', true)",
     )
     .persistent(false)
     .bind(format!("{TIMEOUT_SECONDS}s"))

@@ -19,6 +19,7 @@ pub(crate) struct Tenancy {
     pub(super) organizations: Option<Spanned<String>>,
     pub(super) items: Option<Spanned<OrNone<String>>>,
     pub(super) users: Option<OrNone<Users>>,
+    pub(super) isolation: Isolation,
     pub(crate) default_org_id: Option<Spanned<String>>,
     pub(crate) default_org_name: Option<String>,
     pub(crate) reserved_subdomains: Vec<String>,
@@ -31,6 +32,15 @@ pub(super) struct Users {
     pub(super) table: Option<Spanned<String>>,
     pub(super) id: Option<Spanned<String>>,
     pub(super) email: Option<Spanned<String>>,
+}
+
+/// `[tenancy.isolation]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Isolation {
+    pub(super) app_role: Option<Spanned<String>>,
+    pub(super) operations_role: Option<Spanned<String>>,
+    pub(super) accepted: Vec<String>,
 }
 
 /// `[ledger]`.

@@ -114,8 +114,19 @@ pub struct Mapping {
     organizations: Placed<TableName>,
     users: Option<UsersMapping>,
     items: Option<Placed<TableName>>,
+    roles: Roles,
+    accepted_holes: Vec<String>,
     ledger: LedgerMapping,
     balances: BalancesMapping,
+}
+
+/// The database's roles under isolation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles {
+    /// What the application's logins are members of: it owns nothing and bypasses nothing.
+    pub application: Ident,
+    /// What backups and Stockfoil's own commands work as: it bypasses row-level security.
+    pub operations: Ident,
 }
 
 #[derive(Debug, Clone)]
@@ -211,6 +222,16 @@ impl Mapping {
         self.tenant_tables.iter().map(|table| table.value.within(self.schema())).collect()
     }
 
+    /// The roles under isolation.
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// The holes in isolation that the operator knows of and lives with, by their objects' names.
+    pub fn accepted_holes(&self) -> &[String] {
+        &self.accepted_holes
+    }
+
     /// Whether the tenant tables are those of the default model, which the first versioned migration makes.
     pub(crate) fn has_default_tables(&self) -> bool {
         self.has_default_tables
@@ -252,6 +273,8 @@ impl Mapping {
                 "tenancy.organizations",
                 "organizations",
             )?,
+            roles: reader.roles(&tenancy.isolation)?,
+            accepted_holes: tenancy.isolation.accepted.clone(),
             schemas,
             org_type,
             users,
@@ -394,6 +417,26 @@ impl Reader<'_> {
             ));
         }
         Ok(tables)
+    }
+
+    fn roles(&self, given: &file::Isolation) -> Result<Roles, ConfigError> {
+        let role = |given: Option<&Spanned<String>>, key, default| {
+            let role = self.column(given, key, default)?;
+            let name = role.value.as_str();
+            if name.starts_with("pg_") || matches!(name, "public" | "none") {
+                let reason = format!("{name:?} can't be the name of a role; PostgreSQL keeps it for itself");
+                return Err(refused(&role.place, &reason));
+            }
+            Ok(role)
+        };
+        let application = role(given.app_role.as_ref(), "tenancy.isolation.app_role", "stockfoil_app")?;
+        let operations =
+            role(given.operations_role.as_ref(), "tenancy.isolation.operations_role", "stockfoil_ops")?;
+        if application.value == operations.value {
+            let reason = "it is the application's role too, which must not bypass row-level security; give each its own";
+            return Err(refused(&operations.place, reason));
+        }
+        Ok(Roles { application: application.value, operations: operations.value })
     }
 
     fn users(&self, users: &file::Users) -> Result<UsersMapping, ConfigError> {

@@ -169,6 +169,7 @@ impl Resolver<'_> {
             org_type: mapping.org_type,
             organizations,
             api_keys: mapping.api_keys(),
+            roles: mapping.roles().clone(),
             users,
             items,
             ledger,

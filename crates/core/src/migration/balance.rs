@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{
     MigrationError, change,
     index::{self, Shape},
-    org,
+    isolation, org,
     preflight::{self, Finding},
     runner::{self, MigrationReport, Patience, RUN_LOCK_WAIT},
     step::{Goal, Lock, Run, Step},
@@ -69,7 +69,15 @@ pub fn run<'a>(
         let session = lock.session();
         runner::prepare(session).await?;
         let task = task(session, model, request, false).await?;
-        runner::run(db, session, task, request.patience, progress).await
+        let mut report = runner::run(db, session, task, request.patience, progress).await?;
+        if !request.rollback && isolation::is_on(session, model).await? {
+            // What was made now is not isolated yet.
+            let task = runner::Task::new(COMMAND, isolation::steps(session, model).await?);
+            let isolated = runner::run(db, session, task, request.patience, progress).await?;
+            report.done_before += isolated.done_before;
+            report.steps.extend(isolated.steps);
+        }
+        Ok(report)
     })
 }
 

@@ -25,6 +25,14 @@ pub(super) enum Kind {
     Index,
     /// A unique key, dropped.
     UniqueKey,
+    /// A role, made.
+    Role,
+    /// A role's rights on a table, a sequence or a schema.
+    Grant,
+    /// Row-level security of a table.
+    Policy,
+    /// A function, given to another owner.
+    Function,
 }
 
 impl Kind {
@@ -35,13 +43,26 @@ impl Kind {
             Kind::ForeignKey => "foreign_key",
             Kind::Index => "index",
             Kind::UniqueKey => "unique_key",
+            Kind::Role => "role",
+            Kind::Grant => "grant",
+            Kind::Policy => "policy",
+            Kind::Function => "function",
         }
     }
 
     fn from_str(kind: &str) -> Option<Self> {
-        [Self::Table, Self::Column, Self::ForeignKey, Self::Index, Self::UniqueKey]
-            .into_iter()
-            .find(|known| known.as_str() == kind)
+        const ALL: [Kind; 9] = [
+            Kind::Table,
+            Kind::Column,
+            Kind::ForeignKey,
+            Kind::Index,
+            Kind::UniqueKey,
+            Kind::Role,
+            Kind::Grant,
+            Kind::Policy,
+            Kind::Function,
+        ];
+        ALL.into_iter().find(|known| known.as_str() == kind)
     }
 }
 
@@ -49,10 +70,13 @@ impl Kind {
 /// read from the catalog by the statement itself.
 pub(super) fn note(command: &'static str, kind: Kind, table: &QualifiedName, name: &str) -> Statement {
     let template = match kind {
-        Kind::Table | Kind::Index => include_str!("change/note.sql"),
+        Kind::Table | Kind::Index | Kind::Role => include_str!("change/note.sql"),
         Kind::Column => include_str!("change/note_column.sql"),
         Kind::ForeignKey => include_str!("change/note_foreign_key.sql"),
         Kind::UniqueKey => include_str!("change/note_unique_key.sql"),
+        Kind::Grant => include_str!("change/note_grant.sql"),
+        Kind::Policy => include_str!("change/note_policy.sql"),
+        Kind::Function => include_str!("change/note_function.sql"),
     };
     let fragments: [(&str, &dyn Fragment); 6] = [
         ("command_text", &Literal::new(command)),
@@ -97,11 +121,30 @@ pub(super) struct ColumnBefore {
     pub(super) default: Option<String>,
 }
 
-/// A foreign key before it was validated.
+/// A foreign key before it was validated or dropped.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ForeignKeyBefore {
     /// Its definition, as PostgreSQL printed it.
     pub(super) definition: String,
+    /// COMMENT ON CONSTRAINT.
+    #[serde(default)]
+    pub(super) comment: Option<String>,
+}
+
+/// A table's row-level security before it was enabled.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct PolicyBefore {
+    /// Whether it was enabled.
+    pub(super) enabled: bool,
+    /// Whether it bound the table's owner.
+    pub(super) forced: bool,
+}
+
+/// A function before it was given to another owner.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct FunctionBefore {
+    /// The owner.
+    pub(super) owner: String,
 }
 
 /// A unique key before it was dropped; all texts as PostgreSQL printed them.

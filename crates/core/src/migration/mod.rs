@@ -7,12 +7,15 @@ mod change;
 mod default_org;
 pub mod fill;
 mod index;
+pub(crate) mod isolation;
 pub mod org;
 pub mod preflight;
 mod rollback;
 pub mod runner;
 pub mod step;
 pub mod versioned;
+
+pub(crate) use runner::prepare;
 
 use std::path::PathBuf;
 
@@ -78,6 +81,9 @@ pub enum MigrationError {
     /// There is no such thing to accept.
     #[error("--accept {0:?} is nothing that can be accepted; give {acceptable}", acceptable = preflight::ACCEPTABLE.join(" or "))]
     NotAcceptable(String),
+    /// Isolation is a part of finalizing.
+    #[error("--isolate goes with --finalize, or with --rollback to take only isolation back")]
+    IsolateAlone,
     /// Others were in the way of a step for too long.
     #[error(
         "{step}: waited {seconds} s for {blockers}; nothing of this step was changed, run again when they have ended, or give a longer --lock-wait"
@@ -180,6 +186,7 @@ impl MigrationError {
             MigrationError::NoSuchVersion(_)
             | MigrationError::BadName(_)
             | MigrationError::NotAcceptable(_)
+            | MigrationError::IsolateAlone
             | MigrationError::DefaultOrganization(_) => Failure::Usage,
             _ => Failure::Work,
         }

@@ -12,7 +12,7 @@ use super::{
     default_org,
     fill::Fill,
     index::{self, Constraint, Printed, Shape},
-    preflight, rollback,
+    isolation, preflight, rollback,
     runner::{self, MigrationReport, Patience, RUN_LOCK_WAIT},
     step::{Goal, Lock, Run, Step, Work},
 };
@@ -55,6 +55,8 @@ pub enum Direction {
 pub struct Request {
     /// Which way.
     pub direction: Direction,
+    /// Whether organizations are isolated from each other too, or, backwards, only that is taken back.
+    pub isolates: bool,
     /// Whether organizations that rows of a column from before name, and that are not there, are made.
     pub adopts_organizations: bool,
     /// What to go on in spite of: names of [`preflight::ACCEPTABLE`].
@@ -69,6 +71,9 @@ impl Request {
     /// # Errors
     /// [`MigrationError::NotAcceptable`].
     pub fn check(&self) -> Result<(), MigrationError> {
+        if self.isolates && !matches!(self.direction, Direction::Finalize | Direction::Rollback) {
+            return Err(MigrationError::IsolateAlone);
+        }
         match self.accepted.iter().find(|name| !preflight::ACCEPTABLE.contains(&name.as_str())) {
             Some(name) => Err(MigrationError::NotAcceptable(name.clone())),
             None => Ok(()),
@@ -130,8 +135,12 @@ async fn task(
     let default = OrgId::of(model.org_type, &config.tenancy.default_org_id)
         .map_err(|error| MigrationError::DefaultOrganization(error.to_string()))?;
     match request.direction {
+        Direction::Rollback if request.isolates => {
+            let steps = isolation::back(session, model).await?;
+            Ok(runner::Task { rollback: true, ..runner::Task::new(COMMAND, steps) })
+        }
         Direction::Rollback => rollback::organizations(db, session, model, &default).await,
-        Direction::Finalize => finalize(db, session, model, config, &default).await,
+        Direction::Finalize => finalize(db, session, model, config, request.isolates, &default).await,
         Direction::Forward | Direction::Expand => {
             forward(db, session, model, config, request, &default).await
         }
@@ -207,11 +216,11 @@ async fn finalize(
     session: &mut PgConnection,
     model: &Model,
     config: &Config,
+    isolates: bool,
     default: &OrgId,
 ) -> Result<runner::Task, Error> {
     let request = Request { accepted: preflight::ACCEPTABLE.map(str::to_owned).into(), ..Request::default() };
     let uses = default_org::uses(session, model).await?;
-    let steps = default_org::finalize(model, &uses);
     for step in forward(db, session, model, config, &request, default).await?.steps {
         // What an earlier attempt at finalizing removed is not missing.
         let is_function = step.lock == Lock::None && step.tables.is_empty();
@@ -219,8 +228,19 @@ async fn finalize(
             return Err(MigrationError::NotMigrated { step: step.title }.into());
         }
     }
-    let default_uses = uses.into_iter().map(|(_, used)| used).collect();
-    Ok(runner::Task { default_uses, ..runner::Task::new(COMMAND, steps) })
+    let mut task = runner::Task::new(COMMAND, Vec::new());
+    if isolates {
+        task.obstacles = isolation::obstacles(session, model).await?;
+        task.warnings = isolation::warnings(session, model).await?;
+        // At no moment does an insert fail that names no organization while its session has set one.
+        task.steps.extend(isolation::defaults(session, model).await?);
+        task.steps.extend(default_org::removal(&model.tenant_tables));
+        task.steps.extend(isolation::steps(session, model).await?);
+    } else {
+        task.steps = default_org::finalize(model, &uses);
+    }
+    task.default_uses = uses.into_iter().map(|(_, used)| used).collect();
+    Ok(task)
 }
 
 fn organization_steps(model: &Model, config: &Config, default: &OrgId) -> Vec<Step> {

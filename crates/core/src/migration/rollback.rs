@@ -11,7 +11,7 @@ use super::{
     change::{self, Change, ColumnBefore, ForeignKeyBefore, Kind, PlaceBefore, UniqueKeyBefore},
     default_org,
     index::{self, Constraint, Place, Printed, Shape},
-    org,
+    isolation, org,
     preflight::Finding,
     runner,
     step::{Goal, Lock, Step, Work},
@@ -47,7 +47,7 @@ pub(super) async fn organizations(
     }
     let plan = Plan::new(session, &changes).await?;
     let obstacles = obstacles(session, model, default, &plan).await?;
-    let mut steps = Vec::new();
+    let mut steps = isolation::back(session, model).await?;
     // A column from before keeps its rows' organizations, which its foreign key would hold.
     for change in plan.kept(Kind::ForeignKey).rev() {
         steps.extend(foreign_key(model, change)?);
@@ -166,6 +166,7 @@ async fn obstacles(
     let rows: Vec<(String, String)> = sqlx::query_as(include_str!("rollback/dependents.sql"))
         .bind(&losing)
         .bind(model.org_column.as_str())
+        .bind(isolation::POLICY)
         .fetch_all(&mut *session)
         .await
         .context("look what depends on the organization's columns")?;

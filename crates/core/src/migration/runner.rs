@@ -166,7 +166,7 @@ impl Task {
 ///
 /// # Errors
 /// Database errors.
-pub(super) async fn prepare(session: &mut PgConnection) -> Result<(), DbError> {
+pub(crate) async fn prepare(session: &mut PgConnection) -> Result<(), DbError> {
     sqlx::raw_sql(
         "SET search_path = pg_catalog, pg_temp; SET default_transaction_isolation = 'read committed';
          SET default_transaction_read_only = off; SET row_security = off; SET default_tablespace = ''",

@@ -1,4 +1,5 @@
--- What depends on the column $2 of the tables $1 and would not go with it, or would be lost with it. Locks: none.
+-- What depends on the column $2 of the tables $1 and would not go with it, or would be lost with it, but for the policies
+-- of the name $3. Locks: none.
 SELECT regexp_replace(a.attrelid::regclass::text, '^public\.', '') || '.' || a.attname,
        'is used by ' || string_agg(DISTINCT CASE WHEN d.classid = 'pg_rewrite'::regclass
                                                  THEN (SELECT regexp_replace(pg_describe_object('pg_class'::regclass, r.ev_class, 0), ' public\.', ' ') FROM pg_rewrite AS r WHERE r.oid = d.objid)
@@ -9,5 +10,6 @@ LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid 
 WHERE a.attrelid IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n)
   AND a.attname = $2 AND NOT a.attisdropped
   AND (d.deptype = 'n' OR k.contype = 'p') AND k.contype IS DISTINCT FROM 'f'
+  AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (SELECT FROM pg_policy AS p WHERE p.oid = d.objid AND p.polname = $3))
 GROUP BY a.attrelid, a.attname
 ORDER BY 1

@@ -1,0 +1,6 @@
+-- Permissive policies of the tables $1 beside that of the name $2: they let further rows through. Locks: none.
+SELECT regexp_replace(p.polrelid::regclass::text, '^public\.', ''), p.polname::text,
+       coalesce(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid), 'true')
+FROM pg_policy AS p
+WHERE p.polrelid IN (SELECT to_regclass(t)::oid FROM unnest($1::text[]) AS t) AND p.polpermissive AND p.polname <> $2
+ORDER BY 1, 2

@@ -1,0 +1,9 @@
+-- Logins that read everything, as for backups, and that row-level security binds. Locks: none.
+WITH g AS ({given})
+SELECT 'role ' || r.rolname, false,
+       'may read all data, and does not bypass row-level security: its pg_dump fails, and with --enable-row-security leaves rows out without a word',
+       format('ALTER ROLE %I BYPASSRLS, or let it dump as %s (pg_dump --role)', r.rolname, g.ops_name)
+FROM g, pg_roles AS r
+WHERE r.rolcanlogin AND NOT r.rolsuper AND NOT r.rolbypassrls AND pg_has_role(r.oid, 'pg_read_all_data', 'USAGE')
+  AND NOT coalesce(pg_has_role(r.oid, g.ops, 'MEMBER'), false)
+ORDER BY 1

@@ -1,0 +1,7 @@
+-- What the looks at isolation go by: the tables $1 with what the application may do with each ($2, a comma-separated list),
+-- its role $3, the operations role $4, the organizations' column $5, and Stockfoil's own functions $6. Locks: none.
+SELECT ARRAY(SELECT to_regclass(t)::oid FROM unnest($1::text[]) AS t) AS tables, $2::text[] AS rights,
+       $3::text AS app_name, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = $3) AS app,
+       $4::text AS ops_name, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = $4) AS ops,
+       $5::text AS org, $6::text[] AS own_functions,
+       ARRAY(SELECT DISTINCT c.relowner FROM pg_class AS c WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($1::text[]) AS t)) AS owners

@@ -1,0 +1,31 @@
+-- What the application and everybody may do with the tables, and with Stockfoil's own. TRUNCATE knows no row-level
+-- security, REFERENCES and TRIGGER reach the rows of others. Locks: none.
+WITH g AS ({given})
+SELECT 'rights on ' || c.oid::regclass, public_has IS NULL AND too_many IS NULL,
+       concat_ws('; ', CASE WHEN public_has IS NOT NULL THEN format('everybody (PUBLIC) has %s', public_has) END,
+                 CASE WHEN too_many IS NOT NULL THEN format('%s has %s', g.app_name, too_many)
+                      WHEN public_has IS NULL THEN format('%s has no more than %s', g.app_name, coalesce(nullif(t.allowed, ''), 'nothing')) END),
+       concat_ws('; ', CASE WHEN public_has IS NOT NULL THEN format('REVOKE ALL ON %s FROM PUBLIC', c.oid::regclass) END,
+                 CASE WHEN too_many IS NOT NULL THEN format('REVOKE %s ON %s FROM %I', too_many, c.oid::regclass, g.app_name) END)
+FROM g
+CROSS JOIN LATERAL (
+    SELECT t.oid, t.allowed FROM unnest(g.tables, g.rights) AS t (oid, allowed)
+    UNION ALL
+    SELECT c.oid, '' FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('stockfoil') AND c.relkind IN ('r', 'p', 'v', 'm')
+) AS t
+JOIN pg_class AS c ON c.oid = t.oid
+CROSS JOIN LATERAL (
+    SELECT string_agg(DISTINCT a.privilege_type, ', ') AS public_has
+    FROM (SELECT (aclexplode(c.relacl)).* UNION ALL
+          SELECT (aclexplode(k.attacl)).* FROM pg_attribute AS k WHERE k.attrelid = c.oid AND k.attacl IS NOT NULL) AS a
+    WHERE a.grantee = 0
+) AS everybody
+CROSS JOIN LATERAL (
+    SELECT string_agg(p.privilege, ', ' ORDER BY p.place) AS too_many
+    FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) WITH ORDINALITY AS p (privilege, place)
+    WHERE p.privilege <> ALL (string_to_array(t.allowed, ','))
+      AND (has_table_privilege(g.app, c.oid, p.privilege)
+           OR p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(g.app, c.oid, p.privilege))
+      AND p.privilege <> ALL (coalesce(string_to_array(public_has, ', '), '{}'))
+) AS application
+ORDER BY 1
