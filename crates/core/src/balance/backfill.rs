@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::{
     Error, Task,
     balance::{
-        BalanceError, broken_parts, check_organizations,
+        BATCH_ROWS, BalanceError, broken_parts, check_batch_rows, check_organizations,
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_migrated,
     },
@@ -23,9 +23,6 @@ use crate::{
 
 /// The command, as `stockfoil.run` names it.
 const COMMAND: &str = "backfill-balances";
-
-/// How many keys are repaired in one transaction, unless said otherwise.
-pub const BATCH_ROWS: u32 = 1000;
 
 /// What to backfill.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +47,7 @@ impl Options {
     /// # Errors
     /// When a batch would have no rows.
     pub fn check(&self) -> Result<(), BalanceError> {
-        if self.batch_rows == 0 { Err(BalanceError::EmptyBatch) } else { Ok(()) }
+        check_batch_rows(self.batch_rows)
     }
 }
 
@@ -67,7 +64,7 @@ pub struct BackfillReport {
     pub keys: Option<u64>,
     /// How many balances lacked something: the rows written, or to be written in a dry run.
     pub rows: u64,
-    /// How many keys hold an entry that is no number, and so no balance that means anything.
+    /// How many keys hold an entry or a balance that is no number, which no repair can mend.
     pub not_a_number: u64,
     /// How many keys still lacked something afterwards, in a second snapshot; none in a dry run.
     pub still_lacking: Option<u64>,

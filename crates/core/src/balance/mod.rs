@@ -26,6 +26,9 @@ use crate::{
     tenancy::OrgId,
 };
 
+/// How many keys are repaired in one transaction, unless said otherwise.
+pub const BATCH_ROWS: u32 = 1000;
+
 /// Why balances could not be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum BalanceError {
@@ -99,6 +102,10 @@ pub async fn not_backfilled(connection: &mut PgConnection, model: &Model) -> Res
         .fetch_all(connection)
         .await
         .context("look which organizations were backfilled")
+}
+
+fn check_batch_rows(rows: u32) -> Result<(), BalanceError> {
+    if rows == 0 { Err(BalanceError::EmptyBatch) } else { Ok(()) }
 }
 
 /// Checks that every organization of `orgs` is there.
