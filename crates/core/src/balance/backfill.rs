@@ -8,9 +8,9 @@ use sqlx::PgConnection;
 use crate::{
     Error, Task,
     balance::{
-        BATCH_ROWS, BalanceError, broken_parts, check_batch_rows, check_organizations,
+        BATCH_ROWS, BalanceError, check_batch_rows,
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
-        not_migrated,
+        not_migrated, open,
     },
     db::{Context as _, Db, DbError},
     history::{self, RunId},
@@ -111,12 +111,10 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = db.session().await?;
-        let broken = broken_parts(&mut session, model).await?;
+        let (mut session, broken) = open(db, model, &options.orgs).await?;
         if !broken.is_empty() {
             return Err(not_migrated(db, &broken));
         }
-        check_organizations(&mut session, model, &options.orgs).await?;
         if options.dry_run {
             difference::set_up(&mut session).await?;
             return Ok(plan(&mut session, model, options, progress).await?);
@@ -125,6 +123,7 @@ pub fn run<'a>(
         let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
         let result = work(lock.session(), model, options, run, progress).await;
+        lock.release().await;
         history::finish(&mut session, run, result, |report| serde_json::json!(report)).await
     })
 }

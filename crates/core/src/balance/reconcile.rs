@@ -15,10 +15,10 @@ use crate::{
     Error, Task,
     alert::{self, Round},
     balance::{
-        BalanceError, Kind as Part, broken_parts, check_batch_rows, check_organizations,
+        BalanceError, check_batch_rows,
         checkpoint::{self, FullReason},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
-        not_backfilled, not_migrated,
+        not_backfilled, not_migrated, open,
     },
     config::{Alerts, History, check_tolerance},
     db::{Context as _, Db},
@@ -88,12 +88,7 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = db.session().await?;
-        let broken = broken_parts(&mut session, model).await?;
-        if broken.iter().any(|(kind, ..)| *kind == Part::Table) {
-            return Err(not_migrated(db, &broken));
-        }
-        check_organizations(&mut session, model, &options.orgs).await?;
+        let (mut session, broken) = open(db, model, &options.orgs).await?;
         let (orgs, not_backfilled) = match scope(&mut session, model, options).await {
             // Triggers that were there are a finding; those that never were are a migration to be finished.
             Err(Error::Balance(BalanceError::NeverBackfilled(_))) if !broken.is_empty() => {
@@ -119,7 +114,7 @@ pub fn run<'a>(
         let run = history::start(&mut session, COMMAND).await?;
         let mended = work.mend(lock.session(), run).await;
         // Nobody need wait for a channel that is slow.
-        drop(lock);
+        lock.release().await;
         let result = match mended {
             Ok(()) => {
                 work.tell(db, alerts).await;

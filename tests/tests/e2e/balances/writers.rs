@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use testkit::{Signal, TestDb, signal};
 
 use super::fixture::{not_backfilled, wrong_keys};
@@ -136,11 +136,7 @@ async fn a_killed_backfill_is_finished_by_the_next() {
     let db = not_backfilled().await;
     // A writer holds one of the last balances, so that the backfill stands in the middle of its work.
     let mut writer = db.connect().await;
-    let mut transaction = writer.begin().await.unwrap();
-    sqlx::query("INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ore', 'l2', 1)")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    let transaction = holding_a_balance(&mut writer).await;
     let mut backfill = db.run("backfill-balances").args(["--batch-rows", "1"]).spawn();
     wait_for(&db, "SELECT count(*) > 20 FROM inventory_balances").await;
     wait_for(&db, REPAIR_WAITS).await;
@@ -188,11 +184,7 @@ async fn a_backfill_waits_for_a_writer_and_not_the_writer_for_it() {
 async fn a_truncate_in_the_middle_starts_the_comparison_again() {
     let db = not_backfilled().await;
     let mut writer = db.connect().await;
-    let mut transaction = writer.begin().await.unwrap();
-    sqlx::query("INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ore', 'l2', 1)")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    let mut transaction = holding_a_balance(&mut writer).await;
     let mut backfill = db.run("backfill-balances").args(["--batch-rows", "1"]).spawn();
     wait_for(&db, REPAIR_WAITS).await;
     sqlx::query("TRUNCATE inventory_ledger").execute(&mut *transaction).await.unwrap();
@@ -214,11 +206,7 @@ async fn an_interrupted_repair_says_how_to_go_on_and_is_finished_by_the_next() {
     let interrupt = async |command: &str, args: &[&str], started: &'static str| {
         // A writer holds one of the last balances, so that the repair stands in the middle of its work.
         let mut writer = db.connect().await;
-        let mut transaction = writer.begin().await.unwrap();
-        sqlx::query("INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ore', 'l2', 1)")
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
+        let transaction = holding_a_balance(&mut writer).await;
         let child = db.run(command).args(args).spawn();
         wait_for(&db, started).await;
         wait_for(&db, REPAIR_WAITS).await;
@@ -249,6 +237,16 @@ async fn an_interrupted_repair_says_how_to_go_on_and_is_finished_by_the_next() {
             .await,
         "interrupted clean interrupted clean"
     );
+}
+
+/// A transaction that holds one of the last balances, in key order.
+async fn holding_a_balance(writer: &mut PgConnection) -> Transaction<'_, Postgres> {
+    let mut transaction = writer.begin().await.unwrap();
+    sqlx::query("INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ore', 'l2', 1)")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction
 }
 
 /// Some of the damaged balances were corrected.
