@@ -138,6 +138,7 @@ fn rendered(model: &Model, file: &str) -> Statement {
     for (name, inner_file) in [
         ("difference", "balance/difference.sql"),
         ("ledger_file", "balance/ledger_file.sql"),
+        ("key_entries", "balance/explain/key_entries.sql"),
         ("moved_entries", "balance/moved_entries.sql"),
         ("take", "balance/take.sql"),
         ("key_query", "migration/preflight/keys.sql"),
