@@ -20,6 +20,9 @@ pub const APPLICATION_FUNCTIONS: [Fixed; 5] = [
     Fixed("stockfoil.set_org(text)"),
 ];
 
+/// Their names, which no other function in the schema has.
+pub const NAMES: [&str; 5] = ["org_by_id", "org_by_subdomain", "org_by_api_key", "resolve_org", "set_org"];
+
 /// One of those functions.
 #[derive(Debug, Clone)]
 pub struct Function {
@@ -77,4 +80,16 @@ fn is_id(org_type: KeyType) -> Fixed {
             "CASE WHEN org_by_id.id ~ '^[0-9]{1,19}$' THEN org_by_id.id::numeric <= 9223372036854775807 END"
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_signatures_are_of_the_same_functions() {
+        for (name, signature) in NAMES.iter().zip(APPLICATION_FUNCTIONS) {
+            assert!(signature.to_string().starts_with(&format!("stockfoil.{name}(")), "{signature}");
+        }
+    }
 }
