@@ -1,5 +1,6 @@
 use testkit::{Run, TestDb};
 
+mod data_assign;
 mod org_create;
 mod org_list;
 mod users_assign;
