@@ -290,7 +290,7 @@ mod tests {
         let expected = f64::from(10_000 * SECRET_LENGTH as u32) / 62.0;
         let chi_square: f64 =
             seen.values().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
-        // 61 degrees of freedom: fair characters exceed 250 less than once in 10^20 runs; bytes modulo 62 give over 2,000.
+        // 61 degrees of freedom: fair characters exceed 250 less than once in 10^20 runs; bytes modulo 62 give about 2,000.
         assert!(chi_square < 250.0, "{chi_square}");
     }
 
