@@ -201,6 +201,10 @@ async fn it_refuses_what_is_no_key() {
         (&["--explain", "acme/bold/l1"], "acme/bold/l1 has no ledger entry, no balance and no finding"),
         (&["--explain", "acme/bolt/l1", "--full"], "--explain and --full exclude each other"),
         (&["--explain", "acme/bolt/l1", "--org", "acme"], "--explain and --org exclude each other"),
+        (
+            &["--explain", "acme/bolt/l1", "--format", "prometheus"],
+            "--explain and --format prometheus exclude each other",
+        ),
         (&["--entries", "3"], "--entries goes with --explain; give both, or neither"),
         (&["--explain", "acme/bolt/l1", "--entries", "-1"], "--entries"),
     ] {
