@@ -49,12 +49,11 @@ fn main() -> std::process::ExitCode {
         let tolerance = args.tolerance.unwrap_or_else(|| cx.config().reconcile.tolerance.clone());
         let mapping = &cx.config().mapping;
         if let Some(key) = args.explain {
-            let looks = [("--org", !orgs.is_empty()), ("--dry-run", dry_run), ("--full", full)];
-            cli::excludes("--explain", &looks)?;
             let is_scheduled = args.format == cli::Format::Prometheus;
+            let scope = [("--org", !orgs.is_empty()), ("--dry-run", dry_run), ("--full", full)];
             let works = [("--fix-large", fix_large), ("--prune-orphans", prune_orphans)];
-            cli::excludes("--explain", &works)?;
-            cli::excludes("--explain", &[("--format prometheus", is_scheduled)])?;
+            let others = [&scope[..], &works, &[("--format prometheus", is_scheduled)]].concat();
+            cli::excludes("--explain", &others)?;
             let options = explain::Options { key, entries: entries.unwrap_or(explain::ENTRIES), tolerance };
             options.check()?;
             return cx.emit(&explain::run(&*cx.connect().await?, mapping, &options).await?);
@@ -71,7 +70,6 @@ fn main() -> std::process::ExitCode {
         let db = cx.connect().await?;
         let report = reconcile::run(&db, mapping, alerts, history, &options, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
-        report.alerts.require()?;
-        Ok(outcome)
+        Ok(report.alerts.require().map(|()| outcome)?)
     })
 }
