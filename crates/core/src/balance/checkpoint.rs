@@ -252,6 +252,7 @@ async fn advance(
             .fetch_all(&mut **transaction)
             .await
             .context("compare sealed history with the ledger")?;
+        record_history(transaction, plan.run, &rows).await?;
         changed_history = rows.into_iter().map(HistoryRow::read).collect::<Result<_, Error>>()?;
     }
     if extent.turns > 0 || extent.marked_keys > 0 {
@@ -278,6 +279,33 @@ async fn advance(
         verified_organizations: extent.turns,
         changed_history,
     })
+}
+
+/// Opens and carries on the findings of changed history, and closes those of the organizations whose history was read
+/// again without seeing them. In the transaction that seals it as it is now: no later run could find it.
+async fn record_history(
+    transaction: &mut Transaction<'_, Postgres>,
+    run: RunId,
+    rows: &[HistoryRow],
+) -> Result<(), Error> {
+    let column = |part: fn(&HistoryRow) -> Option<String>| rows.iter().map(part).collect::<Vec<_>>();
+    sqlx::query(include_str!("record_history.sql"))
+        .bind(run)
+        .bind(column(|row| Some(row.0.to_string())))
+        .bind(column(|row| Some(row.1.clone())))
+        .bind(column(|row| Some(row.2.clone())))
+        .bind(column(|row| row.3.clone()))
+        .bind(column(|row| row.4.clone()))
+        .bind(column(|row| row.5.clone()))
+        .execute(&mut **transaction)
+        .await
+        .context("record the changes of history")?;
+    sqlx::query(include_str!("close_history.sql"))
+        .bind(run)
+        .execute(&mut **transaction)
+        .await
+        .context("close the findings of changed history that are gone")?;
+    Ok(())
 }
 
 /// A row of `changed_history.sql`.

@@ -9,7 +9,7 @@ pub use snapshot::Snapshot;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::PgConnection;
 
 use crate::{
     Error, Task,
@@ -27,7 +27,6 @@ use crate::{
     mapping::{KeptBy, Mapping},
     model::Model,
     progress::Progress,
-    sql::{Fragment, Literal},
     tenancy::OrgId,
 };
 use report::{HISTORY_KEY, ORG_KEY, TRIGGERS_KEY};
@@ -101,7 +100,7 @@ pub fn run<'a>(
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
         let last_clean = history::last_clean(&mut session, COMMAND).await?;
         report.last_clean = last_clean.and_then(|run| run.finished_at);
-        let mut work = Work { model, options, orgs, progress, report, history: Vec::new(), is_sealed: false };
+        let mut work = Work { model, options, orgs, progress, report, is_sealed: false };
         work.report.compared = work.orgs.clone();
         work.is_sealed = work.may_seal();
         if options.dry_run {
@@ -165,8 +164,6 @@ struct Work<'a> {
     orgs: Option<Vec<OrgId>>,
     progress: &'a dyn Progress,
     report: ReconcileReport,
-    /// The keys whose sealed entries the last comparison found changed.
-    history: Vec<ChangedHistory>,
     /// Whether the comparison uses the checkpoint, and moves it.
     is_sealed: bool,
 }
@@ -198,11 +195,11 @@ impl Work<'_> {
         self.report.full = compared.full;
         self.report.marked_keys = compared.marked_keys.unsigned_abs();
         self.report.verified_organizations = compared.verified_organizations.unsigned_abs();
-        self.history = compared.changed_history.into_iter().map(ChangedHistory::from).collect();
         // What an attempt before saw is sealed as it is now, and this one can't see it any more.
-        self.report.changed_history += self.history.len() as u64;
+        self.report.changed_history += compared.changed_history.len() as u64;
         let room = LISTED_MAX.saturating_sub(self.report.listed_history.len());
-        self.report.listed_history.extend(self.history.iter().take(room).cloned());
+        let listed = compared.changed_history.into_iter().take(room).map(ChangedHistory::from);
+        self.report.listed_history.extend(listed);
         Ok(compared.differences)
     }
 
@@ -314,7 +311,6 @@ impl Work<'_> {
             .execute(&mut *session)
             .await
             .context("close the findings that are gone")?;
-        self.record_history(session, run).await?;
         let (opened, seen_again, closed): (i64, i64, i64) =
             sqlx::query_as(include_str!("count_findings.sql"))
                 .bind(run)
@@ -332,52 +328,6 @@ impl Work<'_> {
         .fetch_one(session)
         .await
         .context("count the open findings of changed history")?;
-        Ok(())
-    }
-
-    /// Opens and carries on the findings of changed history, and closes those of the organizations whose history was
-    /// read again without seeing them.
-    async fn record_history(&self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
-        let text = |part: fn(&ChangedHistory) -> Option<String>| -> Vec<Option<String>> {
-            self.history.iter().map(part).collect()
-        };
-        sqlx::query(include_str!("record_history.sql"))
-            .bind(run)
-            .bind(text(|history| Some(history.key.org_id.to_string())))
-            .bind(text(|history| Some(history.key.item_id.clone())))
-            .bind(text(|history| Some(history.key.location_id.clone())))
-            .bind(text(|history| history.key.lot_id.clone()))
-            .bind(text(|history| history.ledger_qty.as_ref().map(ToString::to_string)))
-            .bind(text(|history| history.sealed_qty.as_ref().map(ToString::to_string)))
-            .execute(&mut *session)
-            .await
-            .context("record the changes of history")?;
-        if self.report.verified_organizations > 0 {
-            self.close_history(session, run).await?;
-        }
-        Ok(())
-    }
-
-    /// Closes the findings of changed history of the organizations whose turn it was in the round that run `run` ended.
-    async fn close_history(&self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
-        let next: i32 = sqlx::query_scalar("SELECT round FROM stockfoil.checkpoint WHERE run_id = $1")
-            .bind(run)
-            .fetch_one(&mut *session)
-            .await
-            .context("read the checkpoint's round")?;
-        let round = if next == 0 { i32::MAX } else { next - 1 };
-        let (round, rounds) =
-            (Literal::new(&round.to_string()), Literal::new(&self.options.history_runs.to_string()));
-        let places: [(&str, &dyn Fragment); 2] = [("round", &round), ("rounds", &rounds)];
-        let turn = self.model.render_with(include_str!("checkpoint/turn.sql"), &places);
-        let mut transaction = session.begin().await?;
-        transaction.execute(turn.sql()).await.context("look whose history was read again")?;
-        sqlx::query(include_str!("close_history.sql"))
-            .bind(run)
-            .execute(&mut *transaction)
-            .await
-            .context("close the findings of changed history that are gone")?;
-        transaction.commit().await.context("close the findings of changed history that are gone")?;
         Ok(())
     }
 

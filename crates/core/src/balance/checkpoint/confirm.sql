@@ -16,4 +16,4 @@ CROSS JOIN LATERAL (
 LEFT JOIN (
 {balance_rows}
 ) AS b ON b.org = s.org AND b.item = s.item AND b.location = s.location AND b.lot IS NOT DISTINCT FROM s.lot
-WHERE l.quantity IS DISTINCT FROM b.quantity
+WHERE l.quantity IS DISTINCT FROM b.quantity OR l.quantity IN ('NaN', 'Infinity', '-Infinity')

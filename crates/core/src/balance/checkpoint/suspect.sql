@@ -19,4 +19,6 @@ FROM (
     ) AS b
 ) AS u
 GROUP BY 1, 2, 3, 4
+-- What is not a number is told even where the balance is the same.
 HAVING sum(u.ledger_qty) IS DISTINCT FROM sum(u.balance_qty)
+    OR sum(u.ledger_qty) IN ('NaN', 'Infinity', '-Infinity')
