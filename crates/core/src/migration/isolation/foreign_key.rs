@@ -37,7 +37,7 @@ pub(crate) struct ForeignKey {
 /// What happens to a row whose referenced row is deleted or gets another key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
-    NoAction,
+    Nothing,
     Restrict,
     Cascade,
     SetNull,
@@ -51,13 +51,13 @@ impl Action {
             "c" => Action::Cascade,
             "n" => Action::SetNull,
             "d" => Action::SetDefault,
-            _ => Action::NoAction,
+            _ => Action::Nothing,
         }
     }
 
     fn words(self) -> &'static str {
         match self {
-            Action::NoAction => "NO ACTION",
+            Action::Nothing => "NO ACTION",
             Action::Restrict => "RESTRICT",
             Action::Cascade => "CASCADE",
             Action::SetNull => "SET NULL",
@@ -333,13 +333,13 @@ fn definition(model: &Model, key: &ForeignKey) -> Statement {
     let org = &model.org_column;
     let with_org = |columns: &[Ident]| List(std::iter::once(org).chain(columns).cloned().collect::<Vec<_>>());
     let update = match key.on_update {
-        Action::NoAction => render("", &[]),
+        Action::Nothing => render("", &[]),
         action => render(" ON UPDATE {action}", &[("action", &Fixed(action.words()))]),
     };
     // The organization stays whatever happens to the row that was referred to.
     let set = List(if key.set_columns.is_empty() { key.columns.clone() } else { key.set_columns.clone() });
     let delete = match key.on_delete {
-        Action::NoAction => render("", &[]),
+        Action::Nothing => render("", &[]),
         action if action.sets() => {
             render(" ON DELETE {action} ({set})", &[("action", &Fixed(action.words())), ("set", &set)])
         }

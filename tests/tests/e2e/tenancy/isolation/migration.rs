@@ -144,10 +144,10 @@ async fn a_role_without_the_right_to_make_roles_is_told_what_to_run() {
     .await;
     isolate().await.ok();
     isolate().await.ok().says("nothing to do");
-    db.execute(format!(
+    db.execute(
         "INSERT INTO items (id, item_number, name, org_id) VALUES ('i', 'I', 'I', 'default'); INSERT INTO locations (id, site, name, org_id) VALUES ('l', 'S', 'P', 'default');
          INSERT INTO inventory_ledger (item_id, location_id, qty_canonical, org_id) VALUES ('i', 'l', 5, 'default')"
-    ))
+    )
     .await;
     assert_eq!(db.value("SELECT trim_scale(qty_canonical) FROM inventory_balances").await, "5");
     for command in ["migrate-balance", "reconcile-balances", "validate-migration"] {
