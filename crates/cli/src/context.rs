@@ -20,6 +20,7 @@ use stockfoil_core::{
     migration::runner::MigrationReport,
     progress::Progress,
     report::{Metric, Outcome, PluginState, Report},
+    tenancy::data::{self, Assignment, Undo},
 };
 
 use crate::{
@@ -212,6 +213,58 @@ impl Context {
             Ok("y" | "yes") => Ok(()),
             _ => Err(RunError::Declined),
         }
+    }
+
+    /// Asks where there is a question.
+    ///
+    /// # Errors
+    /// As [`confirm`](Self::confirm).
+    pub async fn confirm_if(&self, question: Option<String>) -> Result<(), RunError> {
+        match question {
+            Some(question) => self.confirm(&question).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives rows to an organization, asking first unless `yes`, and emits the report.
+    ///
+    /// # Errors
+    /// As [`data::assign`], and as [`confirm`](Self::confirm).
+    pub async fn assign(&self, assignment: &Assignment, yes: bool) -> Result<Outcome, RunError> {
+        assignment.check()?;
+        let mapping = &self.config.mapping;
+        let db = self.connect().await?;
+        if !assignment.dry_run && !yes {
+            let plan = Assignment { dry_run: true, ..assignment.clone() };
+            self.confirm_if(data::assign(&db, mapping, &plan, &self.talk).await?.question()).await?;
+        }
+        let report = data::assign(&db, mapping, assignment, &self.talk).await?;
+        self.warn(report.stopped.iter().chain(&report.warnings));
+        self.emit(&report)
+    }
+
+    /// Puts back what run `run` of `command` gave to another organization, asking first unless `yes`, and emits the
+    /// report.
+    ///
+    /// # Errors
+    /// As [`data::undo`], and as [`confirm`](Self::confirm).
+    pub async fn undo(
+        &self,
+        command: &'static str,
+        run: i64,
+        expect: Option<u64>,
+        dry_run: bool,
+        yes: bool,
+    ) -> Result<Outcome, RunError> {
+        let mapping = &self.config.mapping;
+        let db = self.connect().await?;
+        if !dry_run && !yes {
+            let plan = Undo { command, run, expect, dry_run: true };
+            self.confirm_if(data::undo(&db, mapping, &plan, &self.talk).await?.question()).await?;
+        }
+        let report = data::undo(&db, mapping, &Undo { command, run, expect, dry_run }, &self.talk).await?;
+        self.warn(&report.stopped);
+        self.emit(&report)
     }
 
     /// Shows on standard error what a migration will do, and asks; nothing to do needs no answer.

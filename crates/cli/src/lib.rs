@@ -90,6 +90,7 @@ from_core!(
     stockfoil_core::model::ModelError,
     stockfoil_core::sql::NameError,
     stockfoil_core::tenancy::TenancyError,
+    stockfoil_core::tenancy::data::DataError,
 );
 
 impl RunError {

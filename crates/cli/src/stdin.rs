@@ -1,4 +1,4 @@
-//! Reading from standard input, a line at a time.
+//! Reading from standard input, and files that flags name.
 
 use std::io::{BufRead as _, Read as _};
 
@@ -21,6 +21,34 @@ pub(crate) async fn line() -> std::io::Result<String> {
 }
 
 impl Context {
+    /// The texts of the files that a flag's values name, each such as `items=ids.txt`, with the names; `-` is standard
+    /// input.
+    ///
+    /// # Errors
+    /// When a value has no `=`, or a file can't be read.
+    pub async fn read_named(&self, flag: &str, values: &[String]) -> Result<Vec<(String, String)>, RunError> {
+        let mut texts = Vec::new();
+        for value in values {
+            let Some((name, path)) = value.split_once('=') else {
+                return Err(RunError::Usage(format!(
+                    "{flag} {value:?} names no file; write such as items=ids.txt"
+                )));
+            };
+            let read = match path {
+                "-" => {
+                    self.say(format!("reading {flag} from standard input"));
+                    let reading = tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin()));
+                    reading.await.map_err(std::io::Error::other).flatten()
+                }
+                path => tokio::fs::read_to_string(path).await,
+            };
+            let text =
+                read.map_err(|error| RunError::Usage(format!("{flag}: {path} can't be read: {error}")))?;
+            texts.push((name.to_owned(), text));
+        }
+        Ok(texts)
+    }
+
     /// The value of a secret flag: what was given, or, for `-`, the first line of standard input without its end.
     ///
     /// # Errors

@@ -247,3 +247,103 @@ pub async fn size(connection: &mut PgConnection, table: &QualifiedName) -> Resul
     .context(format!("read the size of {}", table.plain()))?;
     Ok(row.map(|(rows, bytes)| Size { rows, bytes }))
 }
+
+/// A foreign key between tables of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Its name.
+    pub name: Ident,
+    /// The table that refers.
+    pub child_table: QualifiedName,
+    /// Its place in the list; none where it is not in it.
+    pub child: Option<usize>,
+    /// The place of the table that is referred to.
+    pub parent: usize,
+    /// The columns that refer, each with the one that it refers to.
+    pub columns: Vec<(Ident, Ident)>,
+    /// DEFERRABLE.
+    pub is_deferrable: bool,
+}
+
+/// The foreign keys onto `tables`.
+///
+/// # Errors
+/// Database errors.
+pub async fn references(
+    connection: &mut PgConnection,
+    tables: &[QualifiedName],
+) -> Result<Vec<Reference>, crate::Error> {
+    let rows: Vec<ReferenceRow> = sqlx::query_as(include_str!("catalog/references.sql"))
+        .bind(tables.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+        .context("read the foreign keys")?;
+    let place = |place: i64| usize::try_from(place).unwrap_or(0);
+    let reference = |row: ReferenceRow| {
+        let columns = row.columns.into_iter().zip(row.parent_columns);
+        Ok::<_, NameError>(Reference {
+            name: Ident::new(row.name)?,
+            child_table: QualifiedName::new(Ident::new(row.child_schema)?, Ident::new(row.child_table)?),
+            child: row.child.map(place),
+            parent: place(row.parent),
+            columns: columns
+                .map(|(child, parent)| Ok((Ident::new(child)?, Ident::new(parent)?)))
+                .collect::<Result<_, NameError>>()?,
+            is_deferrable: row.is_deferrable,
+        })
+    };
+    Ok(rows.into_iter().map(reference).collect::<Result<_, _>>()?)
+}
+
+#[derive(sqlx::FromRow)]
+struct ReferenceRow {
+    name: String,
+    child: Option<i64>,
+    child_schema: String,
+    child_table: String,
+    parent: i64,
+    columns: Vec<String>,
+    parent_columns: Vec<String>,
+    is_deferrable: bool,
+}
+
+/// A column among a table's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: Ident,
+    /// Its type, as `format_type` prints it.
+    pub type_name: Definition,
+    /// Whether it is NOT NULL.
+    pub not_null: bool,
+    /// Whether its value is generated from the row's others.
+    pub is_generated: bool,
+    /// What the database puts there where an insert says nothing.
+    pub default: Option<Definition>,
+}
+
+/// The columns of `table`, in its order.
+///
+/// # Errors
+/// Database errors.
+pub async fn columns(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+) -> Result<Vec<TableColumn>, crate::Error> {
+    type Row = (String, String, bool, bool, Option<String>);
+    let rows: Vec<Row> = sqlx::query_as(include_str!("catalog/columns.sql"))
+        .bind(table.to_string())
+        .fetch_all(connection)
+        .await
+        .context(format!("read the columns of {}", table.plain()))?;
+    let column = |(name, type_name, not_null, is_generated, default): Row| {
+        Ok::<_, NameError>(TableColumn {
+            name: Ident::new(name)?,
+            type_name: Definition::from_catalog(type_name),
+            not_null,
+            is_generated,
+            default: default.map(Definition::from_catalog),
+        })
+    };
+    Ok(rows.into_iter().map(column).collect::<Result<_, _>>()?)
+}

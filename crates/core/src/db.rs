@@ -1,6 +1,6 @@
 //! The database: connecting, what the server is, sessions for online work, and the run lock.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::{
     ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Row as _,
@@ -107,6 +107,33 @@ impl<T> Context<T> for Result<T, sqlx::Error> {
 /// The SQLSTATE of a database error, if it is one.
 pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+}
+
+/// Whether a statement gave way to others: lock timeout or deadlock.
+pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
+}
+
+/// How long one who gave way waits: 50 to 150 ms, so that two who wait for each other don't meet again.
+pub(crate) fn pause_after_giving_way() -> Duration {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
+    Duration::from_millis(50 + u64::from(nanos / 1_000 % 100))
+}
+
+/// Makes the session's statements give way to writers: the lock timeout is well below the time after which the server
+/// looks for deadlocks (1 s unless set otherwise), so that none of them makes a writer the one that must.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn give_way(session: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::query(
+        "SELECT set_config('lock_timeout', greatest(1, least(300, setting::int4 / 3)) || 'ms', false)
+         FROM pg_settings WHERE name = 'deadlock_timeout'",
+    )
+    .execute(session)
+    .await
+    .context("set the lock timeout")?;
+    Ok(())
 }
 
 /// What is known of the server and of this role in it.

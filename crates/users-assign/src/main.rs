@@ -1,7 +1,7 @@
 //! Moves users to an organization.
 
 use stockfoil_core::tenancy::{
-    OrgId,
+    OrgId, TenancyError,
     users::{self, Assignment, Selector},
 };
 
@@ -11,7 +11,7 @@ cli::args! {
     struct Args {
         /// the organization to move them to
         #[argh(option, arg_name = "id")]
-        org_id: OrgId,
+        org_id: Option<OrgId>,
         /// this user (repeatable)
         #[argh(option, arg_name = "id")]
         user_id: Vec<String>,
@@ -22,18 +22,26 @@ cli::args! {
         /// users who are still in the default organization, or in none
         #[argh(switch)]
         all: bool,
+        /// put back whom this run moved, as far as they are still where the run put them
+        #[argh(option, arg_name = "run")]
+        undo: Option<i64>,
         /// only say who would move
         #[argh(switch)]
         dry_run: bool,
         /// move nobody unless exactly so many users would move
         #[argh(option, arg_name = "users")]
-        expect: Option<usize>,
+        expect: Option<u64>,
     }
 }
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let Args { org_id: org, user_id, email_pattern, all, dry_run, expect, .. } = args;
+        let Args { org_id, user_id, email_pattern, all, dry_run, expect, undo, .. } = args;
+        cli::one_of(&[("--undo", undo.is_some(), ()), ("--org-id", org_id.is_some(), ())])?;
+        if let Some(run) = undo {
+            return cx.undo(users::COMMAND, run, expect, dry_run, true).await;
+        }
+        let org = org_id.ok_or(TenancyError::NoOrganization)?;
         let selector = Selector::of(user_id, email_pattern.as_deref(), all, &cx.config().tenancy)?;
         let assignment = Assignment { org, selector, expect, dry_run };
         let db = cx.connect().await?;

@@ -13,11 +13,21 @@ use testkit::TestDb;
 /// What stands in the places that are not the model's own.
 const PLACES: &[(&str, &str)] = &[
     ("after", "true"),
+    ("arrives", "true"),
+    (
+        "batch_entries",
+        "SELECT NULL::text AS org, NULL::text AS item, NULL::text AS location, NULL::text AS lot, 0::numeric AS quantity, NULL::text AS id, now() AS created_at",
+    ),
+    ("c.key_text", "c.k0"),
     ("cells", "t.id"),
+    ("closure", "pg_temp.stockfoil_closure"),
+    ("closure_keys", "k0"),
     ("column", "t.id"),
     ("columns", "t.id"),
     ("command_text", "'migrate-org'"),
+    ("condition", "true"),
     ("conditions", "true"),
+    ("copies", "pg_temp.stockfoil_copies"),
     ("default", "'default'"),
     ("distinct", "true"),
     ("fill_key", "id"),
@@ -73,6 +83,38 @@ const PLACES: &[(&str, &str)] = &[
     ("take_text", "''"),
     ("users.count", "0"),
     ("users.join", ""),
+    ("copied_columns", ", item_number, name"),
+    ("copied_values", ", t.item_number, t.name"),
+    ("is_used", "false"),
+    ("keys_from_id", "i.id::text"),
+    ("named_keys", "t.id AS k0"),
+    ("p.is_c", "p.id = c.k0"),
+    ("p.is_pc", "p.id = pc.k0"),
+    ("p.key_text", "p.id"),
+    ("p.keys", "p.id"),
+    ("p.label", "p.id"),
+    ("parent", "public.items"),
+    ("parent_closure", "pg_temp.stockfoil_closure"),
+    ("parent_keys", "k0"),
+    ("pc_keys", "pc.k0"),
+    ("number_order", "c.k0"),
+    ("number_parts", ""),
+    ("numbered_keys", "c.k0"),
+    ("r.is_c", "r.k0 = c.k0"),
+    ("s.is_c", "s.k0 = c.k0"),
+    ("repoint", ""),
+    ("sign", "-"),
+    ("t.is_c", "t.id = c.k0"),
+    ("t.key_text", "t.id"),
+    ("t.keys", "t.id"),
+    ("t.label", "t.id"),
+    ("t.refers_p", "t.id = p.id"),
+    ("table_key", "id"),
+    ("table_key_type", "text"),
+    ("u.refers_p", "u.item_id = p.id"),
+    ("uncopied", "true"),
+    ("unique", "item_number AS key_0"),
+    ("used_keys", "used.k0"),
     ("watermark", "800"),
 ];
 
@@ -95,6 +137,14 @@ async fn every_template_prepares() {
         let statement = rendered(&model, &format!("balance/checkpoint/{name}.sql"));
         session.execute(statement.sql()).await.unwrap();
     }
+    session.execute(rendered(&model, "tenancy/data/closure_table.sql").sql()).await.unwrap();
+    session
+        .execute(
+            "CREATE TEMPORARY TABLE stockfoil_copies (old text, new text, is_new boolean);
+             CREATE TEMPORARY TABLE stockfoil_batch (k0 text)",
+        )
+        .await
+        .unwrap();
     for name in ["new_rows", "old_rows"] {
         let rows = render(
             "CREATE TEMPORARY TABLE {name} (LIKE {ledger})",

@@ -1,5 +1,6 @@
 use testkit::{Run, TestDb};
 
+mod data_assign;
 mod isolation;
 mod org_create;
 mod org_list;

@@ -4,6 +4,7 @@ use stockfoil_core::{
     report::{Outcome, Report as _},
     tenancy::{
         api_key::ApiKey,
+        data::{Conflict, DataAssigned, TableMoves, Undone},
         organization::{OrgCreated, OrgList},
         users::{Move, UsersAssigned},
     },
@@ -57,7 +58,8 @@ impl Print for OrgList {
 
 impl Print for UsersAssigned {
     fn print(&self, page: &mut Page) {
-        let Self { org_id, dry_run, stopped, users, already_there, conflicts, .. } = self;
+        let Self { org_id, dry_run, run_id, stopped, users, organizations, already_there, conflicts, .. } =
+            self;
         let moved = match (users.len(), *dry_run || stopped.is_some()) {
             (0, _) => format!("no user to move to {org_id}"),
             (count, true) => format!("{} would move to {org_id}{}", counted(count), origins(users)),
@@ -65,6 +67,16 @@ impl Print for UsersAssigned {
         };
         let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
         page.marked(mark, moved);
+        page.table(
+            ["ORGANIZATION", "USERS BEFORE", "AFTER"],
+            organizations.iter().map(|members| {
+                let org = members.org_id.as_deref().map_or_else(|| "none".into(), visible);
+                [org, members.before.to_string(), members.after.to_string()]
+            }),
+        );
+        if let Some(run) = run_id {
+            page.line(format!("      run {0}; users-assign --undo {0} puts them back", run.0));
+        }
         if *already_there > 0 {
             page.line(format!("      {} already there", counted(*already_there)));
         }
@@ -88,6 +100,99 @@ impl Print for UsersAssigned {
         );
         more(page, users.len());
     }
+}
+
+impl Print for DataAssigned {
+    fn print(&self, page: &mut Page) {
+        let Self { org_id, from, rows, stopped, left, .. } = self;
+        let counted = if *rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        let moved = match (self.tables.is_empty(), self.applied) {
+            (true, _) => format!("nothing to move from {from} to {org_id}"),
+            (false, false) => format!("{counted} would move from {from} to {org_id}"),
+            (false, true) => format!("{counted} moved from {from} to {org_id}"),
+        };
+        let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
+        page.marked(mark, moved);
+        if let Some(reason) = stopped {
+            let what = if self.applied { "nothing more was changed" } else { "nothing was changed" };
+            page.line(format!("      {what}: {reason}"));
+        }
+        if *left > 0 {
+            page.line(format!(
+                "      {left} rows have arrived meanwhile and are left; run again when the application writes for {org_id}"
+            ));
+        }
+        moves(page, &self.tables, "COPIES");
+        if let Some(run) = self.run_id.filter(|_| self.applied) {
+            page.line(format!("      run {0}; data-assign --undo {0} puts them back", run.0));
+        }
+        page.table(
+            ["SHARED", "TABLE", "KEY", "USED BY", "MOVING", "STAYING"],
+            self.shared.iter().take(ROWS_MAX).map(|row| {
+                let (moving, staying) = (row.moving.to_string(), row.staying.to_string());
+                [
+                    visible(&row.label),
+                    row.table.clone(),
+                    visible(&row.key),
+                    row.used_by.clone(),
+                    moving,
+                    staying,
+                ]
+            }),
+        );
+        more(page, self.shared.len());
+        taken(page, &self.conflicts, "CAN'T MOVE");
+    }
+}
+
+impl Print for Undone {
+    fn print(&self, page: &mut Page) {
+        let Self { undone_run, rows, stopped, copies_kept, .. } = self;
+        let counted = if *rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        let moved = match self.applied {
+            true => format!("{counted} of run {undone_run} put back"),
+            false => format!("{counted} of run {undone_run} would go back"),
+        };
+        let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
+        page.marked(mark, moved);
+        if let Some(reason) = stopped {
+            page.line(format!("      nothing was changed: {reason}"));
+        }
+        if *copies_kept > 0 {
+            page.line(format!("      {copies_kept} copies stay, since rows refer to them"));
+        }
+        moves(page, &self.tables, "COPIES DELETED");
+        page.table(
+            ["STAYS", "TABLE", "NOW IN"],
+            self.elsewhere.iter().take(ROWS_MAX).map(|row| {
+                let org = row.org_id.as_deref().map_or_else(|| "gone".into(), visible);
+                [visible(&row.key), row.table.clone(), org]
+            }),
+        );
+        more(page, self.elsewhere.len());
+        page.table(
+            ["IN THE WAY", "REFERS TO", "ROWS"],
+            self.in_the_way.iter().map(|row| [row.table.clone(), row.referred.clone(), row.rows.to_string()]),
+        );
+        taken(page, &self.conflicts, "CAN'T GO BACK");
+    }
+}
+
+fn moves(page: &mut Page, tables: &[TableMoves], copies: &str) {
+    page.table(
+        ["TABLE", "ROWS", copies],
+        tables.iter().map(|moved| [moved.table.clone(), moved.rows.to_string(), moved.copies.to_string()]),
+    );
+}
+
+fn taken(page: &mut Page, conflicts: &[Conflict], heading: &str) {
+    page.table(
+        [heading, "TABLE", "KEY", "TAKEN BY"],
+        conflicts.iter().take(ROWS_MAX).map(|row| {
+            [visible(&row.label), row.table.clone(), visible(&row.unique_key), visible(&row.other_key)]
+        }),
+    );
+    more(page, conflicts.len());
 }
 
 fn yes_or_no(yes: bool) -> &'static str {

@@ -1,12 +1,10 @@
 //! The keys that differ, put aside in a temporary table of one session, and the one repair of them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use sqlx::{Executor as _, PgConnection};
 
 use crate::{
     Error,
-    db::{Context as _, DbError, sqlstate},
+    db::{Context as _, DbError, gave_way, give_way, pause_after_giving_way},
     model::Model,
     progress::Progress,
     sql::{Statement, render},
@@ -138,17 +136,8 @@ impl Differences {
     ) -> Result<Repair, Error> {
         // Losing the last batches in a crash of the server loses no truth: the next comparison finds their drift
         // again. What says that they are done is committed later, synchronously, and so behind them in the log.
-        //
-        // The lock timeout is well below the time after which the server looks for deadlocks (1 s unless set
-        // otherwise): the repair gives way, and never makes a writer the one that must.
-        sqlx::query(
-            "SELECT set_config('synchronous_commit', 'off', false),
-                    set_config('lock_timeout', greatest(1, least(300, setting::int4 / 3)) || 'ms', false)
-             FROM pg_settings WHERE name = 'deadlock_timeout'",
-        )
-        .execute(&mut *session)
-        .await
-        .context("set up the repair")?;
+        session.execute("SET synchronous_commit = off").await.context("set up the repair")?;
+        give_way(session).await?;
         let repaired = self.repair_batches(session, model, batch_rows, progress).await?;
         sqlx::raw_sql("RESET synchronous_commit; RESET lock_timeout")
             .execute(session)
@@ -179,7 +168,7 @@ impl Differences {
                 .fetch_one(&mut *session)
                 .await;
             let (is_same, rows): (bool, i64) = match batch {
-                Err(error) if is_contention(&error) => {
+                Err(error) if gave_way(&error) => {
                     // Fewer keys at once hold up fewer writers, and one that is held up holds up fewer keys.
                     size = (size / 2).max(1);
                     attempts += 1;
@@ -189,7 +178,7 @@ impl Differences {
                             self.rows
                         ));
                     }
-                    tokio::time::sleep(pause()).await;
+                    tokio::time::sleep(pause_after_giving_way()).await;
                     continue;
                 }
                 batch => batch.context("add the drift to the balances")?,
@@ -206,15 +195,4 @@ impl Differences {
         }
         Ok(Repair::Done(repaired))
     }
-}
-
-/// Whether a statement gave way to others: lock timeout or deadlock.
-fn is_contention(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
-}
-
-/// 50 to 150 ms, so that two who wait for each other don't meet again.
-fn pause() -> Duration {
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
-    Duration::from_millis(50 + u64::from(nanos / 1_000 % 100))
 }

@@ -558,7 +558,7 @@ async fn lookup_steps(session: &mut PgConnection, model: &Model, parts: &[Part])
 }
 
 /// Stockfoil's own tables; on a database that `db-migrate` never saw they are made here.
-pub(super) fn records_steps() -> [Step; 3] {
+pub(super) fn records_steps() -> [Step; 4] {
     let table = |name| QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed(name));
     let step =
         |title: &str, statements, goal| Step::short(title.into(), Lock::None, vec![], statements, goal);
@@ -588,6 +588,14 @@ pub(super) fn records_steps() -> [Step; 3] {
             Goal::new(
                 "SELECT to_regclass('stockfoil.finding_open_key_kind') IS NOT NULL AND to_regclass('stockfoil.finding_key_idx') IS NOT NULL",
                 [],
+            ),
+        ),
+        step(
+            "remember which rows are given to another organization",
+            vec![render(include_str!("../../../../migrations/20260105000000_moved_rows.up.sql"), &[])],
+            table_goal(
+                &table("move"),
+                "id,run_id,schema_name,table_name,from_org,to_org,keys,copies,moved_at,undone_run",
             ),
         ),
     ]

@@ -1,7 +1,9 @@
 //! Organizations: their ids, names, keys and people.
 
 pub mod api_key;
+pub mod data;
 pub mod email_pattern;
+mod moves;
 pub mod organization;
 pub mod schema;
 pub mod subdomain;
@@ -65,6 +67,9 @@ pub enum TenancyError {
     /// The database did not keep what it was given.
     #[error("the database stored another {0} than it was given; look for triggers and rules on its table")]
     NotAsWritten(&'static str),
+    /// Nobody gets the users.
+    #[error("say where the users move to by --org-id, or take a run back by --undo")]
+    NoOrganization,
     /// Nobody, or more than one group, is selected.
     #[error("say whom to move by exactly one of --user-id (repeatable), --email-pattern and --all")]
     Selector,
@@ -79,6 +84,19 @@ pub enum TenancyError {
     /// There are no such users.
     #[error("there is no user {}; nothing was changed, correct --user-id", listed(.0))]
     UnknownUsers(Vec<String>),
+    /// Rows can't be given to an organization, or put back.
+    #[error(transparent)]
+    Data(data::DataError),
+    /// A foreign key does not let users leave what refers to them.
+    #[error(
+        "rows of {table} refer to users of this selection within their organization (foreign key {key}), so those can't leave it; nothing was changed, set the column that refers to NULL in these rows, or leave those users out"
+    )]
+    UsersReferred {
+        /// The table whose rows refer.
+        table: String,
+        /// The foreign key.
+        key: String,
+    },
     /// Somebody else holds the users' rows.
     #[error(
         "another session holds users of this selection locked; nothing was changed, try again when it has ended"
@@ -102,7 +120,9 @@ impl TenancyError {
     /// Which exit status this error asks for.
     pub fn failure(&self) -> Failure {
         match self {
+            Self::Data(error) => error.failure(),
             Self::NotMigrated { .. }
+            | Self::UsersReferred { .. }
             | Self::NotAsWritten(_)
             | Self::UsersLocked
             | Self::NotAllMoved { .. }
@@ -116,6 +136,7 @@ impl TenancyError {
             | Self::IdTaken(_)
             | Self::ApiKeyTaken
             | Self::Selector
+            | Self::NoOrganization
             | Self::NoUsers
             | Self::OrgId(_)
             | Self::UnknownOrganization(_)
@@ -164,6 +185,21 @@ async fn require(db: &Db, model: &Model, tenant_tables: &[&QualifiedName]) -> Re
             Err(TenancyError::NotMigrated { database: db.facts().database.clone(), missing }.into())
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses a database without the record of moved rows.
+async fn require_moves(db: &Db) -> Result<(), Error> {
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass('stockfoil.move') IS NOT NULL")
+        .fetch_one(db.pool())
+        .await
+        .context("look for stockfoil.move")?;
+    match is_there {
+        true => Ok(()),
+        false => {
+            let missing = "table stockfoil.move".to_owned();
+            Err(TenancyError::NotMigrated { database: db.facts().database.clone(), missing }.into())
+        }
     }
 }
 

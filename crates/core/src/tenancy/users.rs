@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{OrgId, TenancyError, email_pattern::EmailPattern, organization, require};
+use super::{OrgId, TenancyError, email_pattern::EmailPattern, moves, organization, require, require_moves};
 use crate::{
     Error, Task,
     catalog::{self, UniqueKey},
     config::Tenancy,
     db::{Context as _, Db, DbError, sqlstate},
+    history::{self, RunId},
     mapping::Mapping,
     model::{Model, Users},
     report::{Outcome, Report},
-    sql::{Fixed, Fragment, Ident, List, Statement, render},
+    sql::{Fixed, Ident, List, Statement, render},
 };
+
+/// The command, as `stockfoil.run` names it.
+pub const COMMAND: &str = "users-assign";
 
 /// How often an assignment that lost to another session is tried again.
 const ATTEMPTS_MAX: u32 = 3;
@@ -43,7 +47,7 @@ pub struct Assignment {
     /// Whom.
     pub selector: Selector,
     /// How many users must move; with any other number, none does.
-    pub expect: Option<usize>,
+    pub expect: Option<u64>,
     /// Only say who would move.
     pub dry_run: bool,
 }
@@ -72,6 +76,17 @@ pub struct KeyConflict {
     pub other_user_id: String,
 }
 
+/// How many users an organization has.
+#[derive(Debug, Serialize)]
+pub struct Members {
+    /// The organization; none stands for no organization.
+    pub org_id: Option<String>,
+    /// How many before.
+    pub before: i64,
+    /// How many after, or would be.
+    pub after: i64,
+}
+
 /// Who moved, or would.
 #[derive(Debug, Serialize)]
 pub struct UsersAssigned {
@@ -79,12 +94,16 @@ pub struct UsersAssigned {
     pub org_id: OrgId,
     /// Whether this was a dry run.
     pub dry_run: bool,
+    /// The run in `stockfoil.run`, by which it can be taken back; none where nobody was moved.
+    pub run_id: Option<RunId>,
     /// Whether users were moved; all of `users`, or none.
     pub applied: bool,
     /// Why nobody can move, if so.
     pub stopped: Option<String>,
     /// Who moves, by id.
     pub users: Vec<Move>,
+    /// The organizations that users leave or come to.
+    pub organizations: Vec<Members>,
     /// How many of the selected users are there already.
     pub already_there: usize,
     /// Who can't move, if anybody.
@@ -117,6 +136,9 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
         let model = &mapping.resolve(db).await?;
         let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
         require(db, model, &[&users.table]).await?;
+        if !assignment.dry_run {
+            require_moves(db).await?;
+        }
         let mut attempts = 1;
         loop {
             match attempt(db, model, users, assignment).await {
@@ -209,7 +231,7 @@ async fn attempt(
 
     let conflicts = conflicts(&mut tx, model, users, org, &moves).await?;
     let stopped = match expect {
-        Some(expect) if *expect != moves.len() => {
+        Some(expect) if *expect != moves.len() as u64 => {
             Some(format!("--expect says {expect}, but {} would move", moves.len()))
         }
         _ if !conflicts.is_empty() => {
@@ -218,34 +240,119 @@ async fn attempt(
         _ => None,
     };
     let applied = !dry_run && stopped.is_none() && !moves.is_empty();
-    if applied {
-        let moved = sqlx::query(model.render(include_str!("move_users.sql")).sql())
-            .bind(org)
-            .bind(moves.iter().map(|user| user.id.as_str()).collect::<Vec<_>>())
-            .execute(&mut *tx)
-            .await
-            .context("move the users")?
-            .rows_affected();
-        if usize::try_from(moved) != Ok(moves.len()) {
-            let table = users.table.plain();
-            return Err(TenancyError::NotAllMoved { moved, chosen: moves.len(), table }.into());
-        }
-        tx.commit().await.context("move the users")?;
-    }
+    let before = members(&mut tx, model, org, &moves).await?;
     let warning = || format!("organization {org} is inactive: its users can't work until it is activated");
-    Ok(UsersAssigned {
+    let mut report = UsersAssigned {
         org_id: org.clone(),
         dry_run: *dry_run,
+        run_id: None,
         applied,
         stopped,
+        organizations: Vec::new(),
+        already_there: already.len(),
+        conflicts,
+        warnings: (!organization.is_active).then(warning).into_iter().collect(),
         users: moves
             .into_iter()
             .map(|User { id, email, org_id }| Move { user_id: id, email, from: org_id })
             .collect(),
-        already_there: already.len(),
-        conflicts,
-        warnings: (!organization.is_active).then(warning).into_iter().collect(),
+    };
+    report.organizations = summary(before, &report.users);
+    if !applied {
+        return Ok(report);
+    }
+    apply(tx, model, users, report).await
+}
+
+/// Moves the users of `report` and records it, in the transaction that has locked their rows.
+async fn apply(
+    mut tx: Transaction<'_, Postgres>,
+    model: &Model,
+    users: &Users,
+    mut report: UsersAssigned,
+) -> Result<UsersAssigned, Error> {
+    let org = report.org_id.clone();
+    let moved = sqlx::query(model.render(include_str!("move_users.sql")).sql())
+        .bind(&org)
+        .bind(report.users.iter().map(|user| user.user_id.as_str()).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await
+        .map_err(referred)?
+        .rows_affected();
+    let chosen = report.users.len();
+    if usize::try_from(moved) != Ok(chosen) {
+        let table = users.table.plain();
+        return Err(TenancyError::NotAllMoved { moved, chosen, table }.into());
+    }
+    // In the same transaction: whoever has moved is recorded, and nobody else is.
+    let run = history::start(&mut tx, COMMAND).await?;
+    report.run_id = Some(run);
+    let mut by_origin: BTreeMap<Option<&str>, Vec<String>> = BTreeMap::new();
+    for user in &report.users {
+        by_origin.entry(user.from.as_deref()).or_default().push(user.user_id.clone());
+    }
+    for (from, ids) in &by_origin {
+        moves::record(&mut tx, run, &users.table, *from, Some(org.as_str()), ids).await?;
+    }
+    for members in &mut report.organizations {
+        members.after = count(&mut tx, model, members.org_id.as_deref()).await?;
+    }
+    let report = history::finish(&mut tx, run, Ok(report), |report| {
+        serde_json::json!({ "org_id": org, "users": report.users.len(), "organizations": report.organizations })
     })
+    .await?;
+    tx.commit().await.context("move the users")?;
+    Ok(report)
+}
+
+/// How many users the organizations have that `moves` leave, and `org`.
+async fn members(
+    connection: &mut PgConnection,
+    model: &Model,
+    org: &OrgId,
+    moves: &[User],
+) -> Result<Vec<Members>, DbError> {
+    if moves.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut organizations: BTreeSet<Option<&str>> = moves.iter().map(|user| user.org_id.as_deref()).collect();
+    organizations.insert(Some(org.as_str()));
+    let mut counted = Vec::new();
+    for org_id in organizations {
+        let before = count(connection, model, org_id).await?;
+        counted.push(Members { org_id: org_id.map(str::to_owned), before, after: before });
+    }
+    Ok(counted)
+}
+
+async fn count(connection: &mut PgConnection, model: &Model, org: Option<&str>) -> Result<i64, DbError> {
+    let statement =
+        model.render("SELECT count(*) FROM {users} WHERE {org} IS NOT DISTINCT FROM $1::text::{org.type}");
+    sqlx::query_scalar(statement.sql()).bind(org).fetch_one(connection).await.context("count the users")
+}
+
+/// What `before` becomes when `users` have moved to the organization that none of them leaves.
+fn summary(mut before: Vec<Members>, users: &[Move]) -> Vec<Members> {
+    let total = i64::try_from(users.len()).unwrap_or(i64::MAX);
+    for members in &mut before {
+        let leaving = users.iter().filter(|user| user.from == members.org_id).count();
+        let leaving = i64::try_from(leaving).unwrap_or(i64::MAX);
+        members.after += if leaving == 0 { total } else { -leaving };
+    }
+    before
+}
+
+/// Says which foreign key does not let users leave what refers to them within their organization.
+fn referred(error: sqlx::Error) -> Error {
+    let broken = error.as_database_error().filter(|error| error.code().as_deref() == Some("23503"));
+    match broken {
+        Some(broken) => TenancyError::UsersReferred {
+            table: broken.table().unwrap_or_default().to_owned(),
+            key: broken.constraint().unwrap_or_default().to_owned(),
+        }
+        .into(),
+        None => DbError::Statement { context: "move the users".into(), cause: error }.into(),
+    }
 }
 
 /// The users that `selector` takes, by id; `ids` and `of_org` bound those that it is asked about.
@@ -308,32 +415,63 @@ async fn conflicts(
 
 /// The statement that finds which users, moved to one organization, would break `key` there.
 fn conflicts_statement(model: &Model, key: &UniqueKey) -> Statement {
-    let org = Some(model.org_column.as_str());
-    let others = key.columns.iter().zip(&key.parts).filter(|(column, _)| column.as_deref() != org);
-    // A key of the organization's column alone has no other part: `true` then stands for "any two rows".
-    let parts = std::iter::once(render("true", &[]))
-        .chain(others.map(|(_, part)| render("{part}", &[("part", part)])));
-    let parts: Vec<(Statement, Ident)> =
-        parts.enumerate().map(|(at, part)| (part, Ident::joined(&["key", &at.to_string()]))).collect();
-    let keys = parts.iter().map(|(part, name)| render("{part} AS {name}", &[("part", part), ("name", name)]));
-    let of = |row| {
-        let name = |name| render("{row}.{name}", &[("row", &Fixed(row)), ("name", name)]);
-        List(parts.iter().map(|(_, part)| name(part)).collect())
-    };
-    let predicate: &dyn Fragment = match &key.predicate {
-        Some(predicate) => predicate,
-        None => &Fixed("true"),
-    };
+    let parts = KeyParts::of(model, key);
+    let (moved, other) = (parts.of_row("moved"), parts.of_row("other"));
     model.render_with(
         include_str!("key_conflicts.sql"),
         &[
-            ("keys", &List(keys.collect())),
-            ("predicate", predicate),
-            ("moved", &of("moved")),
-            ("other", &of("other")),
-            ("same", &Fixed(if key.nulls_not_distinct { "IS NOT DISTINCT FROM" } else { "=" })),
+            ("keys", &parts.selected),
+            ("predicate", &parts.predicate),
+            ("moved", &moved),
+            ("other", &other),
+            ("same", &parts.same),
         ],
     )
+}
+
+/// A unique key within an organization, as SQL that compares two rows by it.
+pub(super) struct KeyParts {
+    names: Vec<Ident>,
+    /// Its parts but for the organization, for a select list over a row of the table.
+    pub(super) selected: List<Statement>,
+    /// Which rows of the table it is about.
+    pub(super) predicate: Statement,
+    /// The operator that says that two rows have the same.
+    pub(super) same: Fixed,
+}
+
+impl KeyParts {
+    pub(super) fn of(model: &Model, key: &UniqueKey) -> Self {
+        let org = Some(model.org_column.as_str());
+        let others = key.columns.iter().zip(&key.parts).filter(|(column, _)| column.as_deref() != org);
+        // A key of the organization's column alone has no other part: `true` then stands for "any two rows".
+        let parts = std::iter::once(render("true", &[]))
+            .chain(others.map(|(_, part)| render("{part}", &[("part", part)])));
+        let (names, selected) = parts
+            .enumerate()
+            .map(|(at, part)| {
+                let name = Ident::joined(&["key", &at.to_string()]);
+                let selected = render("{part} AS {name}", &[("part", &part), ("name", &name)]);
+                (name, selected)
+            })
+            .unzip();
+        Self {
+            names,
+            selected: List(selected),
+            predicate: match &key.predicate {
+                Some(predicate) => render("{predicate}", &[("predicate", predicate)]),
+                None => render("true", &[]),
+            },
+            same: Fixed(if key.nulls_not_distinct { "IS NOT DISTINCT FROM" } else { "=" }),
+        }
+    }
+
+    /// The parts, selected as `row`.
+    pub(super) fn of_row(&self, row: &'static str) -> List<Statement> {
+        let each =
+            self.names.iter().map(|name| render("{row}.{name}", &[("row", &Fixed(row)), ("name", name)]));
+        List(each.collect())
+    }
 }
 
 /// The SQLSTATE of an error that another session caused: a lock, a deadlock, a key taken meanwhile.

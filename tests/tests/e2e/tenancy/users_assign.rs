@@ -42,10 +42,12 @@ async fn users_move_by_id() {
     let args =
         ["--org-id", "acme", "--user-id", "u3", "--user-id", "u1", "--user-id", "u1", "--format", "json"];
     let report = db.run("users-assign").args(args).await.ok().json();
+    let run: i64 = db.value("SELECT max(id) FROM stockfoil.run").await.parse().unwrap();
     assert_eq!(
         report,
         json!({ "schema": "stockfoil.users-assign/1", "outcome": "clean", "org_id": "acme", "dry_run": false,
-                "applied": true, "stopped": null,
+                "run_id": run, "applied": true, "stopped": null,
+                "organizations": [{ "org_id": "acme", "before": 0, "after": 2 }, { "org_id": "default", "before": 3, "after": 1 }],
                 "users": [{ "user_id": "u1", "email": "a@x.example", "from": "default" },
                           { "user_id": "u3", "email": "c@x.example", "from": "default" }],
                 "already_there": 0, "conflicts": [], "warnings": [] })
@@ -59,6 +61,56 @@ async fn users_move_by_id() {
         .await
         .ok()
         .says("1 user already there");
+}
+
+#[tokio::test]
+async fn a_run_is_recorded_and_put_back() {
+    let db = with_users(&["a@x.example", "b@x.example", "c@x.example"]).await;
+    db.execute("UPDATE users SET org_id = 'globex' WHERE id = 'u2'").await;
+    let json = |args: &[&str], status| {
+        let run = db.run("users-assign").args(["--format", "json"]).args(args);
+        async move { run.await.status(status).json() }
+    };
+    let all = ["--org-id", "acme", "--email-pattern", "@x.example"];
+    let dry = json(&[&all[..], &["--dry-run"]].concat(), 0).await;
+    assert_eq!(
+        (&dry["run_id"], db.value("SELECT count(*) FROM stockfoil.move").await.as_str()),
+        (&Value::Null, "0")
+    );
+    let report = json(&all, 0).await;
+    let counts = json!([{ "org_id": "acme", "before": 0, "after": 3 }, { "org_id": "default", "before": 2, "after": 0 }, { "org_id": "globex", "before": 1, "after": 0 }]);
+    assert_eq!((&dry["organizations"], &report["organizations"]), (&counts, &counts));
+    let run = report["run_id"].to_string();
+    let recorded = db
+        .rows("SELECT run_id, table_name, from_org, to_org, keys FROM stockfoil.move ORDER BY from_org")
+        .await;
+    assert_eq!(
+        recorded,
+        [[&run, "users", "default", "acme", "{u1,u3}"], [&run, "users", "globex", "acme", "{u2}"]]
+    );
+    let record = "SELECT concat_ws(' ', command, outcome, summary ->> 'users', finished_at IS NOT NULL) FROM stockfoil.run ORDER BY id DESC LIMIT 1";
+    assert_eq!(db.value(record).await, "users-assign clean 3 t");
+
+    // u1's address is taken where it was; u3 has moved on.
+    db.execute("INSERT INTO users (id, email, name) VALUES ('new', 'a@x.example', 'A'); UPDATE users SET org_id = 'globex' WHERE id = 'u3'").await;
+    let before = everything(&db).await;
+    let undo = ["--undo", &run];
+    for more in [&["--dry-run"][..], &[]] {
+        let stopped = json(&[&undo[..], more].concat(), 1).await;
+        assert_eq!(stopped["conflicts"][0]["other_key"], "new", "{stopped}");
+        assert_eq!(stopped["elsewhere"], json!([{ "table": "users", "key": "u3", "org_id": "globex" }]));
+    }
+    assert_eq!(everything(&db).await, before);
+    db.execute("UPDATE users SET email = 'new@x.example' WHERE id = 'new'").await;
+    json(&[&undo[..], &["--expect", "3"]].concat(), 1).await;
+    let undone = json(&[&undo[..], &["--expect", "2"]].concat(), 1).await;
+    assert_eq!((&undone["rows"], &undone["elsewhere"][0]["key"]), (&json!(2), &json!("u3")));
+    assert_eq!(members(&db, "default").await, ["new", "u1"]);
+    assert_eq!(members(&db, "globex").await, ["u2", "u3"]);
+    db.run("users-assign").args(undo).await.refuses(2, &format!("run {run} was put back already"));
+    db.run("users-assign").args(["--undo", "9999"]).await.refuses(2, "there is no run 9999");
+    db.run("users-assign").args(undo).args(["--org-id", "acme"]).await.refuses(2, "exclude each other");
+    db.run("data-assign").args(undo).await.refuses(2, "is one of users-assign; undo it by that command");
 }
 
 #[tokio::test]

@@ -1,0 +1,221 @@
+//! A third of a large ledger moves while the application writes, and what kill -9 interrupts is gone on with.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use testkit::TestDb;
+
+use super::{NORTH, assert_exact, assign, crossing, two_organizations};
+
+/// 30 locations at three sites, 40 items that each of them holds, and `entries` entries.
+async fn large(entries: u32) -> TestDb {
+    let db = two_organizations().await;
+    db.execute(format!(
+        "INSERT INTO items (id, item_number, name) SELECT 'a' || n, 'A-' || n, 'A ' || n FROM generate_series(1, 40) AS n;
+         INSERT INTO locations (id, site, name)
+         SELECT 'l' || n, (ARRAY['North', 'South', 'East'])[1 + n % 3], 'bin ' || n FROM generate_series(1, 30) AS n;
+         INSERT INTO inventory_ledger (id, item_id, location_id, lot_id, qty_canonical)
+         SELECT 'e' || n, 'a' || 1 + n % 40, 'l' || 1 + n % 30, CASE WHEN n % 4 = 0 THEN 'L' END, n % 100 * 0.25 - 7
+         FROM generate_series(1, {entries}) AS n;
+         ANALYZE"
+    ))
+    .await;
+    db
+}
+
+/// Writes as an application that knows of no organization until `stop` is set: entries anywhere, and corrections.
+/// Adds to `rows` how many entries it has made, and to `corrections` how much it has corrected.
+async fn write(
+    mut connection: PgConnection,
+    writer: i32,
+    stop: &AtomicBool,
+    rows: &AtomicU64,
+    corrections: &AtomicU64,
+) {
+    // Two statements of a transaction can meet another writer's in a circle.
+    sqlx::query("SET deadlock_timeout = '50ms'").execute(&mut connection).await.unwrap();
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let mut transaction = connection.begin().await.unwrap();
+        let inserted = sqlx::query(
+            "INSERT INTO inventory_ledger (item_id, location_id, lot_id, qty_canonical)
+             SELECT 'a' || 1 + ($2 + k) % 40, 'l' || 1 + ($2 * 7 + k + $1) % 30, CASE WHEN k = 2 THEN 'L' END, k
+             FROM generate_series(1, 3) AS k",
+        )
+        .bind(writer)
+        .bind(n)
+        .execute(&mut *transaction)
+        .await;
+        let corrected = match inserted {
+            Ok(_) => {
+                sqlx::query(
+                    "UPDATE inventory_ledger SET qty_canonical = qty_canonical + 1 WHERE id = 'e' || $1",
+                )
+                .bind((n * 8 + writer) % 5000 + 1)
+                .execute(&mut *transaction)
+                .await
+            }
+            failed => failed,
+        };
+        match corrected {
+            Ok(corrected) => {
+                transaction.commit().await.unwrap();
+                rows.fetch_add(3, Ordering::Relaxed);
+                corrections.fetch_add(corrected.rows_affected(), Ordering::Relaxed);
+            }
+            Err(error) => {
+                let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+                assert_eq!(code, "40P01", "{error}");
+                transaction.rollback().await.unwrap();
+            }
+        }
+    }
+}
+
+/// Eight writers at work while `work` runs; returns how many entries they have made, and how much they have corrected.
+async fn while_writing(db: &TestDb, work: impl Future<Output = ()>) -> (u64, u64) {
+    let (stop, rows, corrections) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let mut connections = Vec::new();
+    for _ in 0..8 {
+        connections.push(db.connect().await);
+    }
+    let mut writers = connections
+        .into_iter()
+        .zip(1..)
+        .map(|(connection, writer)| write(connection, writer, &stop, &rows, &corrections));
+    let mut next = || writers.next().unwrap();
+    let writers = async { tokio::join!(next(), next(), next(), next(), next(), next(), next(), next()) };
+    let work = async {
+        work.await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(writers, work);
+    (rows.load(Ordering::Relaxed), corrections.load(Ordering::Relaxed))
+}
+
+/// What the entries of before the writers add up to.
+async fn old_sum(db: &TestDb) -> i64 {
+    let sum = db.value("SELECT (sum(qty_canonical) * 4)::bigint FROM inventory_ledger WHERE id LIKE 'e%' AND length(id) < 8").await;
+    sum.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_third_of_a_ledger_moves_under_writers_and_back() {
+    let db = large(200_000).await;
+    db.run("reconcile-balances").await.ok();
+    let before = old_sum(&db).await;
+    let args = [&NORTH[..], &["--copy-shared-items"]].concat();
+    let mut runs = Vec::new();
+    let (written, corrected) = while_writing(&db, async {
+        // The writers go on writing to the North as if it were the default organization's, so rows may be left.
+        let run = db.run("data-assign").args(&args).args(["--yes", "--format", "json"]).await;
+        assert!([0, 1].contains(&run.status), "{} {}", run.stdout, run.stderr);
+        let report = run.json();
+        assert_eq!(report["stopped"], json!(null), "{report}");
+        assert!(report["rows"].as_u64().unwrap() > 66_000, "{report}");
+        runs.push(report["run_id"].to_string());
+        assert_exact(&db).await;
+    })
+    .await;
+    assert!(written > 0 && corrected > 0);
+    let rest = assign(&db, 0, &args).await;
+    runs.extend(rest["run_id"].as_i64().map(|run| run.to_string()));
+    assert_eq!(db.value("SELECT count(*) FROM inventory_ledger").await, (200_000 + written).to_string());
+    assert_eq!(old_sum(&db).await, before + 4 * i64::try_from(corrected).unwrap());
+    assert_eq!(crossing(&db).await, "0");
+    assert_exact(&db).await;
+    let astray = "SELECT count(*) FROM inventory_ledger AS e JOIN locations AS l ON l.id = e.location_id WHERE (l.site = 'North') <> (e.org_id = 'acme')";
+    assert_eq!(db.value(astray).await, "0");
+    db.run("reconcile-balances").await.ok().says("ledger and balances match");
+    db.run("reconcile-balances").arg("--full").await.ok().says("ledger and balances match");
+
+    let (more, more_corrected) = while_writing(&db, async {
+        for run in runs.iter().rev() {
+            assign(&db, 0, &["--undo", run]).await;
+        }
+    })
+    .await;
+    let all = 200_000 + written + more;
+    assert_eq!(
+        db.value("SELECT count(*) FROM inventory_ledger WHERE org_id = 'default'").await,
+        all.to_string()
+    );
+    assert_eq!(old_sum(&db).await, before + 4 * i64::try_from(corrected + more_corrected).unwrap());
+    assert_eq!(db.value("SELECT count(*) FROM items WHERE org_id = 'acme'").await, "0");
+    assert_eq!(crossing(&db).await, "0");
+    assert_exact(&db).await;
+    db.run("reconcile-balances").await.ok();
+    db.run("reconcile-balances").arg("--full").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_run_is_gone_on_with_and_goes_back_as_one() {
+    let db = large(3_000).await;
+    let before = db.rows("SELECT id, org_id, item_id FROM inventory_ledger ORDER BY id").await;
+    // A writer holds an entry of the North, so that the run stands in the middle of its work.
+    let mut writer = db.connect().await;
+    let mut transaction = hold(&mut writer).await;
+    let args = [&NORTH[..], &["--copy-shared-items", "--yes", "--batch-rows", "10"]].concat();
+    let mut child = db.run("data-assign").args(&args).spawn();
+    wait_for(&db, "SELECT count(*) > 5 FROM stockfoil.move WHERE table_name = 'inventory_ledger'").await;
+    let locked = db.run("data-assign").args(&args).await;
+    locked.refuses(4, "another run holds the lock");
+    child.kill().await.unwrap();
+    child.wait().await.unwrap();
+    transaction.commit().await.unwrap();
+    let moved = "SELECT count(*) > 0 AND count(*) < 1000 FROM inventory_ledger WHERE org_id = 'acme'";
+    assert_eq!(db.value(moved).await, "t");
+    assert_exact(&db).await;
+    wait_for(&db, LOCK_IS_FREE).await;
+
+    let report = db.run("data-assign").args(&args).args(["--format", "json"]).await.ok().json();
+    assert_eq!(report["resumed"], true, "{report}");
+    assert_eq!(db.value("SELECT count(*) FROM inventory_ledger WHERE org_id = 'acme'").await, "1000");
+    assert_eq!(db.value("SELECT count(*) FROM items WHERE org_id = 'acme'").await, "40");
+    assert_eq!(db.value("SELECT count(DISTINCT run_id) FROM stockfoil.move").await, "1");
+    assert_eq!(crossing(&db).await, "0");
+    assert_exact(&db).await;
+    db.run("reconcile-balances").await.ok();
+
+    // So is one that undoes it.
+    let run = report["run_id"].to_string();
+    transaction = hold(&mut writer).await;
+    let mut child = db.run("data-assign").args(["--undo", &run, "--yes"]).spawn();
+    wait_for(&db, "SELECT count(*) > 5 FROM stockfoil.move WHERE undone_run IS NOT NULL").await;
+    child.kill().await.unwrap();
+    child.wait().await.unwrap();
+    transaction.commit().await.unwrap();
+    wait_for(&db, LOCK_IS_FREE).await;
+    assert_exact(&db).await;
+    assign(&db, 0, &["--undo", &run]).await;
+    assert_eq!(db.rows("SELECT id, org_id, item_id FROM inventory_ledger ORDER BY id").await, before);
+    assert_eq!(db.value("SELECT count(*) FROM items WHERE org_id = 'acme'").await, "0");
+    assert_exact(&db).await;
+}
+
+/// Locks one of the entries that move last.
+async fn hold(writer: &mut PgConnection) -> sqlx::Transaction<'_, sqlx::Postgres> {
+    let mut transaction = writer.begin().await.unwrap();
+    sqlx::query("SELECT FROM inventory_ledger WHERE id = 'e984' FOR UPDATE")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction
+}
+
+const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Polls until `condition` holds.
+async fn wait_for(db: &TestDb, condition: &'static str) {
+    let mut connection = db.connect().await;
+    for _ in 0..6000 {
+        if sqlx::query_scalar(condition).fetch_one(&mut connection).await.unwrap() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("never: {condition}");
+}
