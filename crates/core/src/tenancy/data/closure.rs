@@ -209,22 +209,34 @@ impl Closure<'_> {
             since = wave;
         }
         self.analyze(session).await?;
-        loop {
-            let mut found = 0;
-            for edge in self.edges() {
+        self.mark_shared(session, &orgs).await?;
+        self.count(session).await
+    }
+
+    /// Marks what stays because a row refers to it that stays: to that a row above it may refer, which then stays too.
+    async fn mark_shared(&self, session: &mut PgConnection, orgs: &[&str]) -> Result<(), Error> {
+        let Self { model, graph, .. } = *self;
+        let context = || "look for what is shared";
+        let mut changed: BTreeSet<usize> = (0..graph.tables.len()).collect();
+        for edge in self.edges() {
+            let statement = graph.of_edge(model, edge, include_str!("outsiders.sql"), &[]);
+            let outsiders = sqlx::query(statement.sql()).persistent(false).bind(orgs);
+            outsiders.execute(&mut *session).await.context(context())?;
+        }
+        while !changed.is_empty() {
+            let children = std::mem::take(&mut changed);
+            for edge in self.edges().filter(|edge| children.contains(&edge.child)) {
                 let parent = &graph.tables[edge.parent];
                 let (pc, used) = (parent.closure_keys("pc"), parent.closure_keys("used"));
                 let more: [(&str, &dyn Fragment); 2] = [("pc_keys", &pc), ("used_keys", &used)];
                 let statement = graph.of_edge(model, edge, include_str!("shared.sql"), &more);
                 let shared = sqlx::query(statement.sql()).persistent(false).bind(self.to);
-                found +=
-                    shared.execute(&mut *session).await.context("look for what is shared")?.rows_affected();
-            }
-            if found == 0 {
-                break;
+                if shared.execute(&mut *session).await.context(context())?.rows_affected() > 0 {
+                    changed.insert(edge.parent);
+                }
             }
         }
-        self.count(session).await
+        Ok(())
     }
 
     /// The foreign keys by which rows belong to rows, between tables whose rows can be put aside.
@@ -282,6 +294,21 @@ impl Closure<'_> {
                 true => Fixed("(pc.follows OR pc.org = $1)"),
                 false => Fixed("true"),
             };
+            let is_listed = graph.of_edge(
+                model,
+                edge,
+                "SELECT EXISTS (SELECT FROM {parent_closure} AS pc WHERE pc.shared AND {uncopied} AND $1::text IS NOT NULL)",
+                &[("uncopied", &uncopied)],
+            );
+            let is_listed: bool = sqlx::query_scalar(is_listed.sql())
+                .persistent(false)
+                .bind(self.to)
+                .fetch_one(&mut *session)
+                .await
+                .context("list what is shared")?;
+            if !is_listed {
+                continue;
+            }
             let (key, label) = (parent.key_text("p"), parent.label(model, "p"));
             let more: [(&str, &dyn Fragment); 3] =
                 [("uncopied", &uncopied), ("p.key_text", &key), ("p.label", &label)];

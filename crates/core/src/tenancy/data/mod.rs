@@ -40,9 +40,9 @@ pub const COMMAND: &str = "data-assign";
 /// How many rows move in one transaction, unless said otherwise.
 pub const BATCH_ROWS: u32 = 1000;
 
-/// How often a run looks for rows that have arrived meanwhile. An application that goes on writing rows that belong to
-/// what was moved never lets it end by itself.
-const PASSES_MAX: u32 = 10;
+/// After so many passes a run ends when the last one moved more than half of what the one before it did: an application
+/// that goes on writing rows that belong to what was moved never lets it find none.
+const PASSES_MIN: u32 = 3;
 
 /// Why rows could not be given to an organization.
 #[derive(Debug, thiserror::Error)]
@@ -834,11 +834,13 @@ impl Work<'_> {
         mut report: DataAssigned,
     ) -> Result<DataAssigned, Error> {
         let graph = self.closure.graph;
+        let mut moved_before = u64::MAX;
         while !found.is_nothing() {
-            if report.passes > PASSES_MAX {
+            if report.passes > PASSES_MIN && found.moving() > moved_before / 2 {
                 report.left = found.moving();
                 break;
             }
+            moved_before = found.moving();
             self.pass(session, &found).await?;
             report.passes += 1;
             found = self.closure.find(session, self.is_atomic).await?;
@@ -859,17 +861,18 @@ impl Work<'_> {
 
     async fn pass(&mut self, session: &mut PgConnection, found: &Found) -> Result<(), Error> {
         let Closure { model, graph, from, to, copied, .. } = self.closure;
-        transfer::prepare(session, model, graph).await?;
         for (place, copies) in self.closure.copy(session, self.run).await? {
             self.done[place].1 += copies;
         }
-        for (place, table) in graph.tables.iter().enumerate() {
-            let (rows, _) = found.rows[place];
-            if rows == 0 {
-                continue;
-            }
-            self.progress.begin(&format!("move rows of {}", table.name.plain()), Some(rows));
+        let mut numbered = Vec::new();
+        for (place, (rows, _)) in found.rows.iter().enumerate().filter(|(_, (rows, _))| *rows > 0) {
             let last = transfer::number(session, model, graph, place, from.as_str()).await?;
+            numbered.push((place, *rows, last));
+        }
+        transfer::prepare(session, model, graph).await?;
+        for (place, rows, last) in numbered {
+            let table = graph.tables[place].name.plain();
+            self.progress.begin(&format!("move rows of {table}"), Some(rows));
             let transfer = Transfer::new(model, graph, place, Some(from.as_str()), Some(to.as_str()), copied);
             let batch_rows = self.assignment.batch_rows;
             self.done[place].0 +=

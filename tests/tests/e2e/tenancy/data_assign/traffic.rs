@@ -1,6 +1,9 @@
 //! A third of a large ledger moves while the application writes, and what kill -9 interrupts is gone on with.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
 
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -33,8 +36,6 @@ async fn write(
     rows: &AtomicU64,
     corrections: &AtomicU64,
 ) {
-    // Two statements of a transaction can meet another writer's in a circle.
-    sqlx::query("SET deadlock_timeout = '50ms'").execute(&mut connection).await.unwrap();
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
         n += 1;
@@ -64,6 +65,8 @@ async fn write(
                 transaction.commit().await.unwrap();
                 rows.fetch_add(3, Ordering::Relaxed);
                 corrections.fetch_add(corrected.rows_affected(), Ordering::Relaxed);
+                // A person's work takes its time; without a pause the machine would only measure itself.
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => {
                 let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
@@ -215,7 +218,7 @@ async fn wait_for(db: &TestDb, condition: &'static str) {
         if sqlx::query_scalar(condition).fetch_one(&mut connection).await.unwrap() {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {condition}");
 }
