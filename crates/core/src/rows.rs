@@ -1479,6 +1479,77 @@ pub mod stockfoil {
         }
     }
 
+    /// One row a batch of rows that a run gave to another organization: keys are their primary keys
+    /// (a JSON array of texts where they have several columns). Where copies is set, the rows
+    /// stayed and these are the keys of their copies. undone_run is the run that took it back.
+    ///
+    /// The table `stockfoil.move`: primary key `id`.
+    pub mod r#move {
+        /// A row of `stockfoil.move`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `copies` of `stockfoil.move`: `text[]`.
+            pub copies: Option<Vec<String>>,
+            /// Column `from_org` of `stockfoil.move`: `text`.
+            pub from_org: Option<String>,
+            /// Column `id` of `stockfoil.move`: `bigint`; in the primary key.
+            pub id: i64,
+            /// Column `keys` of `stockfoil.move`: `text[]`.
+            pub keys: Vec<String>,
+            /// Column `moved_at` of `stockfoil.move`: `timestamp with time zone`.
+            pub moved_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `run_id` of `stockfoil.move`: `bigint`; references `stockfoil.run (id)`.
+            pub run_id: i64,
+            /// Column `schema_name` of `stockfoil.move`: `text`.
+            pub schema_name: String,
+            /// Column `table_name` of `stockfoil.move`: `text`.
+            pub table_name: String,
+            /// Column `to_org` of `stockfoil.move`: `text`.
+            pub to_org: String,
+            /// Column `undone_run` of `stockfoil.move`: `bigint`.
+            pub undone_run: Option<i64>,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""copies", "from_org", "id", "keys", "moved_at", "run_id", "schema_name",
+                "table_name", "to_org", "undone_run""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `id`.
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i64) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."move"
+                WHERE "id" = $1"#);
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i64>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."move"
+                ORDER BY "move"."id"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."move"
+                WHERE "id" > $1
+                ORDER BY "move"."id"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
     /// One row a run of a command; finished_at stays null where a run was killed.
     ///
     /// The table `stockfoil.run`: primary key `id`.
