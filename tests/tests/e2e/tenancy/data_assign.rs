@@ -368,3 +368,49 @@ async fn composite_foreign_keys_let_it_move_in_one_transaction() {
         .await
         .refuses(3, "foreign key e_i of inventory_ledger holds the organization and is not deferrable");
 }
+
+#[tokio::test]
+async fn it_moves_in_an_isolated_database() {
+    let db = inventory().await;
+    db.execute("UPDATE inventory_ledger SET created_by = NULL; UPDATE count_sheets SET counted_by = NULL")
+        .await;
+    db.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+    let before = everything(&db).await;
+    let report = assign(&db, 0, &[&NORTH[..], &["--copy-shared-items"]].concat()).await;
+    assert_eq!((&report["rows"], &report["left"]), (&json!(174), &json!(0)));
+    assert_eq!(crossing(&db).await, "0");
+    assert_exact(&db).await;
+    assign(&db, 0, &["--undo", &report["run_id"].to_string()]).await;
+    assert_eq!(everything(&db).await, before);
+}
+
+#[tokio::test]
+async fn what_has_moved_and_is_used_again_is_said() {
+    let db = inventory().await;
+    assign(&db, 0, &[&NORTH[..], &["--copy-shared-items"]].concat()).await;
+    // An application that still writes as the default organization uses a place and an item that are acme's now.
+    db.execute(
+        "INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical) VALUES ('north', 'a1', 'l3', 2), ('south', 'n1', 'l1', 2)",
+    )
+    .await;
+    let report = assign(&db, 1, &[&NORTH[..], &["--copy-shared-items"]].concat()).await;
+    let shared = json!([{ "table": "items", "key": "n1", "label": "N-1", "used_by": "inventory_ledger", "moving": 4, "staying": 1 }]);
+    assert_eq!(report["shared"], shared);
+    db.execute("DELETE FROM inventory_ledger WHERE id = 'south'").await;
+    let report = assign(&db, 0, &[&NORTH[..], &["--copy-shared-items"]].concat()).await;
+    assert_eq!(tables(&report), [("inventory_ledger", 1, 0)]);
+    assert_eq!(crossing(&db).await, "0");
+    assert_exact(&db).await;
+}
+
+#[tokio::test]
+async fn rows_of_a_third_organization_keep_what_they_use_from_moving() {
+    let db = inventory().await;
+    db.execute("INSERT INTO inventory_ledger (id, org_id, item_id, location_id, qty_canonical) VALUES ('third', 'globex', 'n1', 'l3', 2)").await;
+    let before = everything(&db).await;
+    let report = assign(&db, 1, &[&NORTH[..], &["--copy-shared-items"]].concat()).await;
+    let used: Vec<&str> =
+        report["shared"].as_array().unwrap().iter().map(|row| row["table"].as_str().unwrap()).collect();
+    assert!(used.contains(&"locations"), "{report}");
+    assert_eq!(everything(&db).await, before);
+}

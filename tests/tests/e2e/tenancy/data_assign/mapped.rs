@@ -123,3 +123,50 @@ async fn two_schemas_and_a_key_that_changes_with_what_it_refers_to() {
         .refuses(2, "has no default that makes a new one");
     run(&["--rows", "people where name = 'x'"]).await.refuses(2, "several tenant-scoped tables are called");
 }
+
+#[tokio::test]
+async fn balances_that_the_application_keeps_move_with_their_entries() {
+    let db = TestDb::mapped(Mapped::Erp).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stockfoil.toml");
+    let mapping = std::fs::read_to_string(Mapped::Erp.config()).unwrap();
+    std::fs::write(&path, mapping.replace("adopt = true\n", "adopt = true\nkept_by = \"application\"\n"))
+        .unwrap();
+    let run = |command: &str| db.run(command).arg("--config").arg(&path);
+    run("migrate-all").await.ok();
+    run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
+    // A difference of before is no business of a move: it stays what it is.
+    db.execute("UPDATE stock_quant SET quantity = quantity + 100 WHERE id = (SELECT min(id) FROM stock_quant WHERE product_id = 5)").await;
+    let wrong = db.rows(Mapped::Erp.wrong_keys()).await;
+    assert_eq!(wrong.len(), 1);
+    let balances = format!(
+        "SELECT org, item, location, lot, trim_scale(quantity) FROM ({}) AS b WHERE quantity <> 0 ORDER BY 1, 2, 3, 4",
+        Mapped::Erp.balances()
+    );
+    let before = db.rows(&balances).await;
+    let copies = ["stock_location", "stock_picking", "product_template"]
+        .map(|table| ["--copy-shared", table])
+        .concat();
+    let report = run("data-assign")
+        .args([
+            "--org-id",
+            "acme",
+            "--yes",
+            "--batch-rows",
+            "7",
+            "--format",
+            "json",
+            "--items",
+            "default_code in (\"P0001\", \"P0002\")",
+        ])
+        .args(copies)
+        .await
+        .ok()
+        .json();
+    assert!(report["rows"].as_u64().unwrap() > 50, "{report}");
+    assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, wrong);
+    assert_ne!(db.rows(&balances).await, before);
+    run("data-assign").args(["--yes", "--undo", &report["run_id"].to_string()]).await.ok();
+    assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, wrong);
+    assert_eq!(db.rows(&balances).await, before);
+}
