@@ -30,7 +30,8 @@ fn text<'a>(value: &'a serde_json::Value, field: &str) -> &'a str {
 #[tokio::test]
 async fn a_database_before_the_migration_is_refused_with_the_next_step() {
     let db = TestDb::inventory().await;
-    let runs: [Run; 3] = [
+    let runs: [Run; 4] = [
+        db.run("data-assign").args(["--org-id", "acme", "--items", "id = 'x'"]).await,
         db.run("org-create").args(["--name", "Acme"]).await,
         db.run("org-list").await,
         db.run("users-assign").args(["--org-id", "acme", "--all"]).await,
@@ -49,6 +50,8 @@ async fn a_read_only_session_is_refused_by_what_writes_alone() {
     db.execute(format!("ALTER DATABASE {} SET default_transaction_read_only = on", db.name())).await;
     db.run("org-create").args(["--name", "Initech"]).await.refuses(3, "is read-only");
     db.run("users-assign").args(["--org-id", "acme", "--all"]).await.refuses(3, "is read-only");
+    let items = ["--org-id", "acme", "--items", "id = 'x'", "--yes"];
+    db.run("data-assign").args(items).await.refuses(3, "is read-only");
     db.run("users-assign").args(["--org-id", "acme", "--all", "--dry-run"]).await.ok();
     db.run("org-list").await.ok().says("Acme Mining");
 }
