@@ -1,7 +1,10 @@
 //! Makes every stored balance the sum of its ledger entries, while writers go on.
 
 use stockfoil_core::{
-    balance::backfill::{self, BATCH_ROWS, Options},
+    balance::{
+        BATCH_ROWS,
+        backfill::{self, Options},
+    },
     tenancy::OrgId,
 };
 

@@ -137,15 +137,23 @@ pub fn one_of<T: Copy>(flags: &[(&str, bool, T)]) -> Result<Option<T>, crate::Ru
 ///
 /// # Errors
 /// [`RunError::Usage`](crate::RunError::Usage) when one is.
-pub fn excludes<'a>(
-    flag: &str,
-    others: impl IntoIterator<Item = (&'a str, bool)>,
-) -> Result<(), crate::RunError> {
-    match others.into_iter().find(|(_, is_given)| *is_given) {
+pub fn excludes(flag: &str, others: &[(&str, bool)]) -> Result<(), crate::RunError> {
+    match others.iter().find(|(_, is_given)| *is_given) {
         Some((other, _)) => {
             Err(crate::RunError::Usage(format!("{flag} and {other} exclude each other; give one of them")))
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses `flag` where it is given and `other`, which it says more of, is not; called when it is not.
+///
+/// # Errors
+/// [`RunError::Usage`](crate::RunError::Usage) when it is.
+pub fn requires(flag: &str, is_given: bool, other: &str) -> Result<(), crate::RunError> {
+    match is_given {
+        true => Err(crate::RunError::Usage(format!("{flag} goes with {other}; give both, or neither"))),
+        false => Ok(()),
     }
 }
 

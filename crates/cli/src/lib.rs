@@ -30,7 +30,7 @@ mod stdin;
 use std::{error::Error as _, fmt::Write as _, process::ExitCode};
 
 pub use context::{Context, MIGRATIONS};
-pub use flags::{Command, Common, Format, excludes, one_of};
+pub use flags::{Command, Common, Format, excludes, one_of, requires};
 pub use page::{Mark, Page};
 pub use print::Print;
 pub use stockfoil_core::report::Outcome;

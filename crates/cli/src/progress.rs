@@ -31,6 +31,7 @@ struct State {
     task: String,
     total: Option<u64>,
     done: u64,
+    started: Option<Instant>,
     last_line: Option<Instant>,
     bar: Option<ProgressBar>,
 }
@@ -63,7 +64,8 @@ impl Progress for Talk {
         if let Some(bar) = state.bar.take() {
             bar.finish_and_clear();
         }
-        *state = State { task: task.to_owned(), total, last_line: Some(Instant::now()), ..State::default() };
+        let now = Some(Instant::now());
+        *state = State { task: task.to_owned(), total, started: now, last_line: now, ..State::default() };
         if self.quiet || !self.terminal {
             return;
         }
@@ -88,8 +90,10 @@ impl Progress for Talk {
             bar.set_position(state.done);
         } else if !self.quiet && state.last_line.is_some_and(|last| last.elapsed() >= LOG_EVERY) {
             state.last_line = Some(Instant::now());
+            let seconds = state.started.map_or(1, |started| started.elapsed().as_secs()).max(1);
+            let rate = state.done / seconds;
             drop(state);
-            say(&self.position());
+            say(&format!("{}, {rate} a second", self.position()));
         }
     }
 

@@ -49,19 +49,25 @@ impl Context {
         Ok(texts)
     }
 
-    /// The value of a secret flag: what was given, or, for `-`, the first line of standard input without its end.
+    /// The value of a secret flag, where it is given: that text, or, for `-`, the first line of standard input without
+    /// its end.
     ///
     /// # Errors
     /// When standard input can't be read.
-    pub async fn secret(&self, flag: &str, given: String) -> Result<Secret, RunError> {
+    pub async fn secret(&self, flag: &str, given: Option<String>) -> Result<Option<Secret>, RunError> {
+        let Some(given) = given else { return Ok(None) };
         if given != "-" {
-            return Ok(Secret::new(given));
+            // Too late to keep it from whoever looked, and in time for the next one.
+            self.warn(&[format!(
+                "{flag} stood on the command line, where the process list and the shell's history show it; give it as - on standard input"
+            )]);
+            return Ok(Some(Secret::new(given)));
         }
         self.say(format!("reading {flag} from standard input"));
         match line().await {
             Ok(line) => {
                 let line = line.strip_suffix('\n').unwrap_or(&line);
-                Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
+                Ok(Some(Secret::new(line.strip_suffix('\r').unwrap_or(line))))
             }
             Err(error) => Err(RunError::Usage(format!("{flag} can't be read from standard input: {error}"))),
         }

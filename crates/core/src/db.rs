@@ -323,6 +323,14 @@ impl RunLock {
     pub fn session(&mut self) -> &mut PgConnection {
         &mut self.session
     }
+
+    /// Gives it back before it returns, so that the next run finds it free. Dropped, it is given back when the server
+    /// has cleaned up behind the session.
+    pub async fn release(mut self) {
+        // A session that can't be told is ending, and its lock with it.
+        let _ =
+            sqlx::query("SELECT pg_advisory_unlock($1)").bind(RUN_LOCK_KEY).execute(&mut self.session).await;
+    }
 }
 
 async fn look(session: &mut PgConnection, query: &'static str) -> Result<(i32, String), DbError> {

@@ -2,6 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
+use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::{
@@ -57,17 +58,39 @@ pub async fn finish<R: Report>(
     result: Result<R, Error>,
     summary: impl FnOnce(&R) -> serde_json::Value,
 ) -> Result<R, Error> {
-    let (outcome, summary) = match &result {
-        Ok(report) => {
-            let outcome = match report.outcome() {
-                Outcome::Clean => "clean",
-                Outcome::Findings => "findings",
-            };
-            (outcome, summary(report))
-        }
-        Err(error) => ("failed", serde_json::json!({ "error": error.to_string() })),
+    let recorded = match &result {
+        Ok(report) => end(connection, run, report.outcome(), &summary(report)).await,
+        Err(error) => record_end(connection, run, "failed", &json!({ "error": error.to_string() })).await,
     };
-    let recorded = sqlx::query(
+    let report = result?;
+    recorded?;
+    Ok(report)
+}
+
+/// Records that `run` did its work, with its numbers.
+///
+/// # Errors
+/// When the record can't be written.
+pub async fn end(
+    connection: &mut PgConnection,
+    run: RunId,
+    outcome: Outcome,
+    summary: &serde_json::Value,
+) -> Result<(), DbError> {
+    let outcome = match outcome {
+        Outcome::Clean => "clean",
+        Outcome::Findings => "findings",
+    };
+    record_end(connection, run, outcome, summary).await
+}
+
+async fn record_end(
+    connection: &mut PgConnection,
+    run: RunId,
+    outcome: &str,
+    summary: &serde_json::Value,
+) -> Result<(), DbError> {
+    sqlx::query(
         "UPDATE stockfoil.run SET finished_at = clock_timestamp(), outcome = $2, summary = $3 WHERE id = $1",
     )
     .bind(run)
@@ -75,10 +98,8 @@ pub async fn finish<R: Report>(
     .bind(summary)
     .execute(connection)
     .await
-    .context("record the end of the run in stockfoil.run");
-    let report = result?;
-    recorded?;
-    Ok(report)
+    .context("record the end of the run in stockfoil.run")?;
+    Ok(())
 }
 
 /// The run of `command` that ended clean last; none when none did.

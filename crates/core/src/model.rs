@@ -4,7 +4,7 @@
 use crate::{
     db::Db,
     mapping::{KeptBy, Roles},
-    sql::{Fixed, Fragment, Ident, List, QualifiedName, Statement, render},
+    sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
 };
 
 /// The ledger's column that holds the number of the transaction that made the entry; NULL for those before it.
@@ -250,6 +250,15 @@ pub struct BalanceColumn {
     pub cast: Option<Statement>,
 }
 
+/// A function or procedure, rendered.
+#[derive(Debug, Clone)]
+pub struct Routine {
+    /// What creates it.
+    pub create: Statement,
+    /// Its body, as `pg_proc.prosrc` holds it.
+    pub body: String,
+}
+
 impl Model {
     /// Fills the model's SQL into `template`.
     ///
@@ -331,6 +340,20 @@ impl Model {
             fragments.push(("items", items));
         }
         render(template, &fragments)
+    }
+
+    /// The statement that creates a routine, and the routine's body, from a template whose body stands between `$body$`.
+    ///
+    /// Names and expressions of the mapping may hold any text, that of a dollar quote too: the body is quoted when it is
+    /// whole.
+    pub fn routine(&self, template: &'static str, more: &[(&str, &dyn Fragment)]) -> Routine {
+        let (head, body) = template.split_once("$body$").unwrap_or((template, ""));
+        let body = self.render_with(body.split("$body$").next().unwrap_or_default(), more);
+        let create = render(
+            "{head}{body}",
+            &[("head", &self.render_with(head, more)), ("body", &Literal::new(body.as_str()))],
+        );
+        Routine { create, body: body.as_str().to_owned() }
     }
 
     /// The query of the postings of `source`: the ledger, or rows of its shape.

@@ -113,6 +113,7 @@ pub fn run<'a>(
             progress.advance(1);
         }
         progress.finish();
+        checks.resolution(&mut session, model, config).await?;
         checks.isolation(&mut session, model).await?;
         if scope == Scope::All {
             checks.balances(&mut session, model).await?;
@@ -409,6 +410,27 @@ impl Checks {
             };
             let remedy = "add the unique key again as it was, then migrate-org";
             self.add("replaced_key", object, found, evidence, remedy);
+        }
+        Ok(())
+    }
+
+    /// The functions that an application finds a request's organization by.
+    async fn resolution(
+        &mut self,
+        session: &mut PgConnection,
+        model: &Model,
+        config: &Config,
+    ) -> Result<(), Error> {
+        let Ok(default) = OrgId::of(model.org_type, &config.tenancy.default_org_id) else {
+            // That it is no id was found where the organizations were looked at.
+            return Ok(());
+        };
+        for (function, holds) in migration::resolution::states(session, model, &default).await? {
+            let evidence = match holds {
+                true => "there, with its definition, and not for everybody",
+                false => "it is not there, was changed, or everybody may execute it",
+            };
+            self.add("resolution", function, holds, evidence.to_owned(), "migrate-org");
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use stockfoil_core::tenancy::{
     OrgId,
+    keys::Span,
     organization::{self, Request},
 };
 
@@ -18,6 +19,9 @@ cli::args! {
         /// shell's history and the process list
         #[argh(option, short = 'k', arg_name = "key")]
         api_key: Option<String>,
+        /// let the API key end after this time, such as 90d (default: never)
+        #[argh(option, arg_name = "time")]
+        expires: Option<Span>,
         /// create it inactive: it can't be used until it is activated
         #[argh(switch)]
         inactive: bool,
@@ -29,19 +33,18 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let api_key = match args.api_key {
-            Some(key) => Some(cx.secret("--api-key", key).await?),
-            None => None,
-        };
-        let Args { id, name, subdomain, inactive, .. } = args;
-        let request = Request { id, name, subdomain, api_key, is_active: !inactive };
+        let api_key = cx.secret("--api-key", args.api_key).await?;
+        let Args { id, name, subdomain, expires, inactive, .. } = args;
+        let request = Request { id, name, subdomain, api_key, expires, is_active: !inactive };
         let new = request.check(cx.config())?;
         let db = cx.connect().await?;
         let created = organization::create(&db, &cx.config().mapping, new).await?;
         cx.warn(&created.warnings);
         cx.emit(&created).inspect_err(|_| {
             let organization::OrgCreated { id, api_key_id, .. } = &created;
-            cx.say(format!("organization {id} was created, but its API key {api_key_id} could not be shown"));
+            cx.say(format!(
+                "organization {id} was created, but its API key {api_key_id} could not be shown; org-update --org-id {id} --rotate-key --overlap 0s makes another one"
+            ));
         })
     })
 }

@@ -1,7 +1,11 @@
 //! Compares stored balances with the ledger that they are derived from.
 
 use stockfoil_core::{
-    balance::{explain, reconcile},
+    balance::{
+        BATCH_ROWS, explain,
+        reconcile::{self, Options},
+    },
+    config::{Config, Reconcile},
     ledger::{BalanceKey, Quantity},
     tenancy::OrgId,
 };
@@ -27,6 +31,9 @@ cli::args! {
         /// read every entry, not only those that are new since the last run
         #[argh(switch)]
         full: bool,
+        /// how many balances are corrected in one transaction (default: 1000)
+        #[argh(option, arg_name = "n", default = "BATCH_ROWS")]
+        batch_rows: u32,
         /// show one key's entries with the running balance, and what changed since both sides agreed; changes nothing
         #[argh(option, arg_name = "org/item/location/lot")]
         explain: Option<BalanceKey>,
@@ -38,33 +45,27 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let Args { org: orgs, dry_run, fix_large, prune_orphans, full, entries, .. } = args;
+        let Args { org: orgs, dry_run, fix_large, prune_orphans, full, batch_rows, entries, .. } = args;
         let tolerance = args.tolerance.unwrap_or_else(|| cx.config().reconcile.tolerance.clone());
         let mapping = &cx.config().mapping;
         if let Some(key) = args.explain {
-            cli::excludes(
-                "--explain",
-                [("--org", !orgs.is_empty()), ("--dry-run", dry_run), ("--fix-large", fix_large)]
-                    .into_iter()
-                    .chain([("--prune-orphans", prune_orphans), ("--full", full)]),
-            )?;
-            let entries = entries.unwrap_or(explain::ENTRIES);
-            let options = explain::Options { key, entries, tolerance };
+            let looks = [("--org", !orgs.is_empty()), ("--dry-run", dry_run), ("--full", full)];
+            cli::excludes("--explain", &looks)?;
+            cli::excludes("--explain", &[("--fix-large", fix_large), ("--prune-orphans", prune_orphans)])?;
+            let options = explain::Options { key, entries: entries.unwrap_or(explain::ENTRIES), tolerance };
             options.check()?;
             return cx.emit(&explain::run(&*cx.connect().await?, mapping, &options).await?);
         }
-        if entries.is_some() {
-            return Err(cli::RunError::Usage("--entries says how many --explain shows; give both".into()));
-        }
+        cli::requires("--entries", entries.is_some(), "--explain")?;
         if !dry_run {
             cx.ping_when_over();
         }
-        let history_runs = cx.config().reconcile.history_runs;
+        let Config { alerts, history, reconcile: Reconcile { history_runs, .. }, .. } = cx.config();
+        let history_runs = *history_runs;
         let options =
-            reconcile::Options { orgs, dry_run, tolerance, fix_large, prune_orphans, full, history_runs };
+            Options { orgs, dry_run, tolerance, fix_large, prune_orphans, full, history_runs, batch_rows };
         options.check()?;
         let db = cx.connect().await?;
-        let (alerts, history) = (&cx.config().alerts, &cx.config().history);
         let report = reconcile::run(&db, mapping, alerts, history, &options, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.alerts.require()?;

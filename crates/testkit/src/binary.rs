@@ -1,6 +1,7 @@
 use std::{
     ffi::OsString,
     future::IntoFuture,
+    io::{PipeReader, PipeWriter, Write as _},
     path::{Path, PathBuf},
     pin::Pin,
     process::{Command, Output, Stdio},
@@ -8,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    process::{Pid, Signal, kill_process},
+};
 
 use crate::workspace;
 
@@ -100,6 +104,11 @@ impl Binary {
 
     /// Starts it, for tests that talk to it or kill it; all of its streams are pipes.
     pub fn spawn(self) -> tokio::process::Child {
+        self.spawn_onto(Stdio::piped())
+    }
+
+    /// As [`spawn`](Self::spawn), with a standard output of the test's own.
+    pub fn spawn_onto(self, stdout: impl Into<Stdio>) -> tokio::process::Child {
         let folder = self.folder.unwrap_or_else(|| empty_folder().to_path_buf());
         tokio::process::Command::new(binary_path(&self.name))
             .args(self.args)
@@ -108,12 +117,22 @@ impl Binary {
             .envs(self.env)
             .current_dir(folder)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("start {}: {error}", self.name))
     }
+}
+
+/// A pipe that is full: whoever writes to it waits. Its reading end, and its writing end.
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(b".").is_ok() {}
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
 }
 
 /// Sends a signal to a running binary. Not by kill(1), which a minimal system lacks.

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader},
-    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    os::unix::{fs::MetadataExt as _, net::UnixStream, process::CommandExt as _},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -124,7 +124,8 @@ impl Cluster {
             .spawn()
             .unwrap();
         let mut pooler = Pooler { process, folder };
-        while !pooler.folder.path().join(".s.PGSQL.6432").exists() {
+        // The socket is there before it is listened on.
+        while UnixStream::connect(pooler.folder.path().join(".s.PGSQL.6432")).is_err() {
             assert!(pooler.process.try_wait().unwrap().is_none(), "pgbouncer ended at once");
         }
         pooler

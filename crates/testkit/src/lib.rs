@@ -20,7 +20,7 @@ mod mapped;
 mod smtp;
 
 pub use authority::Authority;
-pub use binary::{Binary, Run, binary_path, signal};
+pub use binary::{Binary, Run, binary_path, full_pipe, signal};
 pub use cluster::{Cluster, Pooler, Standby};
 pub use database::TestDb;
 pub use http::{HttpReceiver, Request};

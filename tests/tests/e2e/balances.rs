@@ -6,6 +6,7 @@ mod fixture;
 mod incremental;
 mod reconcile;
 mod replication;
+mod strange;
 mod torture;
 mod triggers;
 mod writers;

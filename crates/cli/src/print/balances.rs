@@ -52,9 +52,7 @@ impl Print for BackfillReport {
         if *not_a_number > 0 {
             page.marked(
                 Mark::Bad,
-                format!(
-                    "{not_a_number} keys hold entries that are no numbers; reconcile-balances names them"
-                ),
+                format!("{not_a_number} keys hold what is no number; reconcile-balances names them"),
             );
         }
     }
@@ -81,7 +79,11 @@ impl Print for ReconcileReport {
             (Kind::Large, large, "the tolerance or more"),
             (Kind::Orphan, orphan, "a balance without ledger entries"),
             (Kind::Missing, missing, "ledger entries without a balance"),
-            (Kind::NotANumber, not_a_number, "an entry that is no number: correct it in the ledger"),
+            (
+                Kind::NotANumber,
+                not_a_number,
+                "an entry or a balance that is no number: correct it where it stands",
+            ),
         ] {
             if count > 0 {
                 let mark =

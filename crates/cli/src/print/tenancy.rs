@@ -1,11 +1,15 @@
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use stockfoil_core::{
     report::{Outcome, Report as _},
     tenancy::{
         api_key::ApiKey,
         data::{Conflict, DataAssigned, TableMoves, Undone},
+        keys::KeySummary,
         organization::{OrgCreated, OrgList},
+        subdomain::Subdomain,
+        update::{Changed, OrgUpdated},
         users::{Move, UsersAssigned},
     },
 };
@@ -18,20 +22,75 @@ const ROWS_MAX: usize = 20;
 
 impl Print for OrgCreated {
     fn print(&self, page: &mut Page) {
-        let Self { id, name, subdomain, is_active, api_key_id, api_key, .. } = self;
+        let Self { id, name, subdomain, is_active, api_key_id, api_key, api_key_expires_at, .. } = self;
         page.marked(Mark::Good, format!("organization {id} created"));
-        page.line(format!("      name       {name}"));
-        page.line(format!("      subdomain  {}", subdomain.as_ref().map_or("none", |label| label.as_str())));
-        page.line(format!("      active     {}", yes_or_no(*is_active)));
-        page.line(format!("      key id     {api_key_id}"));
-        match api_key.as_ref().map(ApiKey::expose) {
-            Some(key) => {
-                page.line(format!("      API key    {key}"));
-                page.line("                 store it now: it can't be shown again");
-            }
-            None => page.line("      API key    as given"),
+        organization(page, name, subdomain.as_ref().map(Subdomain::as_str), *is_active);
+        new_key(page, api_key_id, api_key.as_ref());
+        if let Some(end) = api_key_expires_at {
+            page.line(format!("      key ends   {}", minute(*end)));
         }
     }
+}
+
+impl Print for OrgUpdated {
+    fn print(&self, page: &mut Page) {
+        let Self { id, name, subdomain, is_active, changed, api_key_id, api_key, .. } = self;
+        let done = match self.run_id {
+            Some(_) => "changed",
+            None => "is as it was",
+        };
+        page.marked(Mark::Good, format!("organization {id} {done}"));
+        organization(page, name, subdomain.as_deref(), *is_active);
+        for Changed { field, from, .. } in changed {
+            page.line(format!("      {field} was {}", visible(&from.to_string())));
+        }
+        if let Some(id) = api_key_id {
+            new_key(page, id, api_key.as_ref());
+        }
+        for (what, keys) in [("ending", &self.ended_keys), ("revoked", &self.revoked_keys)] {
+            if !keys.is_empty() {
+                page.line(format!("      {what:<10} {}", keys.join(", ")));
+            }
+        }
+        page.table(
+            ["KEY", "STATE", "CREATED", "EXPIRES", "REVOKED", "LAST USED"],
+            self.keys.iter().map(|key| {
+                let KeySummary { key_id, state, created_at, expires_at, revoked_at, last_used_on } = key;
+                [
+                    visible(key_id),
+                    state.as_str().into(),
+                    minute(*created_at),
+                    expires_at.map_or_else(|| "never".into(), minute),
+                    revoked_at.map_or_else(|| "-".into(), minute),
+                    last_used_on.map_or_else(|| "never".into(), |day| day.to_string()),
+                ]
+            }),
+        );
+    }
+}
+
+/// What is known of an organization, a line each.
+fn organization(page: &mut Page, name: &str, subdomain: Option<&str>, is_active: bool) {
+    page.line(format!("      name       {}", visible(name)));
+    page.line(format!("      subdomain  {}", subdomain.map_or_else(|| "none".into(), visible)));
+    page.line(format!("      active     {}", yes_or_no(is_active)));
+}
+
+/// A key that is new: the one time that it is shown, where it was made here.
+fn new_key(page: &mut Page, id: &str, key: Option<&ApiKey>) {
+    page.line(format!("      key id     {id}"));
+    match key.map(ApiKey::expose) {
+        Some(key) => {
+            page.line(format!("      API key    {key}"));
+            page.line("                 store it now: it can't be shown again");
+        }
+        None => page.line("      API key    as given"),
+    }
+}
+
+/// A time to the minute; what is shown is UTC.
+fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M").to_string()
 }
 
 impl Print for OrgList {

@@ -8,9 +8,9 @@ use sqlx::PgConnection;
 use crate::{
     Error, Task,
     balance::{
-        BalanceError, broken_parts, check_organizations,
+        BATCH_ROWS, BalanceError, check_batch_rows,
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
-        not_migrated,
+        not_migrated, open,
     },
     db::{Context as _, Db, DbError},
     history::{self, RunId},
@@ -23,9 +23,6 @@ use crate::{
 
 /// The command, as `stockfoil.run` names it.
 const COMMAND: &str = "backfill-balances";
-
-/// How many keys are repaired in one transaction, unless said otherwise.
-pub const BATCH_ROWS: u32 = 1000;
 
 /// What to backfill.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +47,7 @@ impl Options {
     /// # Errors
     /// When a batch would have no rows.
     pub fn check(&self) -> Result<(), BalanceError> {
-        if self.batch_rows == 0 { Err(BalanceError::EmptyBatch) } else { Ok(()) }
+        check_batch_rows(self.batch_rows)
     }
 }
 
@@ -67,7 +64,7 @@ pub struct BackfillReport {
     pub keys: Option<u64>,
     /// How many balances lacked something: the rows written, or to be written in a dry run.
     pub rows: u64,
-    /// How many keys hold an entry that is no number, and so no balance that means anything.
+    /// How many keys hold an entry or a balance that is no number, which no repair can mend.
     pub not_a_number: u64,
     /// How many keys still lacked something afterwards, in a second snapshot; none in a dry run.
     pub still_lacking: Option<u64>,
@@ -114,12 +111,10 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = db.session().await?;
-        let broken = broken_parts(&mut session, model).await?;
+        let (mut session, broken) = open(db, model, &options.orgs).await?;
         if !broken.is_empty() {
             return Err(not_migrated(db, &broken));
         }
-        check_organizations(&mut session, model, &options.orgs).await?;
         if options.dry_run {
             difference::set_up(&mut session).await?;
             return Ok(plan(&mut session, model, options, progress).await?);
@@ -128,6 +123,7 @@ pub fn run<'a>(
         let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
         let result = work(lock.session(), model, options, run, progress).await;
+        lock.release().await;
         history::finish(&mut session, run, result, |report| serde_json::json!(report)).await
     })
 }

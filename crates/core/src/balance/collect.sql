@@ -2,7 +2,9 @@
 -- Locks: ACCESS SHARE on ledger and balances, which stops no writer.
 CREATE TEMPORARY TABLE stockfoil_difference AS
 SELECT row_number() OVER (ORDER BY {d.order}) AS n,
-       d.*, d.drift <> 0 OR d.balance_qty IS NULL AS repair, NULL::text AS kind
+       d.*, NULL::text AS kind,
+       -- What is not a number can't be mended by adding.
+       d.drift <> 0 AND d.drift > '-Infinity' AND d.drift < 'Infinity' OR d.balance_qty IS NULL AS repair
 FROM (
 {difference}
 ) AS d

@@ -33,5 +33,7 @@ FROM (
         WHERE $1::text[] IS NULL OR b.org = ANY ($1::text[]::{org.type}[])
     ) AS u
     GROUP BY 1, 2, 3, 4
+    -- What is not a number is told even where the balance is the same.
     HAVING sum(u.ledger_qty) IS DISTINCT FROM sum(u.balance_qty)
+        OR sum(u.ledger_qty) IN ('NaN', 'Infinity', '-Infinity')
 ) AS k

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use crate::{
     Error, Task,
     balance::{
-        BalanceError, Kind as Part, broken_parts, check_organizations, not_backfilled, not_migrated,
+        BalanceError, Kind as Part, check_organizations, not_backfilled, open,
         reconcile::{BrokenPart, quantity},
     },
     config::{ConfigError, check_tolerance},
@@ -271,11 +271,7 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, options: &'a Options) -> Task<'
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = db.session().await?;
-        let broken = broken_parts(&mut session, model).await?;
-        if broken.iter().any(|(kind, ..)| *kind == Part::Table) {
-            return Err(not_migrated(db, &broken));
-        }
+        let (mut session, broken) = open(db, model, &[]).await?;
         let key = own_key(&mut session, model, &options.key).await?;
         check_organizations(&mut session, model, std::slice::from_ref(&key.org_id)).await?;
         let is_backfilled = !not_backfilled(&mut session, model).await?.contains(&key.org_id);
@@ -491,13 +487,14 @@ impl Reader<'_, '_> {
 
     /// A statement that tells new entries from old ones.
     fn telling_new(&self, template: &'static str) -> Statement {
-        let entries = match self.has_tx {
+        let postings = match self.has_tx {
             true => self.model.tx_entries(&self.model.ledger.table),
             false => self.model.entries(&self.model.ledger.table),
         };
         let is_new = if self.has_tx { IS_NEW_BY_TX } else { IS_NEW_BY_TIME };
-        let places: [(&str, &dyn Fragment); 2] = [("postings", &entries), ("is_new", &is_new)];
-        self.model.render_with(template, &places)
+        let places: [(&str, &dyn Fragment); 2] = [("postings", &postings), ("is_new", &is_new)];
+        let entries = self.model.render_with(include_str!("explain/key_entries.sql"), &places);
+        self.model.render_with(template, &[("key_entries", &entries)])
     }
 
     /// What tells new entries from old ones: the transactions that were over, else the time.

@@ -26,6 +26,9 @@ use crate::{
     tenancy::OrgId,
 };
 
+/// How many keys are repaired in one transaction, unless said otherwise.
+pub const BATCH_ROWS: u32 = 1000;
+
 /// Why balances could not be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum BalanceError {
@@ -99,6 +102,25 @@ pub async fn not_backfilled(connection: &mut PgConnection, model: &Model) -> Res
         .fetch_all(connection)
         .await
         .context("look which organizations were backfilled")
+}
+
+/// A session, and the parts that are not as they should be; without the table there is nothing to look at.
+async fn open(
+    db: &Db,
+    model: &Model,
+    orgs: &[OrgId],
+) -> Result<(PgConnection, Vec<(Kind, String, State)>), Error> {
+    let mut session = db.session().await?;
+    let broken = broken_parts(&mut session, model).await?;
+    if broken.iter().any(|(kind, ..)| *kind == Kind::Table) {
+        return Err(not_migrated(db, &broken));
+    }
+    check_organizations(&mut session, model, orgs).await?;
+    Ok((session, broken))
+}
+
+fn check_batch_rows(rows: u32) -> Result<(), BalanceError> {
+    if rows == 0 { Err(BalanceError::EmptyBatch) } else { Ok(()) }
 }
 
 /// Checks that every organization of `orgs` is there.

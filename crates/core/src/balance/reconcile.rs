@@ -15,14 +15,12 @@ use crate::{
     Error, Task,
     alert::{self, Round},
     balance::{
-        BalanceError, Kind as Part,
-        backfill::BATCH_ROWS,
-        broken_parts, check_organizations,
+        BalanceError, check_batch_rows,
         checkpoint::{self, FullReason},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
-        not_backfilled, not_migrated,
+        not_backfilled, not_migrated, open,
     },
-    config::{Alerts, ConfigError, History, check_tolerance},
+    config::{Alerts, History, check_tolerance},
     db::{Context as _, Db},
     history::{self, Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
@@ -58,15 +56,18 @@ pub struct Options {
     pub full: bool,
     /// In how many runs the whole history is read again; 0: never.
     pub history_runs: u32,
+    /// How many keys are repaired in one transaction.
+    pub batch_rows: u32,
 }
 
 impl Options {
     /// Checks what can be checked without a database.
     ///
     /// # Errors
-    /// When the tolerance is negative or not a number.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        check_tolerance("--tolerance", &self.tolerance)
+    /// When the tolerance is negative or not a number, or a batch would have no rows.
+    pub fn check(&self) -> Result<(), Error> {
+        check_batch_rows(self.batch_rows)?;
+        Ok(check_tolerance("--tolerance", &self.tolerance)?)
     }
 }
 
@@ -87,12 +88,7 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
-        let mut session = db.session().await?;
-        let broken = broken_parts(&mut session, model).await?;
-        if broken.iter().any(|(kind, ..)| *kind == Part::Table) {
-            return Err(not_migrated(db, &broken));
-        }
-        check_organizations(&mut session, model, &options.orgs).await?;
+        let (mut session, broken) = open(db, model, &options.orgs).await?;
         let (orgs, not_backfilled) = match scope(&mut session, model, options).await {
             // Triggers that were there are a finding; those that never were are a migration to be finished.
             Err(Error::Balance(BalanceError::NeverBackfilled(_))) if !broken.is_empty() => {
@@ -118,7 +114,7 @@ pub fn run<'a>(
         let run = history::start(&mut session, COMMAND).await?;
         let mended = work.mend(lock.session(), run).await;
         // Nobody need wait for a channel that is slow.
-        drop(lock);
+        lock.release().await;
         let result = match mended {
             Ok(()) => {
                 work.tell(db, alerts).await;
@@ -247,7 +243,7 @@ impl Work<'_> {
             self.look_up(session).await?;
 
             self.progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
-            match differences.repair(session, self.model, BATCH_ROWS, self.progress).await? {
+            match differences.repair(session, self.model, self.options.batch_rows, self.progress).await? {
                 Repair::Done(rows) => {
                     self.report.repaired = rows;
                     return self.finish(session, run, &differences).await;
@@ -457,7 +453,7 @@ impl Work<'_> {
             let prune = self.model.render(include_str!("prune.sql"));
             let mut first = 1;
             while first <= differences.rows {
-                let last = first + i64::from(BATCH_ROWS) - 1;
+                let last = first + i64::from(self.options.batch_rows) - 1;
                 let pruned = sqlx::query(prune.sql())
                     .bind(first)
                     .bind(last)

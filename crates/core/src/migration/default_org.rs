@@ -24,15 +24,14 @@ pub(super) fn steps(
     default: &OrgId,
 ) -> Vec<Step> {
     let kind = model.org_type.name();
-    let create =
-        model.render_with(include_str!("default_org.sql"), &[("default", &Literal::new(default.as_str()))]);
-    let body = create.as_str().split("$body$").nth(1).unwrap_or_default().to_owned();
+    let function =
+        model.routine(include_str!("default_org.sql"), &[("default", &Literal::new(default.as_str()))]);
     let mut steps = vec![Step::short(
         "create function stockfoil.default_org".into(),
         Lock::None,
         vec![],
-        vec![create],
-        Goal::new(include_str!("goals/default_org.sql"), [body, kind.to_owned()]),
+        vec![function.create],
+        Goal::new(include_str!("goals/default_org.sql"), [function.body, kind.to_owned()]),
     )];
     for table in tables {
         let sequence = sequence(table);

@@ -24,6 +24,7 @@ use crate::{
     mapping::KeptBy,
     model::{KeyType, Model},
     sql::{Definition, Fixed, Fragment, Ident, List, QualifiedName, Statement, render},
+    tenancy::resolution,
 };
 
 pub(super) use back::back;
@@ -324,6 +325,8 @@ enum ObjectKind {
     Table,
     Sequence,
     Schema,
+    /// One whose name no other function of its schema has.
+    Function,
 }
 
 impl ObjectKind {
@@ -332,11 +335,14 @@ impl ObjectKind {
             ObjectKind::Table => "table",
             ObjectKind::Sequence => "sequence",
             ObjectKind::Schema => "schema",
+            ObjectKind::Function => "function",
         }
     }
 
     fn of_word(word: &str) -> Option<Self> {
-        [Self::Table, Self::Sequence, Self::Schema].into_iter().find(|kind| kind.word() == word)
+        [Self::Table, Self::Sequence, Self::Schema, Self::Function]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
@@ -423,6 +429,13 @@ async fn grants(session: &mut PgConnection, model: &Model, guarded: &[Guarded]) 
             _ => Grant::new(ObjectKind::Table, &object, ROWS),
         });
     }
+    // Each checks for itself what it gives.
+    application.extend(
+        application_functions(session)
+            .await?
+            .into_iter()
+            .map(|function| Grant::new(ObjectKind::Function, &function, &["EXECUTE"])),
+    );
     let step = |role: &Ident, what: &str, grants: Vec<Grant>| {
         let mut step = Step::short(
             format!("let {} {what}", role.as_str()),
@@ -440,36 +453,14 @@ async fn grants(session: &mut PgConnection, model: &Model, guarded: &[Guarded]) 
             .collect();
         step
     };
-    let mut steps = vec![
+    Ok(vec![
         step(&model.roles.operations, "read and write every table", operations),
-        step(&model.roles.application, "read and write the tenant tables, and read balances", application),
-    ];
-    // What applications call; each checks for itself what it gives.
-    let functions = application_functions(session).await?;
-    if !functions.is_empty() {
-        let grant = |function: &Definition| {
-            render(
-                "GRANT EXECUTE ON FUNCTION {function} TO {role}",
-                &[("function", function), ("role", &model.roles.application)],
-            )
-        };
-        steps.push(Step::short(
-            format!("let {} call what Stockfoil has for applications", model.roles.application.as_str()),
-            Lock::None,
-            vec![],
-            functions.iter().map(grant).collect(),
-            Goal::new(
-                "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)
-                        AND NOT EXISTS (SELECT FROM jsonb_array_elements_text($2::jsonb) AS f (name)
-                                        WHERE NOT has_function_privilege($1, to_regprocedure(f.name)::oid, 'EXECUTE'))",
-                [
-                    model.roles.application.as_str().into(),
-                    serde_json::Value::from_iter(functions.iter().map(ToString::to_string)).to_string(),
-                ],
-            ),
-        ));
-    }
-    Ok(steps)
+        step(
+            &model.roles.application,
+            "read and write the tenant tables, read balances, and set its organization",
+            application,
+        ),
+    ])
 }
 
 /// The schemas of the tables that not everybody may use already.
@@ -485,26 +476,23 @@ async fn closed_schemas(session: &mut PgConnection, guarded: &[Guarded]) -> Resu
     Ok(closed.into_iter().map(Ident::new).collect::<Result<_, _>>()?)
 }
 
-/// The functions in Stockfoil's schema that applications call. Those that others must not call are refused to PUBLIC and
-/// return a trigger's nothing, or are the migration's own.
+/// The functions in Stockfoil's schema that applications call, as far as they are there.
 ///
 /// # Errors
 /// Database errors.
-async fn application_functions(session: &mut PgConnection) -> Result<Vec<Definition>, DbError> {
+async fn application_functions(session: &mut PgConnection) -> Result<Vec<QualifiedName>, Error> {
     let names: Vec<String> = sqlx::query_scalar(
-        "SELECT p.oid::regprocedure::text FROM pg_proc AS p
+        "SELECT p.proname::text FROM pg_proc AS p
          WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname = ANY ($1) ORDER BY 1",
     )
-    .bind(APPLICATION_FUNCTIONS)
+    .bind(resolution::NAMES)
     .fetch_all(session)
     .await
     .context("look for the functions that applications call")?;
-    Ok(names.into_iter().map(Definition::from_catalog).collect())
+    let records = Ident::fixed("stockfoil");
+    let function = |name| Ok(QualifiedName::new(records.clone(), Ident::new(name)?));
+    names.into_iter().map(function).collect()
 }
-
-/// Their names.
-pub(crate) const APPLICATION_FUNCTIONS: &[&str] =
-    &["org_by_id", "org_by_subdomain", "org_by_api_key", "resolve_org", "set_org"];
 
 /// Functions that run with their owner's rights belong to the operations role: row-level security that is forced binds a
 /// table's owner too, and then a balance could only be kept by a session that has set its organization. What those call

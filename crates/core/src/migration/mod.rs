@@ -10,6 +10,7 @@ mod index;
 pub(crate) mod isolation;
 pub mod org;
 pub mod preflight;
+pub(crate) mod resolution;
 mod rollback;
 pub mod runner;
 pub mod step;

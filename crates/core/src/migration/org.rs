@@ -12,7 +12,7 @@ use super::{
     default_org,
     fill::Fill,
     index::{self, Constraint, Printed, Shape},
-    isolation, preflight, rollback,
+    isolation, preflight, resolution, rollback,
     runner::{self, MigrationReport, Patience, RUN_LOCK_WAIT},
     step::{Goal, Lock, Run, Step, Work},
 };
@@ -199,6 +199,7 @@ async fn forward(
         }
     }
     steps.extend(default_org::steps(COMMAND, model, &model.tenant_tables, default));
+    steps.extend(resolution::steps(model, default));
     if contracts {
         steps.extend(contract);
     }

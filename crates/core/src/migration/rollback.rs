@@ -13,7 +13,7 @@ use super::{
     index::{self, Constraint, Place, Printed, Shape},
     isolation, org,
     preflight::Finding,
-    runner,
+    resolution, runner,
     step::{Goal, Lock, Step, Work},
 };
 use crate::{
@@ -75,6 +75,7 @@ pub(super) async fn organizations(
         steps.push(table(model, change));
     }
     steps.extend(default_org::removal(&model.tenant_tables));
+    steps.extend(resolution::removal(model, default));
     steps.push(forget(session, org::COMMAND).await?);
     Ok(runner::Task { rollback: true, obstacles, ..runner::Task::new(org::COMMAND, steps) })
 }

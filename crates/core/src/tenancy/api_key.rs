@@ -11,8 +11,8 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{RandomError, fill_random};
-use crate::config::Secret;
+use super::{RandomError, TenancyError, fill_random};
+use crate::{config::Secret, sql::Literal};
 
 /// What a generated key begins with.
 const PREFIX: &str = "sf_live_";
@@ -28,6 +28,23 @@ const ENTROPY_BITS_MIN: f64 = 128.0;
 /// The longest key that is taken: it must fit into a request's header.
 const GIVEN_LENGTH_MAX: usize = 512;
 
+/// What the database needs to know of a key's form to find its row.
+pub(super) struct Form {
+    /// The pattern that a made key has, for the operator `~`.
+    pub made: Literal,
+    /// The place of the id part, from 1, and its length, in characters.
+    pub id: (usize, usize),
+    /// The longest key, in characters.
+    pub length_max: usize,
+}
+
+/// The form that keys have.
+pub(super) fn form() -> Form {
+    let digits = |length| format!("[0-9A-Za-z]{{{length}}}");
+    let made = format!("^{PREFIX}{}_{}_{}$", digits(ID_LENGTH), digits(SECRET_LENGTH), digits(CHECK_LENGTH));
+    Form { made: Literal::new(&made), id: (PREFIX.len() + 1, ID_LENGTH), length_max: GIVEN_LENGTH_MAX }
+}
+
 /// A key can't be taken. Never says the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiKeyError {
@@ -42,6 +59,32 @@ pub enum ApiKeyError {
     /// It could not be sent in a request's header.
     #[error("the API key is longer than {GIVEN_LENGTH_MAX} characters; give a shorter one")]
     TooLong,
+    /// What should name a key does not. It is not repeated: it may be the key.
+    #[error(
+        "that is no key's id, which has {ID_LENGTH} letters and digits; org-update --list-keys shows them"
+    )]
+    Id,
+}
+
+/// What names a key without giving it away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// Takes an id, or a made key, whose id it is then.
+    ///
+    /// # Errors
+    /// [`ApiKeyError::Id`].
+    pub fn new(text: &str) -> Result<Self, ApiKeyError> {
+        let id = parts(text).map_or(text, |(body, _)| id_part(body));
+        let is_id = id.len() == ID_LENGTH && id.bytes().all(|byte| BASE62.contains(&byte));
+        if is_id { Ok(Self(id.to_owned())) } else { Err(ApiKeyError::Id) }
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// An API key in the clear. Shows itself as `***`, and can't be compared but by its [hash](KeyHash::matches).
@@ -49,6 +92,17 @@ pub enum ApiKeyError {
 pub struct ApiKey(Secret);
 
 impl ApiKey {
+    /// The key that was given, or one that is made, and whether it was made.
+    ///
+    /// # Errors
+    /// As [`given`](Self::given) and [`generate`](Self::generate).
+    pub fn new(given: Option<&Secret>) -> Result<(Self, bool), TenancyError> {
+        Ok(match given {
+            Some(key) => (Self::given(key)?, false),
+            None => (Self::generate()?, true),
+        })
+    }
+
     /// Makes a key.
     ///
     /// # Errors
@@ -84,7 +138,7 @@ impl ApiKey {
     /// What names the key without giving it away: a generated key's id part, else 8 characters from its hash.
     pub fn id(&self) -> String {
         match parts(self.expose()) {
-            Some((body, _)) => body[PREFIX.len()..PREFIX.len() + ID_LENGTH].to_owned(),
+            Some((body, _)) => id_part(body).to_owned(),
             None => base62(self.hash().leading_bits(), ID_LENGTH),
         }
     }
@@ -176,6 +230,11 @@ fn parts(key: &str) -> Option<(&str, &str)> {
     (lengths && digits).then_some((body, check))
 }
 
+/// The id in what the check part covers.
+fn id_part(body: &str) -> &str {
+    &body[PREFIX.len()..PREFIX.len() + ID_LENGTH]
+}
+
 /// An upper estimate of a key's entropy: its characters without separators, as many as are not part of a
 /// repetition, each worth the logarithm of the alphabet that the key seems to be written in.
 fn plausible_bits(key: &str) -> f64 {
@@ -262,6 +321,17 @@ mod tests {
         let key = given("sf_live_0aZ9bY8c_0123456789ABCDEFGHIJabcdefghij_1FeICt").unwrap();
         assert_eq!(key.id(), "0aZ9bY8c");
         assert_eq!(key.weakness(), None);
+    }
+
+    #[test]
+    fn a_key_is_named_by_its_id_or_by_itself() {
+        let key = ApiKey::generate().unwrap();
+        assert_eq!(KeyId::new(key.expose()), KeyId::new(&key.id()));
+        assert_eq!(KeyId::new("0aZ9bY8c").unwrap().as_str(), "0aZ9bY8c");
+        for text in ["", "0aZ9bY8", "0aZ9bY8-", "a given key", "Vq3xT8mZpL0rKc7WdYb2Nh"] {
+            let error = KeyId::new(text).unwrap_err();
+            assert!(text.is_empty() || !error.to_string().contains(text), "{error}");
+        }
     }
 
     #[test]

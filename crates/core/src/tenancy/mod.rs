@@ -3,10 +3,13 @@
 pub mod api_key;
 pub mod data;
 pub mod email_pattern;
+pub mod keys;
 mod moves;
 pub mod organization;
+pub mod resolution;
 pub mod schema;
 pub mod subdomain;
+pub mod update;
 pub mod users;
 
 use std::{fmt, str::FromStr};
@@ -64,6 +67,30 @@ pub enum TenancyError {
     /// Another organization has the key.
     #[error("the API key is in use already; give another one, or leave --api-key out to have one made")]
     ApiKeyTaken,
+    /// There are no such keys.
+    #[error("organization {org} has no API key {}; nothing was changed, --list-keys shows those that it has", listed(.ids))]
+    UnknownKeys {
+        /// The organization.
+        org: OrgId,
+        /// The keys' ids.
+        ids: Vec<String>,
+    },
+    /// Nothing is asked for.
+    #[error(
+        "say what to change: --name, --subdomain, --no-subdomain, --activate, --deactivate, --rotate-key, --add-key, --revoke-key; or --list-keys"
+    )]
+    NothingAsked,
+    /// A flag is of a new key, and none is asked for.
+    #[error("{0} needs {1}; leave it out, or say that there is to be a new key")]
+    NoNewKey(&'static str, &'static str),
+    /// A key that ends before anybody has it.
+    #[error("--expires 0s would end the key at once; give a time such as 90d, or leave it out")]
+    ExpiresAtOnce,
+    /// Somebody else holds the organization or its keys.
+    #[error(
+        "another session holds organization {0} or an API key of it locked; nothing was changed, try again when it has ended"
+    )]
+    OrganizationLocked(OrgId),
     /// The database did not keep what it was given.
     #[error("the database stored another {0} than it was given; look for triggers and rules on its table")]
     NotAsWritten(&'static str),
@@ -124,6 +151,7 @@ impl TenancyError {
             Self::NotMigrated { .. }
             | Self::UsersReferred { .. }
             | Self::NotAsWritten(_)
+            | Self::OrganizationLocked(_)
             | Self::UsersLocked
             | Self::NotAllMoved { .. }
             | Self::NumbersTaken(_)
@@ -135,6 +163,10 @@ impl TenancyError {
             | Self::SubdomainTaken(_)
             | Self::IdTaken(_)
             | Self::ApiKeyTaken
+            | Self::UnknownKeys { .. }
+            | Self::NothingAsked
+            | Self::NoNewKey(..)
+            | Self::ExpiresAtOnce
             | Self::Selector
             | Self::NoOrganization
             | Self::NoUsers

@@ -2,19 +2,30 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
+use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{OrgId, TenancyError, api_key::ApiKey, require, schema, subdomain::Subdomain};
+use super::{
+    OrgId, TenancyError,
+    api_key::ApiKey,
+    keys::{self, Span},
+    require, schema,
+    subdomain::Subdomain,
+};
 use crate::{
     Error, Task, catalog,
     config::{Config, Secret},
     db::{Context as _, Db, DbError, sqlstate},
+    history::{self, RunId},
     mapping::Mapping,
     model::Model,
     report::{Outcome, Report},
     rows::public::organizations,
     sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
 };
+
+/// The command, as its records name it.
+const COMMAND: &str = "org-create";
 
 /// How many numbers of the sequence are tried, when some were taken by `--id` before it came to them.
 const NUMBERS_MAX: u32 = 1000;
@@ -33,6 +44,8 @@ pub struct Request {
     pub subdomain: Option<String>,
     /// The API key; without one, one is made.
     pub api_key: Option<Secret>,
+    /// After how long the key ends; without one, never.
+    pub expires: Option<Span>,
     /// Whether it can be used at once.
     pub is_active: bool,
 }
@@ -46,6 +59,7 @@ pub struct NewOrganization {
     subdomain: Option<Subdomain>,
     api_key: ApiKey,
     is_generated_key: bool,
+    expires: Option<Span>,
     is_active: bool,
 }
 
@@ -59,10 +73,8 @@ impl Request {
         let org_type = config.mapping.org_type();
         let reserved = &config.tenancy.reserved_subdomains;
         let subdomain = self.subdomain.map(|label| Subdomain::new(&label, reserved)).transpose()?;
-        let (api_key, is_generated_key) = match &self.api_key {
-            Some(key) => (ApiKey::given(key)?, false),
-            None => (ApiKey::generate()?, true),
-        };
+        let (api_key, is_generated_key) = ApiKey::new(self.api_key.as_ref())?;
+        let expires = keys::check_expiry(self.expires)?;
         let id = match self.id {
             Some(id) => Some(OrgId::of(org_type, id.as_str())?),
             None => OrgId::generate(org_type)?,
@@ -73,6 +85,7 @@ impl Request {
             subdomain,
             api_key,
             is_generated_key,
+            expires,
             is_active: self.is_active,
         })
     }
@@ -108,6 +121,10 @@ pub struct OrgCreated {
     /// The API key, where it was made here: it can't be shown again.
     #[serde(serialize_with = "in_the_clear")]
     pub api_key: Option<ApiKey>,
+    /// When the key ends; none where it does not.
+    pub api_key_expires_at: Option<DateTime<Utc>>,
+    /// The record of it in `stockfoil.run`.
+    pub run_id: RunId,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }
@@ -132,7 +149,7 @@ pub fn create<'a>(db: &'a Db, mapping: &'a Mapping, new: NewOrganization) -> Tas
         require(db, model, &[]).await?;
         for _ in 0..NUMBERS_MAX {
             match insert(db, model, &new).await? {
-                Some((id, created_at, warnings)) => {
+                Some(Inserted { id, created_at, api_key_expires_at, run_id, warnings }) => {
                     return Ok(OrgCreated {
                         id,
                         name: new.name,
@@ -141,6 +158,8 @@ pub fn create<'a>(db: &'a Db, mapping: &'a Mapping, new: NewOrganization) -> Tas
                         created_at,
                         api_key_id: new.api_key.id(),
                         api_key: new.is_generated_key.then_some(new.api_key),
+                        api_key_expires_at,
+                        run_id,
                         warnings,
                     });
                 }
@@ -153,13 +172,19 @@ pub fn create<'a>(db: &'a Db, mapping: &'a Mapping, new: NewOrganization) -> Tas
     })
 }
 
-/// The organization's id, when it was created, and what the operator should know; none when the sequence gave a
-/// number that somebody took by `--id`.
-type Inserted = Option<(OrgId, DateTime<Utc>, Vec<String>)>;
+/// What the database says of a new organization.
+struct Inserted {
+    id: OrgId,
+    created_at: DateTime<Utc>,
+    api_key_expires_at: Option<DateTime<Utc>>,
+    run_id: RunId,
+    warnings: Vec<String>,
+}
 
-async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Inserted, Error> {
-    let hash = new.api_key.hash();
+/// Inserts `new` with its key and its record; none when the sequence gave a number that somebody took by `--id`.
+async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Option<Inserted>, Error> {
     let mut tx = db.pool().begin().await?;
+    let run_id = history::start(&mut tx, COMMAND).await?;
     let id = schema::new_id(model);
     let organization = model.render_with(include_str!("insert_organization.sql"), &[("new_id", &id)]);
     let inserted: Result<(OrgId, DateTime<Utc>), _> = sqlx::query_as(organization.sql())
@@ -175,23 +200,19 @@ async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Inserte
         Err(Taken::Other(error)) => return Err(error),
         Ok(inserted) => inserted,
     };
-    let stored: Vec<u8> = sqlx::query_scalar(model.render(include_str!("insert_api_key.sql")).sql())
-        .bind(new.api_key.id())
-        .bind(&id)
-        .bind(hash.as_bytes())
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(|error| match taken(error, model, new) {
-            Taken::Other(error) => error,
-            Taken::Number => TenancyError::ApiKeyTaken.into(),
-        })?;
-    if !hash.matches(&stored) {
-        return Err(TenancyError::NotAsWritten("API key's hash").into());
-    }
+    let api_key_expires_at = keys::insert(&mut tx, model, &id, &new.api_key, new.expires, |error| {
+        key_taken(error, model, "create the organization's API key")
+    })
+    .await?;
     let mut warnings: Vec<String> = new.api_key.weakness().into_iter().collect();
     warnings.extend(old_keys_warning(&mut tx, model).await?);
+    let record = json!({
+        "org_id": id, "role": db.facts().role, "name": new.name, "subdomain": new.subdomain, "is_active": new.is_active,
+        "api_key_id": new.api_key.id(),
+    });
+    history::end(&mut tx, run_id, Outcome::Clean, &record).await?;
     tx.commit().await.context("create the organization")?;
-    Ok(Some((id, created_at, warnings)))
+    Ok(Some(Inserted { id, created_at, api_key_expires_at, run_id, warnings }))
 }
 
 /// An organization with what belongs to it.
@@ -290,9 +311,28 @@ pub(super) async fn find(
     model: &Model,
     id: &OrgId,
 ) -> Result<Option<organizations::Row>, DbError> {
-    let columns = Fixed(organizations::COLUMNS);
-    let statement =
-        model.render_with(include_str!("select_organization.sql"), &[("organizations.columns", &columns)]);
+    select(connection, model, id, Fixed("")).await
+}
+
+/// The organization `id`, if there is one; held against other changes until the transaction ends.
+pub(super) async fn find_and_lock(
+    connection: &mut PgConnection,
+    model: &Model,
+    id: &OrgId,
+) -> Result<Option<organizations::Row>, DbError> {
+    select(connection, model, id, Fixed("FOR NO KEY UPDATE")).await
+}
+
+async fn select(
+    connection: &mut PgConnection,
+    model: &Model,
+    id: &OrgId,
+    lock: Fixed,
+) -> Result<Option<organizations::Row>, DbError> {
+    let statement = model.render_with(
+        include_str!("select_organization.sql"),
+        &[("organizations.columns", &Fixed(organizations::COLUMNS)), ("lock", &lock)],
+    );
     sqlx::query_as(statement.sql())
         .bind(id)
         .fetch_optional(connection)
@@ -323,26 +363,37 @@ enum Taken {
     Other(Error),
 }
 
-/// Says which unique key another organization was faster with. Matched by the beginning of the constraint's name:
-/// a distributed table's shards put a number behind it.
+/// Says which unique key another organization was faster with.
 fn taken(error: sqlx::Error, model: &Model, new: &NewOrganization) -> Taken {
-    let broken = (sqlstate(&error).as_deref() == Some("23505")).then(|| {
-        error.as_database_error().and_then(|error| error.constraint()).unwrap_or_default().to_owned()
-    });
-    let is = |table: &QualifiedName, parts: &[&str]| {
-        let name = Ident::joined(&[&[table.name.as_str()], parts].concat());
-        broken.as_deref().is_some_and(|broken| broken.starts_with(name.as_str()))
-    };
-    let why = match (&new.subdomain, &new.id) {
-        (Some(subdomain), _) if is(&model.organizations, &["subdomain"]) => {
+    Taken::Other(match (&new.subdomain, &new.id) {
+        (Some(subdomain), _) if breaks(&error, &model.organizations, &["subdomain"]) => {
             TenancyError::SubdomainTaken(subdomain.to_string()).into()
         }
-        (_, Some(id)) if is(&model.organizations, &["pkey"]) => TenancyError::IdTaken(id.clone()).into(),
-        (_, None) if is(&model.organizations, &["pkey"]) => return Taken::Number,
-        _ if is(&model.api_keys, &[]) => TenancyError::ApiKeyTaken.into(),
+        (_, Some(id)) if breaks(&error, &model.organizations, &["pkey"]) => {
+            TenancyError::IdTaken(id.clone()).into()
+        }
+        (_, None) if breaks(&error, &model.organizations, &["pkey"]) => return Taken::Number,
         _ => DbError::Statement { context: "create the organization".into(), cause: error }.into(),
-    };
-    Taken::Other(why)
+    })
+}
+
+/// Says that a key is in use, where that is why it could not be added.
+pub(super) fn key_taken(error: sqlx::Error, model: &Model, context: &str) -> Error {
+    match breaks(&error, &model.api_keys, &[]) {
+        true => TenancyError::ApiKeyTaken.into(),
+        false => DbError::Statement { context: context.into(), cause: error }.into(),
+    }
+}
+
+/// Whether `error` says that a unique key of `table` was broken, whose name goes on with `parts`. Matched by the
+/// beginning of the constraint's name: a distributed table's shards put a number behind it.
+pub(super) fn breaks(error: &sqlx::Error, table: &QualifiedName, parts: &[&str]) -> bool {
+    let name = Ident::joined(&[&[table.name.as_str()], parts].concat());
+    sqlstate(error).as_deref() == Some("23505")
+        && error
+            .as_database_error()
+            .and_then(|error| error.constraint())
+            .is_some_and(|broken| broken.starts_with(name.as_str()))
 }
 
 /// While a key is unique across organizations, one organization's value keeps another from using it.
@@ -361,6 +412,6 @@ async fn old_keys_warning(connection: &mut PgConnection, model: &Model) -> Resul
     }))
 }
 
-fn in_the_clear<S: Serializer>(key: &Option<ApiKey>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn in_the_clear<S: Serializer>(key: &Option<ApiKey>, serializer: S) -> Result<S::Ok, S::Error> {
     key.as_ref().map(ApiKey::expose).serialize(serializer)
 }

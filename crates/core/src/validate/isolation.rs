@@ -11,6 +11,7 @@ use crate::{
     migration::{self, isolation},
     model::Model,
     sql::render,
+    tenancy::resolution,
 };
 
 /// One look at the catalog, whose rows are an object, whether it is as it should be, what was found, and what mends it.
@@ -267,8 +268,7 @@ async fn looks(session: &mut PgConnection, model: &Model, checks: &mut Checks) -
     let rights: Vec<String> = guarded.iter().map(|guarded| guarded.application.join(",")).collect();
     let objects = balance::objects(model);
     let functions = objects.functions.iter().map(|function| function.name.as_str());
-    let own: Vec<&str> =
-        functions.chain(isolation::APPLICATION_FUNCTIONS.iter().copied()).chain(["default_org"]).collect();
+    let own: Vec<&str> = functions.chain(resolution::NAMES).chain(["default_org"]).collect();
     let organizations = [model.organizations.to_string(), model.api_keys.to_string()];
     for look in &LOOKS {
         let given = render(include_str!("isolation/given.sql"), &[]);

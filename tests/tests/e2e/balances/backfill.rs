@@ -107,11 +107,7 @@ async fn entries_that_are_no_numbers_are_told_and_spoil_nothing_else() {
     let db = not_backfilled().await;
     behind_the_triggers(&db, &entry("bolt", "'N'", "NaN")).await;
     db.execute(entry("bolt", "'N'", "7")).await;
-    db.run("backfill-balances")
-        .await
-        .status(1)
-        .says("1 keys hold entries that are no numbers")
-        .says("verified");
+    db.run("backfill-balances").await.status(1).says("1 keys hold what is no number").says("verified");
     assert_eq!(db.value("SELECT qty_canonical FROM inventory_balances WHERE lot_id = 'N'").await, "7.000000");
     assert_eq!(wrong_keys(&db).await.len(), 1);
     // Mended in the ledger, the balance is right at once.

@@ -201,7 +201,7 @@ async fn it_refuses_what_is_no_key() {
         (&["--explain", "acme/bold/l1"], "acme/bold/l1 has no ledger entry, no balance and no finding"),
         (&["--explain", "acme/bolt/l1", "--full"], "--explain and --full exclude each other"),
         (&["--explain", "acme/bolt/l1", "--org", "acme"], "--explain and --org exclude each other"),
-        (&["--entries", "3"], "--entries says how many --explain shows"),
+        (&["--entries", "3"], "--entries goes with --explain; give both, or neither"),
         (&["--explain", "acme/bolt/l1", "--entries", "-1"], "--entries"),
     ] {
         db.run("reconcile-balances").args(args).await.refuses(2, words);

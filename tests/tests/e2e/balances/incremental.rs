@@ -250,3 +250,46 @@ async fn a_ledger_without_the_column_is_compared_in_full() {
         db.run("reconcile-balances").folder(folder.path()).args(["--format", "json"]).await.ok().json();
     assert_eq!(report["full"], "not_incremental");
 }
+
+#[tokio::test]
+async fn a_finding_of_changed_history_ends_when_its_organization_was_read_again() {
+    let db = sealed().await;
+    let change = "WITH two AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM inventory_ledger
+                               WHERE org_id = 'acme' AND item_id = 'bolt' AND location_id = 'l1' AND lot_id = 'A' LIMIT 2)
+                  UPDATE inventory_ledger AS l SET qty_canonical = qty_canonical + CASE n WHEN 1 THEN 5 ELSE -5 END
+                  FROM two WHERE l.id = two.id";
+    behind_the_triggers(&db, change).await;
+    let seen = reconcile_history(&db, 1).await;
+    assert_eq!(seen["findings"], json!({ "opened": 1, "seen_again": 0, "closed": 0 }));
+    let findings = async || {
+        db.rows(
+            "SELECT kind, org_id, item_id, lot_id, ledger_qty = sealed_qty, balance_qty, opened_run, last_run, closed_run
+             FROM stockfoil.finding ORDER BY id",
+        )
+        .await
+    };
+    let run = seen["run_id"].to_string();
+    let open = ["changed_history", "acme", "bolt", "A", "t", "", &run, &run, ""];
+    assert_eq!(findings().await, [open]);
+    let told =
+        "SELECT count(*) FROM stockfoil.alert_state WHERE source = 'reconcile-balances' AND key = 'history'";
+    // Runs that read other history, other organizations, or none, say nothing of it; nor does a difference of the key.
+    incremental(&db, 0).await;
+    reconcile(&db, 0, &["--org", "acme"]).await;
+    db.execute(format!("UPDATE inventory_balances SET qty_canonical = qty_canonical + 0.001 WHERE {KEY}"))
+        .await;
+    let small = incremental(&db, 0).await;
+    assert_eq!(small["findings"], json!({ "opened": 1, "seen_again": 0, "closed": 0 }));
+    let difference = "SELECT kind, repaired, closed_run IS NULL FROM stockfoil.finding ORDER BY id";
+    assert_eq!(db.rows(difference).await, [["changed_history", "f", "t"], ["small", "t", "t"]]);
+    assert_ne!(db.value(told).await, "0");
+    // Changed again, it is the same finding.
+    behind_the_triggers(&db, change).await;
+    let again = reconcile_history(&db, 1).await;
+    assert_eq!(again["findings"], json!({ "opened": 0, "seen_again": 1, "closed": 1 }));
+    assert_eq!(findings().await[0][6..], [run.as_str(), &again["run_id"].to_string(), ""]);
+    let over = reconcile_history(&db, 0).await;
+    assert_eq!(over["findings"], json!({ "opened": 0, "seen_again": 0, "closed": 1 }));
+    assert_eq!(findings().await[0][8], over["run_id"].to_string());
+    assert_eq!(db.value(told).await, "0");
+}

@@ -348,6 +348,7 @@ async fn it_refuses_what_it_cannot_do() {
     for (args, status, words) in [
         (["--tolerance", "-1"], 2, "--tolerance: -1 is not a tolerance"),
         (["--tolerance", "NaN"], 2, "--tolerance: NaN is not a tolerance"),
+        (["--batch-rows", "0"], 2, "a batch of 0 rows does nothing"),
         (["--tolerance", "abc"], 2, "\"abc\" is not a quantity"),
         (["--org", "nobody"], 2, "there is no organization nobody"),
         (["--fixlarge", "x"], 2, "did you mean --fix-large?"),

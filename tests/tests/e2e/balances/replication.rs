@@ -1,4 +1,5 @@
 //! Ledgers that logical replication writes: `[ledger] replicated = true`.
+#![allow(clippy::disallowed_methods, reason = "statements to a cluster of the test's own")]
 
 use std::path::Path;
 

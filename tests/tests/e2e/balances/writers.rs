@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use sqlx::{Connection as _, PgConnection};
-use testkit::TestDb;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use testkit::{Signal, TestDb, signal};
 
 use super::fixture::{not_backfilled, wrong_keys};
 
@@ -136,11 +136,7 @@ async fn a_killed_backfill_is_finished_by_the_next() {
     let db = not_backfilled().await;
     // A writer holds one of the last balances, so that the backfill stands in the middle of its work.
     let mut writer = db.connect().await;
-    let mut transaction = writer.begin().await.unwrap();
-    sqlx::query("INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ore', 'l2', 1)")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    let transaction = holding_a_balance(&mut writer).await;
     let mut backfill = db.run("backfill-balances").args(["--batch-rows", "1"]).spawn();
     wait_for(&db, "SELECT count(*) > 20 FROM inventory_balances").await;
     wait_for(&db, REPAIR_WAITS).await;
@@ -188,11 +184,7 @@ async fn a_backfill_waits_for_a_writer_and_not_the_writer_for_it() {
 async fn a_truncate_in_the_middle_starts_the_comparison_again() {
     let db = not_backfilled().await;
     let mut writer = db.connect().await;
-    let mut transaction = writer.begin().await.unwrap();
-    sqlx::query("INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ore', 'l2', 1)")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    let mut transaction = holding_a_balance(&mut writer).await;
     let mut backfill = db.run("backfill-balances").args(["--batch-rows", "1"]).spawn();
     wait_for(&db, REPAIR_WAITS).await;
     sqlx::query("TRUNCATE inventory_ledger").execute(&mut *transaction).await.unwrap();
@@ -207,6 +199,59 @@ async fn a_truncate_in_the_middle_starts_the_comparison_again() {
     assert_eq!(wrong_keys(&db).await, [[""; 0]; 0]);
     assert_eq!(db.value("SELECT count(*) FROM inventory_balances").await, "1");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_repair_says_how_to_go_on_and_is_finished_by_the_next() {
+    let db = not_backfilled().await;
+    let interrupt = async |command: &str, args: &[&str], started: &'static str| {
+        // A writer holds one of the last balances, so that the repair stands in the middle of its work.
+        let mut writer = db.connect().await;
+        let transaction = holding_a_balance(&mut writer).await;
+        let child = db.run(command).args(args).spawn();
+        wait_for(&db, started).await;
+        wait_for(&db, REPAIR_WAITS).await;
+        signal(&child, Signal::INT);
+        let output = child.wait_with_output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{said}");
+        assert!(said.contains("interrupted during repair balances, "), "{said}");
+        assert!(said.contains("run the same command again to go on"), "{said}");
+        // It gave the lock back before it ended.
+        wait_for(&db, LOCK_IS_FREE).await;
+        transaction.commit().await.unwrap();
+        assert!(!wrong_keys(&db).await.is_empty());
+    };
+    interrupt("backfill-balances", &["--batch-rows", "1"], "SELECT count(*) > 20 FROM inventory_balances")
+        .await;
+    db.run("backfill-balances").await.ok().says("verified");
+    assert!(wrong_keys(&db).await.is_empty());
+    db.execute(
+        "UPDATE inventory_balances SET qty_canonical = qty_canonical + 5, last_updated = '2026-01-01Z'",
+    )
+    .await;
+    interrupt("reconcile-balances", &["--fix-large", "--batch-rows", "1"], CORRECTED).await;
+    db.run("reconcile-balances").arg("--fix-large").await.ok();
+    assert!(wrong_keys(&db).await.is_empty());
+    assert_eq!(
+        db.value("SELECT string_agg(coalesce(outcome, 'interrupted'), ' ' ORDER BY id) FROM stockfoil.run")
+            .await,
+        "interrupted clean interrupted clean"
+    );
+}
+
+/// A transaction that holds one of the last balances, in key order.
+async fn holding_a_balance(writer: &mut PgConnection) -> Transaction<'_, Postgres> {
+    let mut transaction = writer.begin().await.unwrap();
+    sqlx::query("INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical) VALUES ('zeta', 'ore', 'l2', 1)")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction
+}
+
+/// Some of the damaged balances were corrected.
+const CORRECTED: &str =
+    "SELECT count(*) FILTER (WHERE last_updated > '2026-01-01Z') > 5 FROM inventory_balances";
 
 /// The server has noticed that a killed run is gone.
 pub(super) const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks

@@ -33,6 +33,48 @@ async fn an_organization_is_created_with_a_key_of_which_only_the_hash_is_kept() 
 }
 
 #[tokio::test]
+async fn scripts_are_told_in_a_form_that_stays() {
+    let db = TestDb::migrated().await;
+    let args = ["--id", "acme", "--name", "Acme", "--expires", "90d", "--format", "json"];
+    let run = db.run("org-create").args(args).await.ok();
+    let org = run.json();
+    let (key, key_id) = (text(&org, "api_key"), text(&org, "api_key_id"));
+    let ends =
+        db.value("SELECT expires_at = created_at + interval '90 days' FROM organization_api_keys").await;
+    assert_eq!(ends, "t");
+    let shown = run
+        .stdout
+        .replace(key, "KEY")
+        .replace(key_id, "KEY ID")
+        .replace(text(&org, "created_at"), "TIME")
+        .replace(text(&org, "api_key_expires_at"), "LATER")
+        .replace(&format!("\"run_id\": {}", org["run_id"]), "\"run_id\": RUN");
+    assert_eq!(
+        shown,
+        r#"{
+  "schema": "stockfoil.org-create/1",
+  "outcome": "clean",
+  "id": "acme",
+  "name": "Acme",
+  "subdomain": null,
+  "is_active": true,
+  "created_at": "TIME",
+  "api_key_id": "KEY ID",
+  "api_key": "KEY",
+  "api_key_expires_at": "LATER",
+  "run_id": RUN,
+  "warnings": []
+}
+"#
+    );
+    let record = format!(
+        "SELECT command, outcome, summary ->> 'org_id', summary ->> 'api_key_id' FROM stockfoil.run WHERE id = {}",
+        org["run_id"]
+    );
+    assert_eq!(db.rows(record).await, [["org-create", "clean", "acme", key_id]]);
+}
+
+#[tokio::test]
 async fn a_person_sees_the_key_once_and_is_told_so() {
     let db = TestDb::migrated().await;
     let run =
@@ -73,9 +115,10 @@ async fn a_given_key_is_taken_as_it_is_and_not_repeated() {
         .await,
         [["Acme", "t", "8"], ["Globex", "t", "8"]]
     );
-    for run in [given, stdin] {
+    assert!(!stdin.stderr.contains("warning"), "{}", stdin.stderr);
+    for run in [given.tells("warning: --api-key stood on the command line"), stdin] {
         assert!(!format!("{}{}", run.stdout, run.stderr).to_lowercase().contains(key), "{run:?}");
-        assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+        assert_eq!(run.stderr.matches("warning").count(), run.stderr.matches("command line").count());
     }
 }
 
@@ -128,6 +171,8 @@ async fn bad_input_is_refused_before_the_first_statement() {
         (["--name", "Acme", "--api-key", ""], "the API key is empty"),
         (["--name", "Acme", "--api-key", "s3cret key"], "visible ASCII"),
         (["--name", "Acme", "--api-key", "-"], "the API key is empty"),
+        (["--name", "Acme", "--expires", "0s"], "would end the key at once"),
+        (["--name", "Acme", "--expires", "soon"], "\"soon\" is no time; give a time such as 24h"),
         (["--name", "Acme", "--subdoman", "acme"], "did you mean --subdomain?"),
     ] {
         let run = nowhere().args(args).await.refuses(2, part);

@@ -223,6 +223,7 @@ async fn compare_balances(
         prune_orphans: false,
         full: true,
         history_runs: 0,
+        batch_rows: crate::balance::BATCH_ROWS,
     };
     let report =
         match reconcile::run(db, reader.mapping, &config.alerts, &config.history, &options, reader.progress)

@@ -10,12 +10,7 @@ FROM (
            count(*) FILTER (WHERE e.is_new) AS new_entries,
            coalesce(sum(e.quantity) FILTER (WHERE e.is_new AND e.is_number), 0) AS new_qty
     FROM (
-        SELECT e.quantity, e.quantity > '-Infinity' AND e.quantity < 'Infinity' AS is_number, {is_new} AS is_new
-        FROM (
-{postings}
-        ) AS e
-        WHERE e.org = $1::text::{org.type} AND {e.item} = $2::text::{item.type}
-          AND {e.location} = $3::text::{location.type} AND {e.lot} IS NOT DISTINCT FROM $4::text::{lot.type}
+{key_entries}
     ) AS e
 ) AS l
 LEFT JOIN (

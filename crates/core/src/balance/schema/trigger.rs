@@ -204,28 +204,21 @@ fn function(
     let qualified = function_name(name);
     let own: [(&str, &dyn Fragment); 1] = [("function", &qualified)];
     let fragments = [&own, more].concat();
-    // The mapping's expressions may hold any text, that of a dollar quote too: the body is quoted when it is whole.
-    let (head, body) = template.split_once("$body$").unwrap_or((template, ""));
-    let body = body.split("$body$").next().unwrap_or_default();
-    let body = model.render_with(body, &fragments);
-    let create = render(
-        "{head}{body}",
-        &[("head", &model.render_with(head, &fragments)), ("body", &Literal::new(body.as_str()))],
-    );
+    let routine = model.routine(template, &fragments);
     // A trigger function that anybody could attach to a table of his own would write balances for him.
     let revoke = render("REVOKE ALL ON ROUTINE {function} FROM PUBLIC", &fragments);
     Object {
         kind: Kind::Function,
         name: qualified.name.clone(),
         table: None,
-        create: vec![create, revoke],
+        create: vec![routine.create, revoke],
         drop: Some(render("DROP ROUTINE IF EXISTS {function}", &fragments)),
         index: None,
         facts: vec![
             language.to_owned(),
             "search_path=pg_catalog, pg_temp".into(),
             String::new(),
-            body.as_str().to_owned(),
+            routine.body,
         ],
     }
 }

@@ -29,12 +29,15 @@ pub(in crate::migration) async fn back(
     let mut changes = Vec::new();
     for change in change::of(session, COMMAND).await? {
         // What a table had is gone with it.
-        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL OR $2")
-            .bind(change.table.to_string())
-            .bind(change.kind == Kind::Grant && change.name.starts_with("schema "))
-            .fetch_one(&mut *session)
-            .await
-            .context("look for what isolation changed")?;
+        let there: bool = sqlx::query_scalar(
+            "SELECT to_regclass($1) IS NOT NULL OR $2 OR ($3 AND to_regproc($1) IS NOT NULL)",
+        )
+        .bind(change.table.to_string())
+        .bind(change.kind == Kind::Grant && change.name.starts_with("schema "))
+        .bind(change.kind == Kind::Grant && change.name.starts_with("function "))
+        .fetch_one(&mut *session)
+        .await
+        .context("look for what isolation changed")?;
         if there {
             changes.push(change);
         }
@@ -235,6 +238,7 @@ fn revokes<'a>(changes: impl Iterator<Item = &'a Change>) -> Result<Vec<Step>, E
             ObjectKind::Table => super::ROWS,
             ObjectKind::Sequence => super::SEQUENCE,
             ObjectKind::Schema => &["USAGE", "CREATE"],
+            ObjectKind::Function => &["EXECUTE"],
         };
         let privileges: Vec<&'static str> =
             most.iter().copied().filter(|privilege| !held.iter().any(|held| held == privilege)).collect();

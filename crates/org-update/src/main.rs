@@ -1,0 +1,74 @@
+//! Changes an organization and its API keys.
+
+mod request;
+
+use stockfoil_core::tenancy::{OrgId, keys::Span, update};
+
+cli::args! {
+    /// Change an organization, or rotate, revoke and list its API keys: all that is asked for, in one transaction, or
+    /// nothing. A new key is shown once.
+    struct Args {
+        /// the organization
+        #[argh(option, arg_name = "id")]
+        org_id: OrgId,
+        /// the name that people see
+        #[argh(option, short = 'n')]
+        name: Option<String>,
+        /// one label of a host name: 1 to 63 letters, digits and '-'
+        #[argh(option, short = 's', arg_name = "label")]
+        subdomain: Option<String>,
+        /// take its subdomain away
+        #[argh(switch)]
+        no_subdomain: bool,
+        /// let it be used
+        #[argh(switch)]
+        activate: bool,
+        /// keep it from being used: neither its subdomain nor its keys lead to it
+        #[argh(switch)]
+        deactivate: bool,
+        /// make a new API key, and let the others end after --overlap
+        #[argh(switch)]
+        rotate_key: bool,
+        /// how long the others live beside the new one, such as 24h (the default) or 0s
+        #[argh(option, arg_name = "time")]
+        overlap: Option<Span>,
+        /// make one more API key, and let the others live
+        #[argh(switch)]
+        add_key: bool,
+        /// use this API key instead of making one; '-' reads it from standard input
+        #[argh(option, short = 'k', arg_name = "key")]
+        api_key: Option<String>,
+        /// let the new API key end after this time, such as 90d (default: never)
+        #[argh(option, arg_name = "time")]
+        expires: Option<Span>,
+        /// end the API key with this id, now and for ever (repeatable)
+        #[argh(option, arg_name = "key id")]
+        revoke_key: Vec<String>,
+        /// list its API keys: their ids, never the keys
+        #[argh(switch)]
+        list_keys: bool,
+        /// do not ask before the default organization is deactivated
+        #[argh(switch)]
+        yes: bool,
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main(async |mut args: Args, cx| {
+        let api_key = cx.secret("--api-key", args.api_key.take()).await?;
+        let is_confirmed = args.yes;
+        let update = request::of(args, api_key)?.check(cx.config())?;
+        if update.ends_default(cx.config()) && !is_confirmed {
+            cx.confirm("a request that names no organization will find none; deactivate the default one")
+                .await?;
+        }
+        let db = cx.connect().await?;
+        let updated = update::update(&db, &cx.config().mapping, update).await?;
+        cx.warn(&updated.warnings);
+        cx.emit(&updated).inspect_err(|_| {
+            if let Some(key) = &updated.api_key_id {
+                cx.say(format!("its new API key {key} could not be shown; --revoke-key {key} ends it"));
+            }
+        })
+    })
+}
