@@ -4,7 +4,7 @@
 
 CREATE TABLE IF NOT EXISTS stockfoil.move (
     id          bigint PRIMARY KEY,
-    run_id      bigint NOT NULL REFERENCES stockfoil.run (id) ON DELETE CASCADE,
+    run_id      bigint NOT NULL REFERENCES stockfoil.run (id),
     schema_name text NOT NULL,
     table_name  text NOT NULL,
     from_org    text,

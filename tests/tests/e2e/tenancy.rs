@@ -33,7 +33,8 @@ fn text<'a>(value: &'a serde_json::Value, field: &str) -> &'a str {
 #[tokio::test]
 async fn a_database_before_the_migration_is_refused_with_the_next_step() {
     let db = TestDb::inventory().await;
-    let runs: [Run; 4] = [
+    let runs: [Run; 5] = [
+        db.run("data-assign").args(["--org-id", "acme", "--items", "id = 'x'"]).await,
         db.run("org-create").args(["--name", "Acme"]).await,
         db.run("org-update").args(["--org-id", "default", "--list-keys"]).await,
         db.run("org-list").await,
@@ -55,6 +56,8 @@ async fn a_read_only_session_is_refused_by_what_writes_alone() {
     db.run("org-update").args(["--org-id", "acme", "--rotate-key"]).await.refuses(3, "is read-only");
     db.run("org-update").args(["--org-id", "acme", "--list-keys"]).await.ok();
     db.run("users-assign").args(["--org-id", "acme", "--all"]).await.refuses(3, "is read-only");
+    let items = ["--org-id", "acme", "--items", "id = 'x'", "--yes"];
+    db.run("data-assign").args(items).await.refuses(3, "is read-only");
     db.run("users-assign").args(["--org-id", "acme", "--all", "--dry-run"]).await.ok();
     db.run("org-list").await.ok().says("Acme Mining");
 }

@@ -1,5 +1,5 @@
--- Removes at most $2 runs that began before $1, but for the last clean run of each command, and for those that a finding
--- or a backfill speaks of.
+-- Removes at most $2 runs that began before $1, but for the last clean run of each command, and for those that a finding,
+-- a backfill or the record of moved rows speaks of.
 -- Locks: the rows that go.
 DELETE FROM stockfoil.run
 WHERE id IN (
@@ -12,6 +12,7 @@ WHERE id IN (
         AND NOT EXISTS (SELECT FROM stockfoil.finding AS f WHERE f.last_run = r.id)
         AND NOT EXISTS (SELECT FROM stockfoil.finding AS f WHERE f.closed_run = r.id)
         AND NOT EXISTS (SELECT FROM stockfoil.backfill AS b WHERE b.run_id = r.id)
+        AND NOT EXISTS (SELECT FROM stockfoil.move AS m WHERE m.run_id = r.id)
     ORDER BY r.id
     LIMIT $2
 )
