@@ -51,7 +51,10 @@ fn main() -> std::process::ExitCode {
         if let Some(key) = args.explain {
             let looks = [("--org", !orgs.is_empty()), ("--dry-run", dry_run), ("--full", full)];
             cli::excludes("--explain", &looks)?;
-            cli::excludes("--explain", &[("--fix-large", fix_large), ("--prune-orphans", prune_orphans)])?;
+            let is_scheduled = args.format == cli::Format::Prometheus;
+            let works = [("--fix-large", fix_large), ("--prune-orphans", prune_orphans)];
+            cli::excludes("--explain", &works)?;
+            cli::excludes("--explain", &[("--format prometheus", is_scheduled)])?;
             let options = explain::Options { key, entries: entries.unwrap_or(explain::ENTRIES), tolerance };
             options.check()?;
             return cx.emit(&explain::run(&*cx.connect().await?, mapping, &options).await?);

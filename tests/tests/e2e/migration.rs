@@ -47,7 +47,7 @@ async fn until_it_waits(child: &mut Child) -> (BufReader<ChildStderr>, String) {
 mod ahead;
 mod partitions;
 mod rollback;
-mod torture;
+pub(crate) mod torture;
 
 mod versioned {
     use super::*;

@@ -56,7 +56,7 @@ fn since(page: &mut Page, report: &ExplainReport) {
         None => page.line("no run that is on record saw them agree"),
     }
     if let Some(NewEntries { entries, quantity }) = &report.new_entries {
-        page.line(format!("new since: {entries} entries, together {quantity}"));
+        page.line(format!("new since: {}, together {quantity}", entries_of(*entries)));
     }
     if let Some(sealed) = &report.sealed {
         let marks = match sealed.marks {
@@ -64,12 +64,12 @@ fn since(page: &mut Page, report: &ExplainReport) {
             marks => format!("{} of updates or deletes since", count(marks, "mark")),
         };
         page.line(format!(
-            "sealed by run {}, {}: {} entries, together {}; now {} and {}; {marks}",
+            "sealed by run {}, {}: {}, together {}; now {}, together {}; {marks}",
             sealed.run_id.0,
             time(&sealed.at),
-            sealed.sealed_entries,
+            entries_of(sealed.sealed_entries),
             sealed.sealed_qty,
-            sealed.ledger_entries,
+            entries_of(sealed.ledger_entries),
             sealed.ledger_qty
         ));
     }
@@ -112,4 +112,8 @@ fn finding(finding: &PastFinding) -> [String; 7] {
         side(&finding.sealed_qty, "-"),
         end,
     ]
+}
+
+fn entries_of(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
 }

@@ -163,9 +163,9 @@ pub enum Clue {
     NotANumber,
     /// Sealed entries were changed, and no mark says so.
     ChangedHistory,
-    /// The balance lacks exactly what is new.
+    /// The balance lacks exactly what is new, or one new entry.
     NewEntriesNotCounted,
-    /// The ledger is as it was when they last agreed.
+    /// Old entries are as they were sealed, and what is new is not what the balance lacks.
     BalanceWritten,
 }
 
@@ -181,10 +181,10 @@ impl fmt::Display for Clue {
                 "old entries were changed without the triggers seeing it: look for sessions that disabled triggers or wrote as a replica"
             }
             Self::NewEntriesNotCounted => {
-                "the balance lacks exactly what is new since they last agreed: the triggers did not see those entries"
+                "the balance lacks exactly what is new since they last agreed, or one entry of it: the triggers did not see it"
             }
             Self::BalanceWritten => {
-                "the ledger is as it was when they last agreed, so the balance itself was written: look for what else writes it"
+                "old entries are as they were sealed, and what is new is not what the balance lacks: look for what else writes the balance"
             }
         })
     }
@@ -238,7 +238,10 @@ impl ExplainReport {
         let is_as_sealed = self.sealed.as_ref().is_some_and(|sealed| !sealed.differs && sealed.marks == 0);
         let has_changed = self.sealed.as_ref().is_some_and(|sealed| sealed.differs && sealed.marks == 0);
         let new = self.new_entries.as_ref();
-        let is_uncounted = new.is_some_and(|new| new.entries > 0 && new.quantity.minus(&drift).is_zero());
+        let is_drift = |quantity: &Quantity| quantity.minus(&drift).is_zero();
+        let mut each = self.entries.iter().filter(|entry| entry.is_new == Some(true));
+        let is_uncounted = new.is_some_and(|new| new.entries > 0 && is_drift(&new.quantity))
+            || each.any(|entry| entry.quantity.as_ref().is_some_and(is_drift));
         let differs = !self.agrees() && !drift.is_zero();
         self.clues = [
             (!is_backfilled, Clue::NotBackfilled),
@@ -246,7 +249,7 @@ impl ExplainReport {
             (not_a_number, Clue::NotANumber),
             (has_changed, Clue::ChangedHistory),
             (differs && is_uncounted, Clue::NewEntriesNotCounted),
-            (differs && is_as_sealed && new.is_some_and(|new| new.entries == 0), Clue::BalanceWritten),
+            (differs && is_as_sealed && new.is_some() && !is_uncounted, Clue::BalanceWritten),
         ]
         .into_iter()
         .filter_map(|(holds, clue)| holds.then_some(clue))

@@ -277,7 +277,8 @@ mod tests {
         let keys: Vec<ApiKey> = (0..10_000).map(|_| ApiKey::generate().unwrap()).collect();
         assert!(keys.iter().all(|key| key.expose().len() == 54 && is_sound(key.expose())));
         assert_eq!(keys.iter().map(ApiKey::expose).collect::<HashSet<_>>().len(), keys.len());
-        assert_eq!(keys.iter().map(ApiKey::id).collect::<HashSet<_>>().len(), keys.len());
+        // An id has 47 bits: two equal ones among so many come about once in 4 million runs, two pairs never.
+        assert!(keys.iter().map(ApiKey::id).collect::<HashSet<_>>().len() >= keys.len() - 1);
 
         let mut seen: HashMap<u8, u32> = HashMap::new();
         for key in &keys {
@@ -289,8 +290,8 @@ mod tests {
         let expected = f64::from(10_000 * SECRET_LENGTH as u32) / 62.0;
         let chi_square: f64 =
             seen.values().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
-        // 61 degrees of freedom: fair characters exceed 160 once in 10^9 runs; bytes modulo 62 give over 2,000.
-        assert!(chi_square < 160.0, "{chi_square}");
+        // 61 degrees of freedom: fair characters exceed 250 less than once in 10^20 runs; bytes modulo 62 give about 2,000.
+        assert!(chi_square < 250.0, "{chi_square}");
     }
 
     #[test]

@@ -369,3 +369,73 @@ fn is_locked(error: &Error) -> bool {
     };
     matches!(sqlstate(cause).as_deref(), Some("55P03" | "40P01"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn config() -> Config {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        Config::load(Some(file.path()), Environment::default()).unwrap()
+    }
+
+    fn request() -> Request {
+        Request {
+            org: OrgId::new("acme").unwrap(),
+            name: None,
+            subdomain: None,
+            is_active: None,
+            new_key: Some(Others::End),
+            overlap: None,
+            api_key: None,
+            expires: None,
+            revoke: Vec::new(),
+            lists_keys: false,
+        }
+    }
+
+    #[test]
+    fn nothing_on_the_way_shows_a_key() {
+        let given = "9f86d081884c7d659a2feaa0c55ad015-given";
+        let request = Request { api_key: Some(Secret::new(given)), ..request() };
+        let shown = format!("{request:?}");
+        let update = request.check(&config()).unwrap();
+        let shown = format!("{shown} {update:?} {update:#?}");
+        assert!(shown.contains("***") && !shown.contains(given), "{shown}");
+
+        let key = ApiKey::generate().unwrap();
+        let row = organizations::Row {
+            id: OrgId::new("acme").unwrap(),
+            name: "Acme".into(),
+            subdomain: None,
+            is_active: true,
+            created_at: Utc::now(),
+            updated_at: Utc::now(),
+        };
+        let report = OrgUpdated {
+            api_key_id: Some(key.id()),
+            api_key: Some(key.clone()),
+            ..super::report(row, Vec::new())
+        };
+        let shown = format!("{report:?} {}", record(&report, "operator"));
+        assert!(shown.contains(&key.id()) && !shown.contains(key.expose()), "{shown}");
+        assert_eq!(json!(report)["api_key"], key.expose(), "the report itself is where it shows");
+    }
+
+    #[test]
+    fn an_update_holds_every_rule_or_none_of_it() {
+        let config = config();
+        let refused = |request: Request| request.check(&config).unwrap_err().to_string();
+        let nothing = || Request { new_key: None, ..request() };
+        assert!(refused(nothing()).contains("say what to change"));
+        assert!(Request { lists_keys: true, ..nothing() }.check(&config).unwrap().only_lists());
+        assert!(refused(Request { overlap: Some(Span::DAY), ..nothing() }).contains("--overlap needs"));
+        let added = Request { new_key: Some(Others::Stay), overlap: Some(Span::DAY), ..nothing() };
+        assert!(refused(added).contains("--overlap needs --rotate-key"));
+        let default = Request { org: OrgId::new("default").unwrap(), is_active: Some(false), ..nothing() };
+        assert!(default.check(&config).unwrap().ends_default(&config));
+        let other = Request { is_active: Some(false), ..nothing() };
+        assert!(!other.check(&config).unwrap().ends_default(&config));
+    }
+}

@@ -291,7 +291,8 @@ async fn looks(session: &mut PgConnection, model: &Model, checks: &mut Checks) -
             checks.add(look.name, "database", true, look.nothing.into(), "");
         }
         for (object, holds, evidence, remedy) in rows {
-            checks.add(look.name, object, holds, evidence, &remedy);
+            // As other messages name what is in that schema.
+            checks.add(look.name, object.replace(" public.", " "), holds, evidence, &remedy);
         }
     }
     Ok(())

@@ -107,6 +107,11 @@ async fn a_balance_that_was_written_by_something_else_is_told_from_the_ledger() 
     assert_eq!((&report["kind"], &report["drift"]), (&json!("large"), &json!("-2")));
     assert_eq!(report["clues"], json!(["balance_written"]));
     assert_eq!(report["last_agreed"]["run_id"].to_string(), agreed);
+    // Nor does an entry that came since, and was counted, account for it.
+    db.execute("INSERT INTO inventory_ledger (id, org_id, item_id, location_id, lot_id, qty_canonical) VALUES ('e4', 'acme', 'bolt', 'l1', 'A', -3)").await;
+    let report = explain(&db, "acme/bolt/l1/A", 1, &[]).await;
+    assert_eq!((&report["drift"], &report["clues"]), (&json!("-2"), &json!(["balance_written"])));
+    assert_eq!(report["new_entries"], json!({ "entries": 1, "quantity": "-3" }));
     assert_eq!(report["findings"][0]["kind"], "large");
     assert_eq!(report["findings"][0]["closed_run"], Value::Null);
     db.run("reconcile-balances").arg("--fix-large").await.ok();
@@ -140,6 +145,10 @@ async fn what_the_triggers_did_not_see_is_told() {
     let report = explain(&db, "acme/bolt/l1/A", 1, &[]).await;
     assert_eq!(report["new_entries"], json!({ "entries": 1, "quantity": "4" }));
     assert_eq!(report["clues"], json!(["new_entries_not_counted"]));
+    // One of two.
+    db.execute("INSERT INTO inventory_ledger (id, org_id, item_id, location_id, lot_id, qty_canonical) VALUES ('e6', 'acme', 'bolt', 'l1', 'A', 9)").await;
+    let report = explain(&db, "acme/bolt/l1/A", 1, &[]).await;
+    assert_eq!((&report["drift"], &report["clues"]), (&json!("4"), &json!(["new_entries_not_counted"])));
     // Old entries, and so that their sum stays.
     behind_the_triggers(&db, "UPDATE inventory_ledger SET qty_canonical = qty_canonical + CASE id WHEN 'e1' THEN 1 ELSE -1 END WHERE id IN ('e1', 'e2')").await;
     let report = explain(&db, "acme/bolt/l1/A", 1, &[]).await;
@@ -201,6 +210,10 @@ async fn it_refuses_what_is_no_key() {
         (&["--explain", "acme/bold/l1"], "acme/bold/l1 has no ledger entry, no balance and no finding"),
         (&["--explain", "acme/bolt/l1", "--full"], "--explain and --full exclude each other"),
         (&["--explain", "acme/bolt/l1", "--org", "acme"], "--explain and --org exclude each other"),
+        (
+            &["--explain", "acme/bolt/l1", "--format", "prometheus"],
+            "--explain and --format prometheus exclude each other",
+        ),
         (&["--entries", "3"], "--entries goes with --explain; give both, or neither"),
         (&["--explain", "acme/bolt/l1", "--entries", "-1"], "--entries"),
     ] {

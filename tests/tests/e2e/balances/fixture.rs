@@ -6,7 +6,7 @@ use testkit::TestDb;
 pub(super) async fn inventory() -> TestDb {
     let db = TestDb::migrated().await;
     db.execute(
-        "TRUNCATE stockfoil.run, stockfoil.finding, stockfoil.backfill, stockfoil.move;
+        "TRUNCATE stockfoil.run CASCADE;
          INSERT INTO organizations (id, name) VALUES ('acme', 'Acme'), ('zeta', 'Zeta');
          INSERT INTO items (id, item_number, name) SELECT i, i, i FROM unnest('{bolt,nut,Ä-ring,ore}'::text[]) AS i;
          INSERT INTO locations (id, site, name) VALUES ('l1', 's', 'one'), ('l2', 's', 'two');",

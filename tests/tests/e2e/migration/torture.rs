@@ -186,7 +186,7 @@ async fn all_is_well(db: &TestDb) {
 const GATE: &str = "SELECT pg_advisory_lock(4711)";
 
 /// Each run records a step when it has done it. A trigger on that record makes it wait there, between two steps.
-async fn close_gate(db: &TestDb) {
+pub(crate) async fn close_gate(db: &TestDb) {
     db.execute(
         "CREATE FUNCTION public.gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END $$;
          CREATE TRIGGER gate BEFORE UPDATE ON stockfoil.run FOR EACH ROW WHEN (NEW.finished_at IS NULL) EXECUTE FUNCTION public.gate()",
@@ -194,18 +194,23 @@ async fn close_gate(db: &TestDb) {
     .await;
 }
 
-async fn open_gate(db: &TestDb) {
+pub(crate) async fn open_gate(db: &TestDb) {
     db.execute("DROP TRIGGER gate ON stockfoil.run; DROP FUNCTION public.gate()").await;
 }
 
 /// Runs `command` again and again, each time killed as soon as it has done one step, until there is nothing to do.
 /// Returns how often it was killed.
 async fn killed_between_all_steps(db: &TestDb, command: &str, args: &[&str]) -> u32 {
+    killed_between_all_steps_of(db, || db.run(command).args(args.iter().copied())).await
+}
+
+/// The same of what `command` makes.
+pub(crate) async fn killed_between_all_steps_of(db: &TestDb, command: impl Fn() -> Binary) -> u32 {
     let mut keeper = db.connect().await;
     sqlx::raw_sql(GATE).execute(&mut keeper).await.unwrap();
     let mut killed = 0;
     loop {
-        let mut child = db.run(command).args(args.iter().copied()).spawn();
+        let mut child = command().spawn();
         let waiting = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 let output = child.wait_with_output().await.unwrap();

@@ -245,6 +245,71 @@ async fn the_applications_role_needs_no_right_but_to_call() {
 }
 
 #[tokio::test]
+async fn an_isolated_application_resolves_and_sees_its_own() {
+    let (db, [acme, globex]) = with_keys().await;
+    let (app, login) = (format!("app_{}", db.name()), format!("web_{}", db.name()));
+    let config = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    let roles = format!("[tenancy.isolation]\napp_role = '{app}'\noperations_role = 'ops_{}'\n", db.name());
+    std::fs::write(config.path(), roles).unwrap();
+    let run = |name: &str| db.run(name).arg("--config").arg(config.path());
+    run("migrate-org").args(["--finalize", "--yes"]).await.ok();
+    run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+    db.execute(format!(
+        "CREATE ROLE {login} LOGIN IN ROLE {app};
+         INSERT INTO items (item_number, name, org_id) VALUES ('1', 'Of acme', 'acme'), ('1', 'Of globex', 'globex')"
+    ))
+    .await;
+    let mut session = PgConnection::connect(&db.cluster().url_as(&login, db.name())).await.unwrap();
+    for (key, name) in [(&acme, "Of acme"), (&globex, "Of globex")] {
+        let mut tx = session.begin().await.unwrap();
+        sqlx::query("SELECT stockfoil.set_org(stockfoil.resolve_org(api_key => $1))")
+            .bind(key)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let items: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM items").fetch_all(&mut *tx).await.unwrap();
+        assert_eq!(items, [name]);
+        tx.commit().await.unwrap();
+    }
+    let noted = "SELECT count(*) FROM organization_api_keys WHERE last_used_on IS NOT NULL";
+    assert_eq!(db.value(noted).await, "2", "the functions may write what the application may not");
+    run("org-update").args(["--org-id", "acme", "--rotate-key", "--overlap", "0s"]).await.ok();
+    assert_eq!(org_of(&mut session, &acme).await, None);
+    session.close().await.unwrap();
+    run("migrate-org").await.ok();
+    run("validate-migration").await.ok();
+    db.execute(format!("DROP ROLE {login}")).await;
+    run("migrate-org").args(["--rollback", "--isolate", "--yes"]).await.ok();
+}
+
+#[tokio::test]
+async fn the_guides_statements_and_results_are_real() {
+    let (db, _) = with_keys().await;
+    let guide = std::fs::read_to_string(testkit::workspace().join("docs/tenancy.md")).unwrap();
+    let blocks = |kind: &str| -> Vec<String> {
+        let open = format!("```{kind}\n");
+        guide.split(&open).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+    };
+    let role = format!("app_{}", db.name());
+    let statements = blocks("sql");
+    assert!(statements.len() >= 2);
+    db.execute(format!("CREATE ROLE {role}; GRANT SELECT ON items TO {role}")).await;
+    for (at, statement) in statements.iter().enumerate() {
+        let bound = statement
+            .replace("$1, $2, $3", "'acme', NULL, NULL")
+            .replace(" TO app;", &format!(" TO {role};"));
+        let as_role = if at == 0 { String::new() } else { format!("SET ROLE {role};") };
+        db.execute(format!("{as_role}{bound}")).await;
+    }
+    db.execute(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    let shown: serde_json::Value = serde_json::from_str(&blocks("json")[0]).unwrap();
+    let made = db.run("org-create").args(["--name", "A", "--format", "json"]).await.ok().json();
+    let fields = |json: &serde_json::Value| json.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(&shown), fields(&made));
+}
+
+#[tokio::test]
 async fn a_use_is_noted_once_a_day_and_never_in_the_way() {
     let (db, [acme, globex]) = with_keys().await;
     let row = |org: &str| {

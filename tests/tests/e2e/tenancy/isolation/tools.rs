@@ -1,1 +1,176 @@
+//! Stockfoil's own commands under isolation: they see everything, or say that they can't, and never see nothing.
+
+use sqlx::{Connection as _, PgConnection};
+
 use super::*;
+
+#[tokio::test]
+async fn commands_work_as_the_operations_role_and_refuse_to_see_less() {
+    let tenants = Tenants::of(None).await;
+    tenants.fill().await;
+    tenants.isolate().await;
+    let (db, ops, b) = (&tenants.db, &tenants.ops, &tenants.b);
+    let person = format!("person_{}", db.name());
+    db.execute(format!("CREATE ROLE {person} LOGIN IN ROLE {ops}; UPDATE inventory_balances SET qty_canonical = qty_canonical + 5 WHERE item_id = 'i1' AND location_id = 'l2' AND lot_id IS NULL")).await;
+    // BYPASSRLS is nothing that a member has.
+    let member = db.cluster().url_as(&person, db.name());
+    let commands: [&[&str]; 7] = [
+        &["reconcile-balances"],
+        &["backfill-balances"],
+        &["org-list"],
+        &["org-create", "--name", "C"],
+        &["users-assign", "--org-id", b, "--all", "--dry-run"],
+        &["validate-migration"],
+        &["org-list", "--active-only"],
+    ];
+    for command in commands {
+        tenants
+            .run(command[0])
+            .args(&command[1..])
+            .env("DATABASE_URL", &member)
+            .await
+            .refuses(3, "connect as one that bypasses it (BYPASSRLS), such as the operations role");
+    }
+    // As the role itself it works: by a setting of the login or of the connection.
+    let as_ops = format!("{member}&options=-c%20role%3D{ops}");
+    let run = |name: &str| tenants.run(name).env("DATABASE_URL", &as_ops);
+    run("reconcile-balances").await.status(1).says("i1");
+    run("reconcile-balances").args(["--full", "--fix-large"]).await.ok();
+    run("backfill-balances").await.ok();
+    run("org-list").await.ok().says("Default Organization");
+    run("org-create").args(["--name", "C", "--subdomain", "c"]).await.ok();
+    run("validate-migration").await.ok();
+    run("validate-migration").arg("--isolation").await.ok();
+    run("users-assign").args(["--org-id", b, "--all", "--dry-run"]).await.ok().says("u1@example.com");
+    db.execute(format!("ALTER ROLE {person} BYPASSRLS")).await;
+    tenants.run("reconcile-balances").env("DATABASE_URL", &member).await.ok();
+    // A backup of the operations role has every row, and one of a role that is bound fails.
+    let dump = |role: &str| {
+        db.cluster()
+            .program("pg_dump")
+            .args(["-U", &person, "--role", role, "-a", "-t", "items", db.name()])
+            .output()
+            .unwrap()
+    };
+    let whole = dump(ops);
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    assert!(String::from_utf8(whole.stdout).unwrap().contains("I-5"));
+}
+
+#[tokio::test]
+async fn an_assigned_user_whose_rows_stay_behind_is_refused() {
+    let tenants = Tenants::of(None).await;
+    tenants.fill().await;
+    tenants.isolate().await;
+    let before = tenants.digest_of_a().await;
+    let moved = tenants.run("users-assign").args(["--org-id", &tenants.b, "--all"]).await;
+    assert_ne!(moved.status, 0, "{}", moved.stdout);
+    assert_eq!(tenants.digest_of_a().await, before);
+    // One whom nothing refers to goes.
+    tenants
+        .db
+        .execute(
+            "INSERT INTO users (id, email, name, org_id) VALUES ('u2', 'u2@example.com', 'U', 'default')",
+        )
+        .await;
+    tenants.run("users-assign").args(["--org-id", &tenants.b, "--user-id", "u2"]).await.ok();
+    assert_eq!(tenants.db.value("SELECT org_id FROM users WHERE id = 'u2'").await, tenants.b);
+}
+
+#[tokio::test]
+async fn balances_made_after_isolation_are_isolated() {
+    let db = TestDb::inventory().await;
+    db.run("db-migrate").await.ok();
+    db.run("migrate-org").await.ok();
+    let tenants = Tenants::in_database(db, None).await;
+    tenants.fill().await;
+    tenants.isolate().await;
+    let db = &tenants.db;
+    tenants
+        .run("migrate-balance")
+        .await
+        .ok()
+        .says("show of inventory_balances the session's organization's rows alone");
+    tenants.run("backfill-balances").await.ok();
+    tenants.run("validate-migration").await.ok();
+    tenants.run("validate-migration").arg("--isolation").await.ok();
+    let mut session = PgConnection::connect(&tenants.url()).await.unwrap();
+    sqlx::raw_sql("SET app.org_id = 'default'; INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) VALUES ('i1', 'l1', 7)")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    let balances: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM inventory_balances").fetch_one(&mut session).await.unwrap();
+    assert!(balances > 0);
+    sqlx::raw_sql("SET app.org_id = 'another'").execute(&mut session).await.unwrap();
+    let balances: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM inventory_balances").fetch_one(&mut session).await.unwrap();
+    assert_eq!(balances, 0);
+    session.close().await.unwrap();
+    tenants.run("reconcile-balances").arg("--full").await.ok();
+    assert_eq!(db.value("SELECT count(*) FROM inventory_ledger WHERE org_id = 'default'").await, "61");
+}
+
+#[tokio::test]
+async fn views_cascades_and_settings_stay_within() {
+    let tenants = Tenants::of(None).await;
+    tenants.fill().await;
+    tenants.isolate().await;
+    let (db, a, b, app) = (&tenants.db, &tenants.a, &tenants.b, &tenants.app);
+    tenants.copy_to_b().await;
+    db.execute(format!(
+        "CREATE VIEW stock WITH (security_invoker = true) AS SELECT org_id, item_id, qty_canonical FROM inventory_balances;
+         GRANT SELECT ON stock TO {app}"
+    ))
+    .await;
+    let mut session = PgConnection::connect(&tenants.url()).await.unwrap();
+    for (org, seen) in [(a.as_str(), a.as_str()), (b, b), ("", ""), ("nobody", "")] {
+        sqlx::query("SELECT set_config('app.org_id', $1, false)")
+            .bind(org)
+            .execute(&mut session)
+            .await
+            .unwrap();
+        let orgs: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT org_id FROM stock").fetch_all(&mut session).await.unwrap();
+        assert_eq!(orgs.concat(), seen);
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM organizations").fetch_all(&mut session).await.unwrap();
+        assert_eq!(names.concat(), seen, "an organization sees itself alone");
+    }
+    for denied in [
+        "SELECT 1 FROM organization_api_keys",
+        "UPDATE inventory_balances SET qty_canonical = 0",
+        "UPDATE organizations SET name = 'x'",
+        "SELECT 1 FROM stockfoil.run",
+    ] {
+        let error = sqlx::query(denied).execute(&mut session).await.unwrap_err();
+        assert_eq!(error.as_database_error().unwrap().code().unwrap(), "42501", "{denied}");
+    }
+    // A cascade takes B's lines with B's sheet, and no line of A's.
+    let before = tenants.digest_of_a().await;
+    sqlx::query("SELECT set_config('app.org_id', $1, false)").bind(b).execute(&mut session).await.unwrap();
+    let gone = sqlx::query("DELETE FROM count_sheets").execute(&mut session).await.unwrap();
+    assert_eq!(gone.rows_affected(), 1);
+    assert_eq!(db.value(format!("SELECT count(*) FROM count_lines WHERE org_id = '{b}'")).await, "0");
+    assert_eq!(tenants.digest_of_a().await, before);
+    session.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_invalid_setting_is_an_error_and_shows_nothing() {
+    for (mapped, setting) in [(Mapped::Prisma, "no uuid"), (Mapped::TwoSchemas, "1 or 1=1")] {
+        let tenants = Tenants::of(Some(mapped)).await;
+        tenants.isolate().await;
+        let mut session = PgConnection::connect(&tenants.url()).await.unwrap();
+        sqlx::query("SELECT set_config('app.org_id', $1, false)")
+            .bind(setting)
+            .execute(&mut session)
+            .await
+            .unwrap();
+        let table =
+            if mapped == Mapped::Prisma { "SELECT 1 FROM \"User\"" } else { "SELECT 1 FROM plant.people" };
+        let error = sqlx::query(table).fetch_all(&mut session).await.unwrap_err();
+        assert_eq!(error.as_database_error().unwrap().code().unwrap(), "22P02");
+        session.close().await.unwrap();
+    }
+}
