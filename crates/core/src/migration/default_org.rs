@@ -16,13 +16,36 @@ use crate::{
     tenancy::OrgId,
 };
 
-/// The steps that give each of `tables` the counting default in place of the constant one.
+/// The tenant tables but for those whose inserts must name an organization already: `--finalize` ended their default, and
+/// what counts it would be made for nothing.
+pub(super) async fn relying(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<QualifiedName>, crate::Error> {
+    let mut relying = Vec::new();
+    for table in &model.tenant_tables {
+        let column = catalog::column(session, table, &model.org_column).await?;
+        let is_ended = column.is_some_and(|column| {
+            let default = column.default.as_deref();
+            column.not_null && default.is_none_or(|default| default.contains("current_setting('app.org_id'"))
+        });
+        if !is_ended {
+            relying.push(table.clone());
+        }
+    }
+    Ok(relying)
+}
+
+/// The steps that give each of `tables`, if any, the counting default in place of the constant one.
 pub(super) fn steps(
     command: &'static str,
     model: &Model,
     tables: &[QualifiedName],
     default: &OrgId,
 ) -> Vec<Step> {
+    if tables.is_empty() {
+        return Vec::new();
+    }
     let kind = model.org_type.name();
     let function =
         model.routine(include_str!("default_org.sql"), &[("default", &Literal::new(default.as_str()))]);

@@ -198,7 +198,8 @@ async fn forward(
             steps.extend(lookup_steps(session, model, parts).await?);
         }
     }
-    steps.extend(default_org::steps(COMMAND, model, &model.tenant_tables, default));
+    let relying = default_org::relying(session, model).await?;
+    steps.extend(default_org::steps(COMMAND, model, &relying, default));
     steps.extend(resolution::steps(model, default));
     if contracts {
         steps.extend(contract);

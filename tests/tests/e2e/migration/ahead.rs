@@ -145,8 +145,9 @@ async fn the_default_organization_is_counted_and_ended() {
         .await;
     assert!(refused.unwrap_err().to_string().contains("null value in column \"org_id\""));
     db.run("migrate-org").args(["--finalize", "--yes"]).await.ok().says("nothing to do");
-    // Ended for good: another run does not bring it back.
-    db.run("migrate-org").await.ok();
+    // Ended for good: another run does not bring it back, nor what counted it.
+    db.run("migrate-org").await.ok().says("nothing to do");
+    assert_eq!(db.value("SELECT to_regprocedure('stockfoil.default_org(text)') IS NULL").await, "t");
     assert_eq!(db.value("SELECT count(*) FROM pg_attribute WHERE attname = 'org_id' AND atthasdef AND attrelid = 'users'::regclass").await, "0");
 }
 

@@ -329,6 +329,19 @@ async fn what_can_not_be_meant_is_refused() {
 }
 
 #[tokio::test]
+async fn a_table_without_a_primary_key_is_not_left_behind() {
+    let db = inventory().await;
+    let before = everything(&db).await;
+    db.execute("ALTER TABLE count_lines DROP CONSTRAINT count_lines_pkey").await;
+    db.run("data-assign")
+        .args(["--yes", "--copy-shared-items"])
+        .args(NORTH)
+        .await
+        .refuses(3, "table count_lines has no primary key");
+    assert_eq!(everything(&db).await, before);
+}
+
+#[tokio::test]
 async fn composite_foreign_keys_let_it_move_in_one_transaction() {
     let db = inventory().await;
     db.execute(

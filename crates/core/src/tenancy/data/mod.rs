@@ -449,6 +449,7 @@ pub fn assign<'a>(
         }
         let found = closure.find(&mut session, false).await?;
         progress.finish();
+        refuse_keyless(&graph, &found)?;
         let stopped = stopped(&found, assignment)?;
         warnings.extend(mentioned(&found, assignment));
         let mut report = DataAssigned {
@@ -771,6 +772,16 @@ fn mentioned(found: &Found, assignment: &Assignment) -> Vec<String> {
         )
     };
     found.mentions.iter().map(warning).collect()
+}
+
+/// Refuses a move that rows of a table without a primary key would have to follow: which they are can't be remembered, and
+/// left behind they would point at another organization's.
+fn refuse_keyless(graph: &Graph, found: &Found) -> Result<(), DataError> {
+    let mut children = graph.belongings().filter(|edge| found.rows[edge.parent] != (0, 0));
+    match children.find(|edge| graph.tables[edge.child].key.is_empty()) {
+        Some(edge) => Err(DataError::NoKey(graph.tables[edge.child].name.plain())),
+        None => Ok(()),
+    }
 }
 
 fn by_table(graph: &Graph, rows: &[(u64, u64)]) -> Vec<TableMoves> {
