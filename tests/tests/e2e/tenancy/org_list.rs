@@ -1,5 +1,6 @@
 use serde_json::json;
-use testkit::TestDb;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use testkit::{Binary, Cluster, TestDb};
 
 use super::two_organizations;
 
@@ -67,13 +68,20 @@ async fn a_name_does_not_steer_the_terminal() {
 
 #[tokio::test]
 async fn counting_takes_one_statement_however_many_organizations_there_are() {
-    let db = TestDb::migrated().await;
-    db.execute("INSERT INTO organizations (id, name) SELECT 'o' || n, 'O' FROM generate_series(1, 500) n")
-        .await;
-    db.execute(format!("ALTER DATABASE {} SET log_statement = 'all'", db.name())).await;
-    let run = db.run("org-list").args(["--format", "json"]).await.ok();
+    // A cluster of its own, whose log speaks of nobody else's statements.
+    let cluster = Cluster::start(&["--set", "log_statement=all"]);
+    let run = |name: &str| Binary::new(name).env("DATABASE_URL", cluster.url("postgres"));
+    run("migrate-all").await.ok();
+    let mut session = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    session
+        .execute("INSERT INTO organizations (id, name) SELECT 'o' || n, 'O' FROM generate_series(1, 500) n")
+        .await
+        .unwrap();
+    let log = || std::fs::read_to_string(cluster.data().join("server.log")).unwrap();
+    let before = log().len();
+    let run = run("org-list").args(["--format", "json"]).await.ok();
     assert_eq!(run.json()["organizations"].as_array().unwrap().len(), 501);
-    let log = std::fs::read_to_string(db.cluster().data().join("server.log")).unwrap();
+    let log = log().split_off(before);
     for table in ["organizations", "users", "items"] {
         assert_eq!(log.matches(&format!("FROM \"public\".\"{table}\"")).count(), 1, "{table}");
     }

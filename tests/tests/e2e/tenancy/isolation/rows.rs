@@ -195,6 +195,15 @@ async fn one_table(
     see(try_it(session, &sql).await, Err("42501"), &sql);
     let sql = format!("TRUNCATE {table} CASCADE");
     see(try_it(session, &sql).await, Err("42501"), &sql);
+    // The server copies nothing into a table whose rows a policy guards.
+    let sql = format!("COPY {table} FROM STDIN");
+    session.execute("SAVEPOINT attempt").await.unwrap();
+    let refused = match session.copy_in_raw(&sql).await {
+        Ok(_) => Ok(Vec::new()),
+        Err(error) => Err(error.as_database_error().unwrap().code().unwrap().into_owned()),
+    };
+    session.execute("ROLLBACK TO SAVEPOINT attempt").await.unwrap();
+    see(refused, Err("0A000"), &sql);
     if !setting.is_b {
         see(try_it(session, &own).await, Err("42501"), &own);
         return cases;
