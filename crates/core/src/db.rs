@@ -114,10 +114,15 @@ pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
 }
 
-/// How long one who gave way waits: 50 to 150 ms, so that two who wait for each other don't meet again.
+/// How long one who gave way waits: 50 to 150 ms.
 pub(crate) fn pause_after_giving_way() -> Duration {
+    jittered(50, 100)
+}
+
+/// At least `least` ms and less than `spread` ms longer, so that two who wait for each other don't meet again.
+pub(crate) fn jittered(least: u64, spread: u64) -> Duration {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
-    Duration::from_millis(50 + u64::from(nanos / 1_000 % 100))
+    Duration::from_millis(least + u64::from(nanos) / 1_000 % spread.max(1))
 }
 
 /// Makes the session's statements give way to writers: the lock timeout is well below the time after which the server

@@ -1,3 +1,5 @@
+use crate::db::{DbError, gave_way, sqlstate};
+
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,6 +50,23 @@ pub enum Failure {
 }
 
 impl Error {
+    /// The SQLSTATE that a statement failed with, if one did.
+    pub(crate) fn sqlstate(&self) -> Option<String> {
+        self.statement().and_then(sqlstate)
+    }
+
+    /// Whether a statement gave way to others: lock timeout or deadlock.
+    pub(crate) fn gave_way(&self) -> bool {
+        self.statement().is_some_and(gave_way)
+    }
+
+    fn statement(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Db(DbError::Statement { cause, .. } | DbError::Query(cause)) => Some(cause),
+            _ => None,
+        }
+    }
+
     /// Which class this error is of.
     pub fn failure(&self) -> Failure {
         match self {

@@ -36,6 +36,14 @@ impl Mapped {
         self.folder().join(self.name()).with_extension("toml")
     }
 
+    /// A folder whose `stockfoil.toml` is its own, but for what `changed` makes of it.
+    pub fn config_with(self, changed: impl FnOnce(String) -> String) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(folder.path().join("stockfoil.toml"), changed(text)).unwrap();
+        folder
+    }
+
     /// The statements that make it, as it is before Stockfoil.
     pub fn script(self) -> String {
         std::fs::read_to_string(self.folder().join(self.name()).with_extension("sql")).unwrap()

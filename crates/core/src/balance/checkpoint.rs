@@ -14,7 +14,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 use super::difference::{self, Differences};
 use crate::{
     Error,
-    db::{Context as _, sqlstate},
+    db::Context as _,
     history::RunId,
     ledger::{BalanceKey, Quantity},
     model::Model,
@@ -130,11 +130,7 @@ pub(super) async fn compare(
 }
 
 fn is_collision(error: &Error) -> bool {
-    use crate::db::DbError;
-    let (Error::Db(DbError::Statement { cause, .. }) | Error::Db(DbError::Query(cause))) = error else {
-        return false;
-    };
-    matches!(sqlstate(cause).as_deref(), Some("40001" | "40P01"))
+    matches!(error.sqlstate().as_deref(), Some("40001" | "40P01"))
 }
 
 async fn compare_once(session: &mut PgConnection, model: &Model, plan: Plan) -> Result<Compared, Error> {

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     catalog,
-    db::{Context as _, DbError, sqlstate},
+    db::{Context as _, DbError, gave_way},
     progress::Progress,
     sql::{Definition, Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
 };
@@ -94,7 +94,7 @@ impl Fill {
                 }
                 // A batch that found no row has come to the end.
                 Ok((None, _, _)) => return Ok(()),
-                Err(error) if matches!(sqlstate(&error).as_deref(), Some("55P03" | "40P01")) => {
+                Err(error) if gave_way(&error) => {
                     progress
                         .note(&format!("{title}: a writer holds rows of the batch, trying a smaller one"));
                     rows = (rows / 2).max(1);

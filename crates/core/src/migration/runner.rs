@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error, catalog,
-    db::{Context as _, Db, DbError, sqlstate},
+    db::{self, Context as _, Db, DbError, gave_way, sqlstate},
     history,
     progress::Progress,
     report::{Outcome, Report},
@@ -347,7 +347,7 @@ impl<'a> Runner<'a> {
             };
             match self.try_short(step, timeout).await {
                 Ok(()) => return Ok(()),
-                Err(error) if is_lock_failure(&error) => {
+                Err(error) if gave_way(&error) => {
                     patience = (patience * 2).min(LOCK_TIMEOUT);
                     self.progress.note(&format!("{}: the lock was not free, trying again", step.title));
                     self.wait(step, jittered(), &[]).await?;
@@ -504,7 +504,7 @@ impl<'a> Runner<'a> {
                 Ok(_) => return Ok(()),
                 // A deadlock with a session that takes its locks in another order: the statement did nothing that a
                 // second attempt could not do again, but for an index that it left INVALID.
-                Err(error) if is_lock_failure(&error) => {
+                Err(error) if gave_way(&error) => {
                     self.progress.note(&format!("{}: the lock was not free, trying again", step.title));
                     self.wait(step, jittered(), &[]).await?;
                     if let Some(index) = &step.leftover {
@@ -634,10 +634,6 @@ impl From<Failed> for Error {
     }
 }
 
-fn is_lock_failure(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
-}
-
 /// Writes what is done to `stockfoil.run`, as soon as that is there and for as long as it is.
 struct Recorder {
     command: &'static str,
@@ -728,10 +724,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// 1 to 2 s, so that two waiters do not come back together.
+/// 1 to 2 s.
 pub(super) fn jittered() -> Duration {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.subsec_nanos());
-    Duration::from_millis(1000 + u64::from(nanos % 1000))
+    db::jittered(1000, 1000)
 }

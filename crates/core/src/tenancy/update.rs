@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Error, Task,
     config::{Config, Secret},
-    db::{Context as _, Db, DbError, sqlstate},
+    db::{Context as _, Db, DbError},
     history::{self, RunId},
     mapping::Mapping,
     model::Model,
@@ -205,7 +205,7 @@ pub fn update<'a>(db: &'a Db, mapping: &'a Mapping, update: Update) -> Task<'a, 
             false => apply(&mut session, model, db, update).await,
         };
         result.map_err(
-            |error| if is_locked(&error) { TenancyError::OrganizationLocked(org).into() } else { error },
+            |error| if error.gave_way() { TenancyError::OrganizationLocked(org).into() } else { error },
         )
     })
 }
@@ -360,14 +360,6 @@ fn record(report: &OrgUpdated, role: &str) -> serde_json::Value {
         "org_id": id, "role": role, "changed": changed, "api_key_id": api_key_id,
         "ended_keys": ended_keys, "revoked_keys": revoked_keys,
     })
-}
-
-/// Whether another session's lock was waited for in vain.
-fn is_locked(error: &Error) -> bool {
-    let (Error::Db(DbError::Statement { cause, .. }) | Error::Db(DbError::Query(cause))) = error else {
-        return false;
-    };
-    matches!(sqlstate(cause).as_deref(), Some("55P03" | "40P01"))
 }
 
 #[cfg(test)]

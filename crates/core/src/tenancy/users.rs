@@ -11,7 +11,7 @@ use crate::{
     Error, Task,
     catalog::{self, UniqueKey},
     config::Tenancy,
-    db::{Context as _, Db, DbError, sqlstate},
+    db::{Context as _, Db, DbError},
     history::{self, RunId},
     mapping::Mapping,
     model::{Model, Users},
@@ -142,7 +142,7 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
         let mut attempts = 1;
         loop {
             match attempt(db, model, users, assignment).await {
-                Err(error) => match broken_by_others(&error) {
+                Err(error) => match error.sqlstate().as_deref() {
                     // Looked at again, a key that was taken meanwhile is a conflict with a name.
                     Some("23505" | "40P01") if attempts < ATTEMPTS_MAX => attempts += 1,
                     Some("55P03" | "40P01") => return Err(TenancyError::UsersLocked.into()),
@@ -472,13 +472,4 @@ impl KeyParts {
             self.names.iter().map(|name| render("{row}.{name}", &[("row", &Fixed(row)), ("name", name)]));
         List(each.collect())
     }
-}
-
-/// The SQLSTATE of an error that another session caused: a lock, a deadlock, a key taken meanwhile.
-fn broken_by_others(error: &Error) -> Option<&'static str> {
-    let (Error::Db(DbError::Statement { cause, .. }) | Error::Db(DbError::Query(cause))) = error else {
-        return None;
-    };
-    let state = sqlstate(cause)?;
-    ["23505", "40P01", "55P03"].into_iter().find(|known| *known == state)
 }

@@ -8,11 +8,9 @@ const MOVE: &str = "INSERT INTO stock_move (name, product_id, quantity, location
 #[tokio::test]
 async fn the_applications_own_balances_are_compared_and_repaired() {
     let db = TestDb::mapped(Mapped::Erp).await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Mapped::Erp
+        .config_with(|text| text.replace("adopt = true\n", "adopt = true\nkept_by = \"application\"\n"));
     let path = folder.path().join("stockfoil.toml");
-    let mapping = std::fs::read_to_string(Mapped::Erp.config()).unwrap();
-    std::fs::write(&path, mapping.replace("adopt = true\n", "adopt = true\nkept_by = \"application\"\n"))
-        .unwrap();
     let run = |command: &str| db.run(command).arg("--config").arg(&path);
 
     run("migrate-all").await.ok();

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::{closure::repointed, graph::Graph};
 use crate::{
     Error,
-    db::{Context as _, DbError, gave_way, give_way, pause_after_giving_way},
+    db::{Context as _, give_way, pause_after_giving_way},
     history::RunId,
     mapping::KeptBy,
     model::{Model, joined},
@@ -200,7 +200,7 @@ impl<'a> Transfer<'a> {
                     rows = (rows * 2).min(rows_max);
                     attempts = 0;
                 }
-                Err(error) if is_contention(&error) => {
+                Err(error) if error.gave_way() => {
                     rows = (rows / 2).max(1);
                     self.wait(&mut attempts, progress).await;
                 }
@@ -227,7 +227,7 @@ impl<'a> Transfer<'a> {
                     progress.advance(count);
                     return Ok(count);
                 }
-                Err(error) if is_contention(&error) => self.wait(&mut attempts, progress).await,
+                Err(error) if error.gave_way() => self.wait(&mut attempts, progress).await,
                 Err(error) => return Err(error),
             }
         }
@@ -289,12 +289,4 @@ impl<'a> Transfer<'a> {
         transaction.commit().await.context(context())?;
         Ok(keys.len() as u64)
     }
-}
-
-/// Whether a batch gave way to others: lock timeout or deadlock.
-fn is_contention(error: &Error) -> bool {
-    let (Error::Db(DbError::Statement { cause, .. }) | Error::Db(DbError::Query(cause))) = error else {
-        return false;
-    };
-    gave_way(cause)
 }

@@ -127,11 +127,9 @@ async fn two_schemas_and_a_key_that_changes_with_what_it_refers_to() {
 #[tokio::test]
 async fn balances_that_the_application_keeps_move_with_their_entries() {
     let db = TestDb::mapped(Mapped::Erp).await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Mapped::Erp
+        .config_with(|text| text.replace("adopt = true\n", "adopt = true\nkept_by = \"application\"\n"));
     let path = folder.path().join("stockfoil.toml");
-    let mapping = std::fs::read_to_string(Mapped::Erp.config()).unwrap();
-    std::fs::write(&path, mapping.replace("adopt = true\n", "adopt = true\nkept_by = \"application\"\n"))
-        .unwrap();
     let run = |command: &str| db.run(command).arg("--config").arg(&path);
     run("migrate-all").await.ok();
     run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
