@@ -274,6 +274,9 @@ impl Model {
     /// aggregate that is the newest one's. `{tx_entries}` and `{new_tx_entries}` have the transaction (`tx`) too, where
     /// the ledger is incremental, and `{e.hash}` is a hash of the entry.
     ///
+    /// `{key.weight}` is a number made of a key, of whatever has the columns `org, item, location, lot`; no lot is as an
+    /// empty one.
+    ///
     /// Balances: `{balance_rows}` is a query of them (`org, item, location, lot, quantity`). Of `d`, rows with a key,
     /// a `delta` and a `ledger_id`: `{balances.columns}`, `{balances.values}` and `{balances.add}` are the parts of
     /// the one INSERT that adds deltas to balances, `{d.order}` the one order in which it does, and `{b.is_d}` says
@@ -311,6 +314,7 @@ impl Model {
             ("e.lot", &entry.lot),
             ("e.id", &entry.id),
             ("e.last_id", &entry.last_id),
+            ("key.weight", &Fixed(KEY_WEIGHT)),
             ("balances", &self.balances.table),
             ("balances.quantity", &self.balances.quantity),
             ("balance_rows", &balance.rows),
@@ -460,6 +464,10 @@ struct EntrySql {
     hash: Statement,
 }
 
+/// Of 64 bits, and signed; as text, so that both sides agree whatever the types of their columns.
+const KEY_WEIGHT: &str = "hashtextextended(org::text COLLATE \"C\", hashtextextended(item::text COLLATE \"C\", \
+     hashtextextended(location::text COLLATE \"C\", hashtextextended(coalesce(lot::text, '') COLLATE \"C\", 0))))";
+
 impl EntrySql {
     fn of(model: &Model) -> Self {
         let ledger = &model.ledger;
@@ -488,7 +496,9 @@ impl EntrySql {
                 None => fixed("NULL::text"),
             },
             id: fixed("e.id::text"),
-            hash: fixed("hashtextextended(e.id::text || ' ' || coalesce(e.quantity::text, ''), 0)"),
+            hash: fixed(
+                "hashtextextended(e.id::text, coalesce(hash_numeric_extended(e.quantity::numeric, 0), 0))",
+            ),
             last_id: fixed(match ledger.id.key_type {
                 Some(KeyType::Smallint | KeyType::Integer | KeyType::Bigint) => "max(e.id)::text",
                 Some(KeyType::Text) => "max(e.id COLLATE \"C\")",

@@ -1256,6 +1256,62 @@ pub mod stockfoil {
         pub const COLUMNS: &str = columns!();
     }
 
+    /// The table `stockfoil.checkpoint_total`: primary key `org`.
+    pub mod checkpoint_total {
+        /// A row of `stockfoil.checkpoint_total`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `hash_total` of `stockfoil.checkpoint_total`: `numeric`.
+            pub hash_total: ::sqlx::types::BigDecimal,
+            /// Column `org` of `stockfoil.checkpoint_total`: `text`; in the primary key.
+            pub org: String,
+            /// Column `sealed_rows` of `stockfoil.checkpoint_total`: `bigint`.
+            pub sealed_rows: i64,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""hash_total", "org", "sealed_rows""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `org`.
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            org_: &str,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."checkpoint_total"
+                WHERE "org" = $1"#);
+            ::sqlx::query_as(SQL).bind(org_).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `org`: at most `limit`, those behind `after` where one is
+        /// given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<&str>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."checkpoint_total"
+                ORDER BY "checkpoint_total"."org"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."checkpoint_total"
+                WHERE "org" > $1
+                ORDER BY "checkpoint_total"."org"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
     /// The table `stockfoil.dirty_key`: primary key `id`.
     pub mod dirty_key {
         /// A row of `stockfoil.dirty_key`.

@@ -41,6 +41,7 @@ const PLACES: &[(&str, &str)] = &[
     ("is_id", "true"),
     ("is_new", "coalesce($5::text IS NULL, $6::timestamptz IS NULL)"),
     ("item", "item_id"),
+    ("is_clean", "true"),
     ("items.count", "0"),
     ("items.join", ""),
     ("key", "item_id"),
@@ -138,10 +139,14 @@ async fn every_template_prepares() {
         .execute(&mut session)
         .await
         .unwrap();
-    for name in ["dirty", "turn", "sum", "suspect", "seal_all"] {
+    for name in ["dirty", "turn", "again", "seal_all", "pending", "weigh"] {
         let statement = rendered(&model, &format!("balance/checkpoint/{name}.sql"));
         session.execute(statement.sql()).await.unwrap();
     }
+    session
+        .execute("CREATE TEMPORARY TABLE stockfoil_suspect AS SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty")
+        .await
+        .unwrap();
     session.execute(rendered(&model, "tenancy/data/closure_table.sql").sql()).await.unwrap();
     session
         .execute(
@@ -193,6 +198,8 @@ fn rendered(model: &Model, file: &str) -> Statement {
     for (name, inner_file) in [
         ("difference", "balance/difference.sql"),
         ("ledger_file", "balance/ledger_file.sql"),
+        ("new", "balance/checkpoint/new.sql"),
+        ("sums", "balance/entry_sums.sql"),
         ("key_entries", "balance/explain/key_entries.sql"),
         ("moved_entries", "balance/moved_entries.sql"),
         ("take", "balance/take.sql"),

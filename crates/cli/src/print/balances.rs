@@ -114,7 +114,7 @@ impl Print for ReconcileReport {
         }
         if self.pruned > 0 {
             page.marked(Mark::Good, format!("{} empty balances {would}removed", self.pruned));
-        } else if empty > 0 {
+        } else if let Some(empty @ 1..) = empty {
             page.marked(
                 Mark::Plain,
                 format!(

@@ -9,6 +9,7 @@ use crate::{
     Error, Task,
     balance::{
         BATCH_ROWS, BalanceError, check_batch_rows,
+        checkpoint::{self, Plan},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_migrated, open,
     },
@@ -18,6 +19,7 @@ use crate::{
     model::Model,
     progress::Progress,
     report::{Outcome, Report},
+    sql::{Statement, render},
     tenancy::OrgId,
 };
 
@@ -122,7 +124,8 @@ pub fn run<'a>(
         db.require_writable()?;
         let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
-        let result = work(lock.session(), model, options, run, progress).await;
+        let mut work = Work { session: lock.session(), reader: &mut session, model, options, run, progress };
+        let result = work.run().await;
         lock.release().await;
         history::finish(&mut session, run, result, |report| serde_json::json!(report)).await
     })
@@ -159,62 +162,100 @@ async fn plan(
     })
 }
 
-async fn work(
-    session: &mut PgConnection,
-    model: &Model,
-    options: &Options,
+/// A backfill under the run lock.
+struct Work<'a> {
+    /// Holds the run lock.
+    session: &'a mut PgConnection,
+    reader: &'a mut PgConnection,
+    model: &'a Model,
+    options: &'a Options,
     run: RunId,
-    progress: &dyn Progress,
-) -> Result<BackfillReport, Error> {
-    difference::set_up(session).await?;
-    let (mut compare_ms, mut repair_ms) = (0, 0);
-    let mut attempt = 0;
-    let rows = loop {
-        progress.begin("compare ledger and balances", None);
-        let started = Instant::now();
-        let differences = Differences::collect(session, model, scope(options)).await?;
-        compare_ms += millis(started);
+    progress: &'a dyn Progress,
+}
 
-        progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
+impl Work<'_> {
+    async fn run(&mut self) -> Result<BackfillReport, Error> {
+        difference::set_up(self.session).await?;
+        let (mut compare_ms, mut repair_ms) = (0, 0);
+        let mut attempt = 0;
+        let rows = loop {
+            self.progress.begin("compare ledger and balances", None);
+            let started = Instant::now();
+            let differences = self.compare().await?;
+            compare_ms += millis(started);
+
+            self.progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
+            let started = Instant::now();
+            let batch_rows = self.options.batch_rows;
+            let repair = differences.repair(self.session, self.model, batch_rows, self.progress).await?;
+            repair_ms += millis(started);
+            attempt += 1;
+            match repair {
+                Repair::Done(rows) => break rows,
+                Repair::LedgerReplaced if attempt == ATTEMPTS_MAX => {
+                    return Err(BalanceError::LedgerReplaced(attempt).into());
+                }
+                Repair::LedgerReplaced => {
+                    self.progress.note("the ledger was truncated or rewritten meanwhile; comparing again");
+                }
+            }
+        };
+        self.progress.begin("verify balances", None);
         let started = Instant::now();
-        let repair = differences.repair(session, model, options.batch_rows, progress).await?;
-        repair_ms += millis(started);
-        attempt += 1;
-        match repair {
-            Repair::Done(rows) => break rows,
-            Repair::LedgerReplaced if attempt == ATTEMPTS_MAX => {
-                return Err(BalanceError::LedgerReplaced(attempt).into());
-            }
-            Repair::LedgerReplaced => {
-                progress.note("the ledger was truncated or rewritten meanwhile; comparing again");
-            }
+        let (still_lacking, not_a_number) = self.verify().await?;
+        let verify_ms = millis(started);
+        let record = self.model.render(include_str!("record_backfill.sql"));
+        let keys: Vec<i64> = sqlx::query_scalar(record.sql())
+            .bind(self.run)
+            .bind(scope(self.options))
+            .bind(still_lacking == 0)
+            .fetch_all(&mut *self.session)
+            .await
+            .context("record the backfill")?;
+        self.progress.finish();
+        Ok(BackfillReport {
+            dry_run: false,
+            run_id: Some(self.run),
+            organizations: keys.len() as u64,
+            keys: Some(keys.iter().map(|keys| keys.unsigned_abs()).sum()),
+            rows,
+            not_a_number,
+            still_lacking: Some(still_lacking),
+            compare_ms,
+            repair_ms,
+            verify_ms,
+        })
+    }
+
+    /// Whether what the comparison reads is sealed, so that neither the verification nor the first reconciliation need
+    /// read it again.
+    fn seals(&self) -> bool {
+        checkpoint::is_possible(self.model) && scope(self.options).is_none()
+    }
+
+    fn plan(&self, anew: bool) -> Plan {
+        Plan { full: false, anew, every_key: false, rounds: 0, run: self.run }
+    }
+
+    async fn compare(&mut self) -> Result<Differences, Error> {
+        if self.seals() {
+            let plan = self.plan(true);
+            return Ok(checkpoint::compare(self.session, self.reader, self.model, plan).await?.differences);
         }
-    };
-    progress.begin("verify balances", None);
-    let started = Instant::now();
-    let (still_lacking, not_a_number) = verify(session, model, scope(options)).await?;
-    let verify_ms = millis(started);
-    let record = model.render(include_str!("record_backfill.sql"));
-    let keys: Vec<i64> = sqlx::query_scalar(record.sql())
-        .bind(run)
-        .bind(scope(options))
-        .bind(still_lacking == 0)
-        .fetch_all(session)
-        .await
-        .context("record the backfill")?;
-    progress.finish();
-    Ok(BackfillReport {
-        dry_run: false,
-        run_id: Some(run),
-        organizations: keys.len() as u64,
-        keys: Some(keys.iter().map(|keys| keys.unsigned_abs()).sum()),
-        rows,
-        not_a_number,
-        still_lacking: Some(still_lacking),
-        compare_ms,
-        repair_ms,
-        verify_ms,
-    })
+        Ok(Differences::collect(self.session, self.model, scope(self.options)).await?)
+    }
+
+    /// As [`verify`], in a second snapshot: where the entries of the first are sealed, it reads the balances, and the
+    /// entries that are new or changed since.
+    async fn verify(&mut self) -> Result<(u64, u64), Error> {
+        if self.seals() {
+            let plan = self.plan(false);
+            checkpoint::compare(self.session, self.reader, self.model, plan).await?;
+            let seen = render("SELECT * FROM pg_temp.stockfoil_difference", &[]);
+            return Ok(count(self.session, self.model, &seen, None).await?);
+        }
+        Ok(verify(self.session, self.model, scope(self.options)).await?)
+    }
 }
 
 /// How many keys lack something, and how many hold what is no number.
@@ -223,8 +264,17 @@ async fn verify(
     model: &Model,
     orgs: Option<&[OrgId]>,
 ) -> Result<(u64, u64), DbError> {
-    let difference = difference::statement(model);
-    let statement = model.render_with(include_str!("verify.sql"), &[("difference", &difference)]);
+    count(session, model, &difference::statement(model), orgs).await
+}
+
+/// As [`verify`], of what the query `difference` finds.
+async fn count(
+    session: &mut PgConnection,
+    model: &Model,
+    difference: &Statement,
+    orgs: Option<&[OrgId]>,
+) -> Result<(u64, u64), DbError> {
+    let statement = model.render_with(include_str!("verify.sql"), &[("difference", difference)]);
     let (lacking, not_a_number): (i64, i64) = sqlx::query_as(statement.sql())
         .bind(orgs)
         .fetch_one(session)

@@ -7,8 +7,17 @@
 //! entries add up to is then its sealed sum and the entries from the watermark on, or for a marked key all of its
 //! entries. One snapshot serves the comparison and the next seal.
 //!
+//! Most runs find nothing, so first one number for each organization is compared, a hash total: each key's quantity times
+//! a weight made of the key, added up. Totals are linear, so that of the sealed sums moves by what is sealed, and the sums
+//! need not be read. Only where a total differs are the organization's keys compared one by one. Weights have 64 bits
+//! ([`hashtextextended`]), so wrong balances whose total is right by chance are not to be expected; a zero balance too
+//! many or too few is in no total, and is found when the keys are compared: in the organization's turn, or by all at once.
+//!
+//! [`hashtextextended`]: https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/access/hash/hashfunc.c
+//!
 //! What changes the ledger without its triggers seeing it is found by summing sealed history again, in turns.
 
+use futures_util::future::try_join;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
 use super::difference::{self, Differences};
@@ -17,23 +26,46 @@ use crate::{
     db::Context as _,
     history::RunId,
     ledger::{BalanceKey, Quantity},
+    mapping::KeptBy,
     model::Model,
-    sql::{Fragment, Literal},
+    sql::{Fragment, Literal, Statement, render},
     tenancy::OrgId,
 };
 
 /// How often a comparison is begun again when the seal collides with a schema change or another session.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// Above so many rows a key the sealed sums are folded into one row each. Reading a row more costs each run about what
-/// folding costs once.
-const SEALED_ROWS_PER_KEY_MAX: i64 = 4;
+/// Above so many rows a key the sealed sums are folded into one row each. They are read for marked keys and where a total
+/// differs only; history that is read again in seven turns is folded by that.
+const SEALED_ROWS_PER_KEY_MAX: i64 = 8;
+
+/// Up to so many keys that differ are looked up one by one by the key index.
+const LOOKED_UP_MAX: i64 = 1000;
+
+/// New entries lie together, and the index of transactions finds them. The planner can't know: where most entries have no
+/// transaction, its statistics say nothing of their order, and it would read the whole ledger. What it holds of costs is
+/// then worth nothing for the rest of the statement either, which is best grouped by hashing.
+const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off;
+     SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_sort = off";
+
+/// Takes [`BY_INDEX`] back.
+const BY_ANY_PLAN: &str = "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_indexscan TO DEFAULT;
+     SET LOCAL enable_indexonlyscan TO DEFAULT; SET LOCAL enable_sort TO DEFAULT";
+
+/// Whether an entry is of nothing that is summed again. A weight stands for its key: no join is needed, which could be
+/// planned badly where scans are told which index to take, and should two keys have one weight, the totals show it.
+const IS_CLEAN: &str = "n.org NOT IN (SELECT t.org FROM pg_temp.stockfoil_turn AS t)
+    AND {key.weight} NOT IN (SELECT d.weight FROM pg_temp.stockfoil_dirty AS d)";
 
 /// How a comparison may use the checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     /// Read every entry.
     pub(super) full: bool,
+    /// Read every entry, and seal all of them anew, whatever was sealed before.
+    pub(super) anew: bool,
+    /// Compare every key, though no total differs: zero balances without entries are wanted.
+    pub(super) every_key: bool,
     /// In how many runs the whole sealed history is summed again; 0: never.
     pub(super) rounds: u32,
     /// The run that compares.
@@ -88,6 +120,8 @@ pub(super) struct Compared {
     pub(super) verified_organizations: i64,
     /// The keys whose sealed entries were changed without the triggers seeing it, with their sum now and as sealed.
     pub(super) changed_history: Vec<(BalanceKey, Option<Quantity>, Option<Quantity>)>,
+    /// How many balances there are, where they were counted.
+    pub(super) balances: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -98,6 +132,7 @@ struct Checkpoint {
     next: i64,
     this_system: String,
     is_all_marked: bool,
+    sealed_rows: i64,
 }
 
 impl Checkpoint {
@@ -112,17 +147,24 @@ impl Checkpoint {
     }
 }
 
+/// Whether entries say which transaction made them, and triggers mark what changes.
+pub(super) fn is_possible(model: &Model) -> bool {
+    model.ledger.is_incremental && model.balances.kept_by == KeptBy::Triggers
+}
+
 /// Compares all organizations, from the checkpoint where there is one, and seals what can be sealed.
 ///
-/// The caller holds the run lock, and every part of the balances is intact.
+/// `session` holds the run lock, and every part of the balances is intact. `reader` reads beside it, on a server with
+/// cores to spare in the time that sealing takes anyway.
 pub(super) async fn compare(
     session: &mut PgConnection,
+    reader: &mut PgConnection,
     model: &Model,
     plan: Plan,
 ) -> Result<Compared, Error> {
     let mut attempt = 1;
     loop {
-        match compare_once(session, model, plan).await {
+        match compare_once(session, reader, model, plan).await {
             Err(error) if attempt < ATTEMPTS_MAX && is_collision(&error) => attempt += 1,
             result => return result,
         }
@@ -133,7 +175,12 @@ fn is_collision(error: &Error) -> bool {
     matches!(error.sqlstate().as_deref(), Some("40001" | "40P01"))
 }
 
-async fn compare_once(session: &mut PgConnection, model: &Model, plan: Plan) -> Result<Compared, Error> {
+async fn compare_once(
+    session: &mut PgConnection,
+    reader: &mut PgConnection,
+    model: &Model,
+    plan: Plan,
+) -> Result<Compared, Error> {
     let ledger_file = difference::prepare(session, model).await?;
     let mut transaction = session.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
     let checkpoint: Checkpoint = sqlx::query_as(include_str!("checkpoint/read.sql"))
@@ -142,9 +189,10 @@ async fn compare_once(session: &mut PgConnection, model: &Model, plan: Plan) -> 
         .await
         .context("read the checkpoint")?;
     let round = checkpoint.round.unwrap_or(0);
-    let mut compared = match checkpoint.unusable() {
+    let anew = plan.anew.then_some(FullReason::Asked);
+    let mut compared = match checkpoint.unusable().or(anew) {
         Some(reason) => rebuild(&mut transaction, model, &checkpoint, reason, ledger_file).await?,
-        None => advance(&mut transaction, model, &checkpoint, round, plan, ledger_file).await?,
+        None => advance(&mut transaction, reader, model, &checkpoint, plan, ledger_file).await?,
     };
     sqlx::query(include_str!("checkpoint/move.sql"))
         .bind(model.ledger.table.to_string())
@@ -168,12 +216,16 @@ async fn rebuild(
     reason: FullReason,
     ledger_file: String,
 ) -> Result<Compared, Error> {
-    let difference = difference::statement(model);
-    let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
     let next = Literal::new(&checkpoint.next.to_string());
     let seal = model.render_with(include_str!("checkpoint/seal_all.sql"), &[("next", &next)]);
     transaction.execute(seal.sql()).await.context("sum the ledger up to the watermark")?;
-    replace(transaction).await?;
+    let pending = model.render_with(include_str!("checkpoint/pending.sql"), &[("next", &next)]);
+    transaction.execute(sqlx::raw_sql(BY_INDEX)).await.context("read the entries above the watermark")?;
+    transaction.execute(pending.sql()).await.context("read the entries above the watermark")?;
+    transaction.execute(sqlx::raw_sql(BY_ANY_PLAN)).await.context("read the entries above the watermark")?;
+    let difference = difference::of(model, &model.render(include_str!("checkpoint/sealed_sums.sql")));
+    let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
+    replace(transaction, model).await?;
     transaction.execute(FORGET_MARKS).await.context("take the marks that were seen away")?;
     Ok(Compared {
         differences,
@@ -181,6 +233,7 @@ async fn rebuild(
         marked_keys: 0,
         verified_organizations: 0,
         changed_history: Vec::new(),
+        balances: None,
     })
 }
 
@@ -188,80 +241,130 @@ async fn rebuild(
 const FORGET_MARKS: &str = "DELETE FROM stockfoil.dirty_key";
 
 /// Replaces the sealed sums by those that were put aside.
-async fn replace(transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error> {
+async fn replace(transaction: &mut Transaction<'_, Postgres>, model: &Model) -> Result<(), Error> {
     transaction.execute(include_str!("checkpoint/replace.sql")).await.context("replace the sealed sums")?;
     transaction.execute("ANALYZE stockfoil.checkpoint_sum").await.context("replace the sealed sums")?;
+    recount(transaction, model, None).await
+}
+
+/// Makes the totals of `orgs`, or of all organizations, those of the sealed sums.
+async fn recount(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    orgs: Option<&[OrgId]>,
+) -> Result<(), Error> {
+    for template in [include_str!("checkpoint/forget_totals.sql"), include_str!("checkpoint/recount.sql")] {
+        sqlx::query(model.render(template).sql())
+            .bind(orgs)
+            .execute(&mut **transaction)
+            .await
+            .context("count the totals of the sealed sums again")?;
+    }
     Ok(())
 }
 
-/// What is to be summed again, and how much is sealed.
+/// What was sealed of an organization, and what is not sealed yet, as hash totals; and how many rows that made.
 #[derive(sqlx::FromRow)]
-struct Extent {
-    marked_keys: i64,
-    turns: i64,
-    sealed_rows: i64,
+struct EntryTotal {
+    org: String,
+    sealed: String,
+    pending: String,
+    rows: i64,
+}
+
+/// How many balances an organization has, and their hash total, negated.
+#[derive(sqlx::FromRow)]
+struct BalanceTotal {
+    org: String,
     balances: i64,
+    total: String,
 }
 
 /// Compares from the checkpoint, or in full where that was asked for, and moves it.
 async fn advance(
     transaction: &mut Transaction<'_, Postgres>,
+    reader: &mut PgConnection,
     model: &Model,
     checkpoint: &Checkpoint,
-    round: i32,
     plan: Plan,
     ledger_file: String,
 ) -> Result<Compared, Error> {
     let number = |number: i64| Literal::new(&number.to_string());
     let (watermark, next) = (number(checkpoint.watermark.unwrap_or(0)), number(checkpoint.next));
-    let (round, rounds) = (number(round.into()), number(plan.rounds.into()));
+    let (round, rounds) = (number(checkpoint.round.unwrap_or(0).into()), number(plan.rounds.into()));
     let more: [(&str, &dyn Fragment); 4] =
         [("watermark", &watermark), ("next", &next), ("round", &round), ("rounds", &rounds)];
-    for template in [include_str!("checkpoint/dirty.sql"), include_str!("checkpoint/turn.sql")] {
-        let statement = model.render_with(template, &more);
-        transaction.execute(statement.sql()).await.context("look which keys to sum again")?;
-    }
-    transaction
-        .execute(sqlx::raw_sql("ANALYZE pg_temp.stockfoil_dirty; ANALYZE pg_temp.stockfoil_turn"))
-        .await
-        .context("look which keys to sum again")?;
-    let extent = model.render(include_str!("checkpoint/extent.sql"));
-    let extent: Extent = sqlx::query_as(extent.sql())
+    let marked_keys = put_aside(transaction, &model.render(include_str!("checkpoint/dirty.sql"))).await?;
+    let turns =
+        put_aside(transaction, &model.render_with(include_str!("checkpoint/turn.sql"), &more)).await?;
+    let is_again = marked_keys > 0 || turns > 0;
+    let is_clean = match is_again {
+        true => model.render(IS_CLEAN),
+        false => render("true", &[]),
+    };
+    let new = [more.as_slice(), &[("is_clean", &is_clean)]].concat();
+    let new = model.render_with(include_str!("checkpoint/new.sql"), &new);
+    let new = [more.as_slice(), &[("new", &new)]].concat();
+
+    // Where nothing is summed again, what is new can be read in another session as well.
+    let snapshot: String = sqlx::query_scalar("SELECT pg_export_snapshot()")
         .fetch_one(&mut **transaction)
         .await
-        .context("count the keys to sum again")?;
-    let sum = model.render_with(include_str!("checkpoint/sum.sql"), &more);
-    transaction.execute(sum.sql()).await.context("sum the new entries")?;
-    let difference = if plan.full {
-        difference::statement(model)
-    } else {
-        let suspect = model.render(include_str!("checkpoint/suspect.sql"));
-        transaction.execute(suspect.sql()).await.context("compare sealed sums and balances")?;
-        model.render(include_str!("checkpoint/confirm.sql"))
+        .context("share the snapshot")?;
+    let mut reader = read_at(reader, &snapshot).await?;
+    let seal = async {
+        let mut changed_history = Vec::new();
+        let mut totals = Vec::new();
+        if is_again {
+            changed_history = sum_again(transaction, model, plan, turns, &more).await?;
+            totals = reseal(transaction, model).await?;
+        }
+        transaction.execute(sqlx::raw_sql(BY_INDEX)).await.context("seal the new entries")?;
+        let seal = model.render_with(include_str!("checkpoint/seal.sql"), &new);
+        transaction.execute(seal.sql()).await.context("seal the new entries")?;
+        if is_again {
+            totals.extend(new_totals(transaction, model, &new).await?);
+        }
+        transaction.execute(sqlx::raw_sql(BY_ANY_PLAN)).await.context("seal the new entries")?;
+        Ok::<_, Error>((changed_history, totals))
     };
-    let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
-    let mut changed_history = Vec::new();
-    if extent.turns > 0 {
-        let changed = model.render(include_str!("checkpoint/changed_history.sql"));
-        let rows: Vec<HistoryRow> = sqlx::query_as(changed.sql())
-            .persistent(false)
-            .fetch_all(&mut **transaction)
-            .await
-            .context("compare sealed history with the ledger")?;
-        record_history(transaction, plan.run, &rows).await?;
-        changed_history = rows.into_iter().map(HistoryRow::read).collect::<Result<_, Error>>()?;
-    }
-    if extent.turns > 0 || extent.marked_keys > 0 {
-        transaction
-            .execute(include_str!("checkpoint/unseal.sql"))
-            .await
-            .context("forget the sums of keys that changed")?;
-    }
-    transaction.execute(include_str!("checkpoint/seal.sql")).await.context("seal the new entries")?;
-    if extent.sealed_rows > SEALED_ROWS_PER_KEY_MAX * (extent.balances + 1) {
-        transaction.execute(include_str!("checkpoint/fold.sql")).await.context("fold the sealed sums")?;
-        replace(transaction).await?;
-    }
+    let read = async {
+        let balances = if plan.full { Vec::new() } else { balance_totals(&mut reader, model).await? };
+        let mut totals = Vec::new();
+        if !is_again {
+            reader.execute(sqlx::raw_sql(BY_INDEX)).await.context("sum the new entries")?;
+            totals = new_totals(&mut reader, model, &new).await?;
+        }
+        Ok((balances, totals))
+    };
+    let ((changed_history, mut totals), (balances, new_totals)) = try_join(seal, read).await?;
+    reader.rollback().await.context("end the reading")?;
+    totals.extend(new_totals);
+    add(transaction, model, &totals).await?;
+
+    let mut count = None;
+    let mut orgs = None;
+    transaction.execute(NO_SUSPECT).await.context("compare sealed sums and balances")?;
+    let is_known = if plan.full {
+        weigh(transaction, model).await?
+    } else {
+        let balances_count = balances.iter().map(|total| total.balances).sum();
+        count = Some(balances_count);
+        let doubtful = doubtful(transaction, model, plan, totals, balances).await?;
+        let is_known = suspect(transaction, model, &doubtful, &more).await?;
+        orgs = Some(doubtful);
+        if checkpoint.sealed_rows > SEALED_ROWS_PER_KEY_MAX * (balances_count + 1) {
+            transaction.execute(include_str!("checkpoint/fold.sql")).await.context("fold the sealed sums")?;
+            replace(transaction, model).await?;
+        }
+        is_known
+    };
+    let difference = match is_known {
+        true => model.render(include_str!("checkpoint/confirm.sql")),
+        false => difference::statement(model),
+    };
+    let differences =
+        Differences::put_aside(transaction, model, &difference, orgs.as_deref(), ledger_file).await?;
     transaction.execute(FORGET_MARKS).await.context("take the marks that were seen away")?;
     let doubtful = match plan.full {
         true => include_str!("checkpoint/mark_different.sql"),
@@ -271,10 +374,182 @@ async fn advance(
     Ok(Compared {
         differences,
         full: plan.full.then_some(FullReason::Asked),
-        marked_keys: extent.marked_keys,
-        verified_organizations: extent.turns,
+        marked_keys,
+        verified_organizations: turns,
         changed_history,
+        balances: count,
     })
+}
+
+/// Makes a temporary table, and says how many rows it has.
+async fn put_aside(transaction: &mut Transaction<'_, Postgres>, statement: &Statement) -> Result<i64, Error> {
+    let made = transaction.execute(statement.sql()).await.context("look which keys to sum again")?;
+    Ok(i64::try_from(made.rows_affected()).unwrap_or(i64::MAX))
+}
+
+/// Begins a transaction that sees what `snapshot` saw.
+async fn read_at<'a>(
+    reader: &'a mut PgConnection,
+    snapshot: &str,
+) -> Result<Transaction<'a, Postgres>, Error> {
+    difference::set_up(reader).await?;
+    let mut transaction =
+        reader.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.context("read beside")?;
+    let statement = render("SET TRANSACTION SNAPSHOT {snapshot}", &[("snapshot", &Literal::new(snapshot))]);
+    transaction.execute(statement.sql()).await.context("share the snapshot")?;
+    Ok(transaction)
+}
+
+/// Sums marked keys and the organizations whose turn it is again. Which keys' history changed without a mark.
+async fn sum_again(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    plan: Plan,
+    turns: i64,
+    more: &[(&str, &dyn Fragment)],
+) -> Result<Vec<(BalanceKey, Option<Quantity>, Option<Quantity>)>, Error> {
+    transaction
+        .execute(sqlx::raw_sql("ANALYZE pg_temp.stockfoil_dirty; ANALYZE pg_temp.stockfoil_turn"))
+        .await
+        .context("look which keys to sum again")?;
+    put_aside(transaction, &model.render_with(include_str!("checkpoint/again.sql"), more)).await?;
+    if turns == 0 {
+        return Ok(Vec::new());
+    }
+    let changed = model.render(include_str!("checkpoint/changed_history.sql"));
+    let rows: Vec<HistoryRow> = sqlx::query_as(changed.sql())
+        .persistent(false)
+        .fetch_all(&mut **transaction)
+        .await
+        .context("compare sealed history with the ledger")?;
+    record_history(transaction, plan.run, &rows).await?;
+    rows.into_iter().map(HistoryRow::read).collect()
+}
+
+/// Forgets what was sealed of what is summed again, and seals it whole. What that does to the totals.
+async fn reseal(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+) -> Result<Vec<EntryTotal>, Error> {
+    let mut totals = Vec::new();
+    for template in [include_str!("checkpoint/unseal.sql"), include_str!("checkpoint/seal_again.sql")] {
+        let rows: Vec<EntryTotal> = sqlx::query_as(model.render(template).sql())
+            .persistent(false)
+            .fetch_all(&mut **transaction)
+            .await
+            .context("seal the keys that changed again")?;
+        totals.extend(rows);
+    }
+    Ok(totals)
+}
+
+/// What the new entries of each organization come to.
+async fn new_totals(
+    session: &mut PgConnection,
+    model: &Model,
+    new: &[(&str, &dyn Fragment)],
+) -> Result<Vec<EntryTotal>, Error> {
+    let statement = model.render_with(include_str!("checkpoint/new_total.sql"), new);
+    let totals = sqlx::query_as(statement.sql()).persistent(false).fetch_all(session).await;
+    Ok(totals.context("sum the new entries")?)
+}
+
+/// What the balances of each organization come to.
+async fn balance_totals(session: &mut PgConnection, model: &Model) -> Result<Vec<BalanceTotal>, Error> {
+    let statement = model.render(include_str!("checkpoint/balance_total.sql"));
+    let totals = sqlx::query_as(statement.sql()).persistent(false).fetch_all(session).await;
+    Ok(totals.context("sum the balances")?)
+}
+
+/// Adds what was sealed to the totals.
+async fn add(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    totals: &[EntryTotal],
+) -> Result<(), Error> {
+    sqlx::query(model.render(include_str!("checkpoint/total.sql")).sql())
+        .persistent(false)
+        .bind(totals.iter().map(|total| total.org.as_str()).collect::<Vec<_>>())
+        .bind(totals.iter().map(|total| total.sealed.as_str()).collect::<Vec<_>>())
+        .bind(totals.iter().map(|total| total.rows).collect::<Vec<_>>())
+        .execute(&mut **transaction)
+        .await
+        .context("move the totals")?;
+    Ok(())
+}
+
+/// The organizations whose keys are to be compared.
+async fn doubtful(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    plan: Plan,
+    totals: Vec<EntryTotal>,
+    balances: Vec<BalanceTotal>,
+) -> Result<Vec<OrgId>, Error> {
+    let pending = totals.into_iter().map(|total| (total.org, total.pending));
+    let balances = balances.into_iter().map(|total| (total.org, total.total));
+    let (orgs, totals): (Vec<_>, Vec<_>) = pending.chain(balances).unzip();
+    let doubtful = sqlx::query_scalar(model.render(include_str!("checkpoint/doubtful.sql")).sql())
+        .persistent(false)
+        .bind(orgs)
+        .bind(totals)
+        .bind(plan.every_key)
+        .fetch_all(&mut **transaction)
+        .await;
+    Ok(doubtful.context("compare the totals of ledger and balances")?)
+}
+
+/// A table for suspect keys, without any.
+const NO_SUSPECT: &str = "CREATE TEMPORARY TABLE stockfoil_suspect ON COMMIT DROP AS
+     SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty WHERE false";
+
+/// Compares all entries with all balances, by weight, and puts the keys that differ aside. Whether it could: not where keys
+/// have entries and no balance, nor where it is quicker to read all once more than to look them up.
+async fn weigh(transaction: &mut Transaction<'_, Postgres>, model: &Model) -> Result<bool, Error> {
+    put_aside(transaction, &model.render(include_str!("checkpoint/weigh.sql"))).await?;
+    let (weights, missing): (i64, i64) =
+        sqlx::query_as("SELECT count(*), count(*) FILTER (WHERE balances = 0) FROM pg_temp.stockfoil_weight")
+            .fetch_one(&mut **transaction)
+            .await
+            .context("compare ledger and balances")?;
+    if missing > 0 || !are_few(model, weights) {
+        return Ok(false);
+    }
+    if weights > 0 {
+        let suspect = model.render(include_str!("checkpoint/suspect_weights.sql"));
+        transaction.execute(suspect.sql()).await.context("look which balances differ")?;
+    }
+    Ok(true)
+}
+
+/// Whether so many keys are best looked up one by one.
+fn are_few(model: &Model, keys: i64) -> bool {
+    keys == 0 || model.ledger.key_index && keys <= LOOKED_UP_MAX
+}
+
+/// Compares the keys of the doubtful organizations, puts those aside that differ, and makes the organizations' totals those
+/// of their sealed sums. Whether the keys are few enough to be looked up.
+async fn suspect(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    orgs: &[OrgId],
+    more: &[(&str, &dyn Fragment)],
+) -> Result<bool, Error> {
+    if orgs.is_empty() {
+        return Ok(true);
+    }
+    let suspect = model.render_with(include_str!("checkpoint/suspect.sql"), more);
+    transaction.execute(sqlx::raw_sql(BY_INDEX)).await.context("compare sealed sums and balances")?;
+    let suspects = sqlx::query(suspect.sql())
+        .persistent(false)
+        .bind(orgs)
+        .execute(&mut **transaction)
+        .await
+        .context("compare sealed sums and balances")?
+        .rows_affected();
+    transaction.execute(sqlx::raw_sql(BY_ANY_PLAN)).await.context("compare sealed sums and balances")?;
+    recount(transaction, model, Some(orgs)).await?;
+    Ok(are_few(model, i64::try_from(suspects).unwrap_or(i64::MAX)))
 }
 
 /// Opens and carries on the findings of changed history, and closes those of the organizations whose history was read

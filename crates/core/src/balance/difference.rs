@@ -19,7 +19,13 @@ const TELL_AFTER_ATTEMPTS: u32 = 20;
 
 /// The statement that finds the keys that differ: `org, item, location, lot, ledger_qty, balance_qty, drift`.
 pub(super) fn statement(model: &Model) -> Statement {
-    model.render(include_str!("difference.sql"))
+    of(model, &model.render(include_str!("entry_sums.sql")))
+}
+
+/// As [`statement`], where `sums` is a query of what the entries add up to: `org, item, location, lot, quantity`, with
+/// one row a key or several.
+pub(super) fn of(model: &Model, sums: &Statement) -> Statement {
+    model.render_with(include_str!("difference.sql"), &[("sums", sums)])
 }
 
 /// The keys that differed in one snapshot, in `pg_temp.stockfoil_difference` of the session.

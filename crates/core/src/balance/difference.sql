@@ -1,7 +1,5 @@
 -- The keys whose balance is not the sum of their entries, read in one snapshot. $1: only these organizations, or NULL.
 -- Locks: ACCESS SHARE on ledger and balances, which stops no writer.
--- Entries are summed by the ledger's own columns first, which an index can serve in order; that an empty lot is no
--- lot matters only to the few rows that remain.
 SELECT k.org, k.item, k.location, k.lot, k.ledger_qty, k.balance_qty,
        CASE
            WHEN k.ledger_qty > '-Infinity' AND k.ledger_qty < 'Infinity' THEN k.ledger_qty
@@ -18,13 +16,10 @@ SELECT k.org, k.item, k.location, k.lot, k.ledger_qty, k.balance_qty,
 FROM (
     SELECT u.org, u.item, u.location, u.lot, sum(u.ledger_qty) AS ledger_qty, sum(u.balance_qty) AS balance_qty
     FROM (
-        SELECT e.org, {e.item} AS item, {e.location} AS location, {e.lot} AS lot,
-               coalesce(sum(e.quantity), 0) AS ledger_qty, NULL::numeric AS balance_qty
+        SELECT s.org, s.item, s.location, s.lot, s.quantity AS ledger_qty, NULL::numeric AS balance_qty
         FROM (
-{entries}
-        ) AS e
-        WHERE $1::text[] IS NULL OR e.org = ANY ($1::text[]::{org.type}[])
-        GROUP BY {e.group}
+{sums}
+        ) AS s
         UNION ALL
         SELECT b.org, b.item, b.location, b.lot, NULL, b.quantity
         FROM (

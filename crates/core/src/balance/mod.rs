@@ -17,7 +17,7 @@ mod schema;
 pub use checkpoint::FullReason;
 pub use schema::{Kind, Object, Objects, State, inspect, objects};
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 
 use crate::{
     Error, Failure,
@@ -109,8 +109,8 @@ async fn open(
     db: &Db,
     model: &Model,
     orgs: &[OrgId],
-) -> Result<(PgConnection, Vec<(Kind, String, State)>), Error> {
-    let mut session = db.session().await?;
+) -> Result<(PoolConnection<Postgres>, Vec<(Kind, String, State)>), Error> {
+    let mut session = db.acquire().await?;
     let broken = broken_parts(&mut session, model).await?;
     if broken.iter().any(|(kind, ..)| *kind == Kind::Table) {
         return Err(not_migrated(db, &broken));

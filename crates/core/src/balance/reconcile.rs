@@ -24,7 +24,7 @@ use crate::{
     db::{Context as _, Db},
     history::{self, Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
-    mapping::{KeptBy, Mapping},
+    mapping::Mapping,
     model::Model,
     progress::Progress,
     tenancy::OrgId,
@@ -100,7 +100,7 @@ pub fn run<'a>(
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
         let last_clean = history::last_clean(&mut session, COMMAND).await?;
         report.last_clean = last_clean.and_then(|run| run.finished_at);
-        let mut work = Work { model, options, orgs, progress, report, is_sealed: false };
+        let mut work = Work { model, options, orgs, progress, report, is_sealed: false, balances: None };
         work.report.compared = work.orgs.clone();
         work.is_sealed = work.may_seal();
         if options.dry_run {
@@ -111,7 +111,7 @@ pub fn run<'a>(
         db.require_writable()?;
         let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
-        let mended = work.mend(lock.session(), run).await;
+        let mended = work.mend(lock.session(), &mut session, run).await;
         // Nobody need wait for a channel that is slow.
         lock.release().await;
         let result = match mended {
@@ -166,13 +166,14 @@ struct Work<'a> {
     report: ReconcileReport,
     /// Whether the comparison uses the checkpoint, and moves it.
     is_sealed: bool,
+    /// How many balances the comparison counted, if it did.
+    balances: Option<i64>,
 }
 
 impl Work<'_> {
     /// Whether all of the ledger is compared, by triggers that mark what changes; else says why not.
     fn may_seal(&mut self) -> bool {
-        let ledger = &self.model.ledger;
-        let reason = if !ledger.is_incremental || self.model.balances.kept_by != KeptBy::Triggers {
+        let reason = if !checkpoint::is_possible(self.model) {
             FullReason::NotIncremental
         } else if self.orgs.is_some() || self.options.dry_run {
             FullReason::Partial
@@ -186,13 +187,25 @@ impl Work<'_> {
     }
 
     /// Compares all organizations with the ledger.
-    async fn compare(&mut self, session: &mut PgConnection, run: RunId) -> Result<Differences, Error> {
+    async fn compare(
+        &mut self,
+        session: &mut PgConnection,
+        reader: &mut PgConnection,
+        run: RunId,
+    ) -> Result<Differences, Error> {
         if !self.is_sealed {
             return Ok(Differences::collect(session, self.model, self.orgs.as_deref()).await?);
         }
-        let plan = checkpoint::Plan { full: self.options.full, rounds: self.options.history_runs, run };
-        let compared = checkpoint::compare(session, self.model, plan).await?;
+        let plan = checkpoint::Plan {
+            full: self.options.full,
+            anew: false,
+            every_key: self.options.prune_orphans,
+            rounds: self.options.history_runs,
+            run,
+        };
+        let compared = checkpoint::compare(session, reader, self.model, plan).await?;
         self.report.full = compared.full;
+        self.balances = compared.balances;
         self.report.marked_keys = compared.marked_keys.unsigned_abs();
         self.report.verified_organizations = compared.verified_organizations.unsigned_abs();
         // What an attempt before saw is sealed as it is now, and this one can't see it any more.
@@ -206,6 +219,7 @@ impl Work<'_> {
     /// Compares, and changes nothing.
     async fn look(&mut self, session: &mut PgConnection) -> Result<(), Error> {
         self.progress.begin("compare ledger and balances", None);
+        self.report.differences.empty = Some(0);
         let started = Instant::now();
         let difference = difference::statement(self.model);
         let statement = self.model.render_with(include_str!("look.sql"), &[("difference", &difference)]);
@@ -218,14 +232,19 @@ impl Work<'_> {
         self.look_up(session).await?;
         self.report.repaired = self.report.repairable;
         if self.options.prune_orphans {
-            self.report.pruned = self.report.differences.empty;
+            self.report.pruned = self.report.differences.empty.unwrap_or_default();
         }
         self.progress.finish();
         Ok(())
     }
 
     /// Compares, records what differs, and mends what may be mended.
-    async fn mend(&mut self, session: &mut PgConnection, run: RunId) -> Result<(), Error> {
+    async fn mend(
+        &mut self,
+        session: &mut PgConnection,
+        reader: &mut PgConnection,
+        run: RunId,
+    ) -> Result<(), Error> {
         self.report.run_id = Some(run);
         difference::set_up(session).await?;
         for _ in 0..ATTEMPTS_MAX {
@@ -233,8 +252,10 @@ impl Work<'_> {
             self.progress.begin("compare ledger and balances", None);
             let started = Instant::now();
             self.report.snapshot = Some(Snapshot::now(session).await?);
-            let mut differences = self.compare(session, run).await?;
+            let mut differences = self.compare(session, reader, run).await?;
             self.report.compare_ms = millis(started);
+            let is_every_key = self.report.full.is_some() || self.options.prune_orphans;
+            self.report.differences.empty = is_every_key.then_some(0);
             self.mark(session, &mut differences).await?;
             self.record(session, run).await?;
             self.look_up(session).await?;
@@ -262,7 +283,9 @@ impl Work<'_> {
             balance_qty: quantity(balance_qty)?,
         };
         if discrepancy.is_empty_row() {
-            self.report.differences.empty += 1;
+            if let Some(empty) = &mut self.report.differences.empty {
+                *empty += 1;
+            }
             return Ok((None, false));
         }
         let kind = discrepancy.classify(&self.options.tolerance);
@@ -350,15 +373,23 @@ impl Work<'_> {
                 .map(|(id, text, created_at)| Ok(Entry { id, quantity: quantity(text)?, created_at }))
                 .collect::<Result<_, Error>>()?;
         }
-        let count =
-            self.model.render("SELECT count(*) FROM {balances} WHERE $1::text[] IS NULL OR {org} = ANY ($1::text[]::{org.type}[])");
+        self.report.balances = match self.balances {
+            Some(balances) => balances.unsigned_abs(),
+            None => self.count_balances(session).await?,
+        };
+        Ok(())
+    }
+
+    async fn count_balances(&self, session: &mut PgConnection) -> Result<u64, Error> {
+        let count = self.model.render(
+            "SELECT count(*) FROM {balances} WHERE $1::text[] IS NULL OR {org} = ANY ($1::text[]::{org.type}[])",
+        );
         let balances: i64 = sqlx::query_scalar(count.sql())
             .bind(self.orgs.clone())
             .fetch_one(session)
             .await
             .context("count the balances")?;
-        self.report.balances = balances.unsigned_abs();
-        Ok(())
+        Ok(balances.unsigned_abs())
     }
 
     /// Alerts those who are to know, also of what is over.

@@ -10,7 +10,7 @@ FROM (
     JOIN pg_temp.stockfoil_turn AS t ON t.org = k.org
     GROUP BY 1, 2, 3, 4
 ) AS c
-FULL JOIN (SELECT * FROM pg_temp.stockfoil_sum WHERE past_entries > 0) AS s
+FULL JOIN (SELECT * FROM pg_temp.stockfoil_again WHERE past_entries > 0) AS s
     ON s.org = c.org AND s.item = c.item AND s.location = c.location AND coalesce(s.lot::text, '') = coalesce(c.lot::text, '')
 WHERE (c.quantity, c.entries, c.hash) IS DISTINCT FROM (s.past_quantity, s.past_entries::numeric, s.past_hash)
   AND NOT EXISTS (SELECT FROM pg_temp.stockfoil_dirty AS d

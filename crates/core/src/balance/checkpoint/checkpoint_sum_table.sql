@@ -1,5 +1,5 @@
--- The sealed sums, of the entries below the watermark. A key has a row for each time that entries of it were sealed; its
--- sum is that of its rows. Without a key of its own the table costs little to add to, and it is only ever read whole.
+-- What is sealed of the entries below the watermark: a row for each, or for several of a key that were summed. A key's sum
+-- is that of its rows. Without a key of its own the table costs little to add to, and most runs do no more.
 -- Count and hash tell changes that cancel out.
 -- Locks: takes only what it creates.
 CREATE TABLE IF NOT EXISTS stockfoil.checkpoint_sum (

@@ -4,6 +4,7 @@
 SELECT c.watermark, c.system_identifier, c.round,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next,
        (SELECT system_identifier::text FROM pg_control_system()) AS this_system,
-       EXISTS (SELECT FROM stockfoil.dirty_key WHERE org IS NULL) AS is_all_marked
+       EXISTS (SELECT FROM stockfoil.dirty_key WHERE org IS NULL) AS is_all_marked,
+       (SELECT coalesce(sum(sealed_rows), 0)::bigint FROM stockfoil.checkpoint_total) AS sealed_rows
 FROM (SELECT) AS one
 LEFT JOIN stockfoil.checkpoint AS c ON c.ledger = $1

@@ -81,8 +81,8 @@ pub struct Counts {
     pub missing: u64,
     /// Keys with an entry that is no number.
     pub not_a_number: u64,
-    /// Balances of zero whose key has no entry: in order, and no finding.
-    pub empty: u64,
+    /// Balances of zero whose key has no entry: in order, and no finding. None where a run did not compare every key.
+    pub empty: Option<u64>,
 }
 
 /// A table, function or trigger that is not as it should be.
@@ -209,6 +209,10 @@ impl Report for ReconcileReport {
                 value: value.to_string(),
             })
             .collect();
+        let empty = empty.map(|empty| {
+            gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty)
+        });
+        metrics.extend(empty);
         metrics.extend([
             gauge("stockfoil_reconcile_balances", "Balances that were compared.", self.balances),
             gauge("stockfoil_reconcile_repaired", "Differences that the run mended.", self.repaired),
@@ -222,7 +226,6 @@ impl Report for ReconcileReport {
                 "Keys whose sealed entries were changed without the triggers seeing it.",
                 self.changed_history,
             ),
-            gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty),
             gauge(
                 "stockfoil_reconcile_not_backfilled",
                 "Organizations that were never backfilled.",

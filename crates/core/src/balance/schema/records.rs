@@ -68,6 +68,21 @@ pub(super) fn records(model: &Model) -> Vec<Object> {
             parts.iter().map(not_null).collect(),
         ),
         record(
+            "checkpoint_total",
+            vec![
+                model.render(include_str!("../checkpoint/checkpoint_total_table.sql")),
+                // Without totals the sums are no checkpoint either.
+                render("DELETE FROM stockfoil.checkpoint", &[]),
+            ],
+            "DROP TABLE IF EXISTS stockfoil.checkpoint_total",
+            vec![
+                format!("org {} not null", model.org_type.name()),
+                "hash_total numeric not null".into(),
+                "sealed_rows bigint not null".into(),
+                "PRIMARY KEY (org)".into(),
+            ],
+        ),
+        record(
             "dirty_key",
             vec![
                 render("CREATE SEQUENCE IF NOT EXISTS stockfoil.dirty_key_id_seq", &[]),
