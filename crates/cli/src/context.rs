@@ -9,7 +9,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
@@ -31,6 +31,9 @@ use crate::{
 
 /// The folder that new migrations go into.
 pub const MIGRATIONS: &str = "migrations";
+
+/// How long a command waits for its connections to end.
+const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
 /// What a running binary has at hand.
 #[derive(Debug)]
@@ -301,6 +304,14 @@ impl Context {
             && let Err(error) = db.end_sessions().await
         {
             progress::say(&format!("{}: {error}", self.name));
+        }
+    }
+
+    /// Says goodbye to the server, which would write of a lost connection otherwise.
+    pub(crate) async fn disconnect(&self) {
+        if let Some(db) = self.db.get() {
+            // No command's end depends on it.
+            let _ = tokio::time::timeout(GOODBYE_MAX, db.pool().close()).await;
         }
     }
 

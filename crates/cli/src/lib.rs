@@ -149,7 +149,7 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
             }
         };
         // Last, when nothing can fail any more. Whoever has no time for it need not wait.
-        tokio::select! { () = cx.ping(status == 0) => {}, () = interrupts() => {} }
+        tokio::select! { () = async { cx.ping(status == 0).await; cx.disconnect().await } => {}, () = interrupts() => {} }
         status
     });
     // Blocking reads of an interrupted run must not hold the process.

@@ -1,6 +1,9 @@
 //! The database: connecting, what the server is, sessions for online work, and the run lock.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use sqlx::{
     ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Row as _,
@@ -171,6 +174,8 @@ pub struct Db {
     options: PgConnectOptions,
     pool: PgPool,
     facts: ServerFacts,
+    /// The connection that looked at the server, for the first who wants a session.
+    first: Mutex<Option<PgConnection>>,
 }
 
 impl Db {
@@ -195,10 +200,12 @@ impl Db {
             let mut connection = open(&options).await?;
             let facts = facts(&mut connection, &options).await?;
             let hidden = path_with_built_ins_first(&mut connection).await?;
-            connection.close().await?;
-            let options = match hidden {
-                Some(path) => options.options([("search_path", path)]),
-                None => options,
+            let (options, first) = match hidden {
+                Some(path) => {
+                    connection.close().await?;
+                    (options.options([("search_path", path)]), None)
+                }
+                None => (options, Some(connection)),
             };
             if facts.version_num < SERVER_VERSION_MIN {
                 return Err(DbError::TooOld(facts.version).into());
@@ -207,7 +214,7 @@ impl Db {
                 .max_connections(8)
                 .acquire_timeout(CONNECT_TIMEOUT)
                 .connect_lazy_with(options.clone());
-            Ok(Db { options, pool, facts })
+            Ok(Db { options, pool, facts, first: Mutex::new(first) })
         })
     }
 
@@ -235,6 +242,12 @@ impl Db {
     /// # Errors
     /// When no connection can be made.
     pub async fn session(&self) -> Result<PgConnection, DbError> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut session) = first
+            && session.ping().await.is_ok()
+        {
+            return Ok(session);
+        }
         open(&self.options).await
     }
 

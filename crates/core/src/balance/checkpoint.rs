@@ -1,19 +1,21 @@
 //! Incremental comparison: its cost follows new entries, not history.
 //!
-//! A checkpoint holds, by key, the sum of all entries below a watermark: the oldest transaction that was under way
-//! when it was sealed. Below it no transaction can still be running, so nothing can be committed there any more; ids
-//! and times give no such promise, since a slow transaction commits below them later. Updates and deletes mark their
-//! keys, whatever the entries' age: marks for those below the watermark alone would race with its move. What a key's
-//! entries add up to is then its sealed sum and the entries from the watermark on, or for a marked key all of its
-//! entries. One snapshot serves the comparison and the next seal.
+//! A checkpoint seals the entries below a watermark, the oldest transaction that was under way when it moved. Below it no
+//! transaction can still be running, so nothing can be committed there any more; ids and times give no such promise,
+//! since a slow transaction commits below them later. Updates and deletes mark their keys, whatever the entries' age:
+//! marks for those below the watermark alone would race with its move. What a key's entries add up to is then its sealed
+//! sum and the entries from the watermark on, or for a marked key all of its entries. One snapshot serves the comparison
+//! and the next seal.
 //!
-//! Most runs find nothing, so first one number for each organization is compared, a hash total: each key's quantity times
-//! a weight made of the key, added up. Totals are linear, so that of the sealed sums moves by what is sealed, and the sums
-//! need not be read. Only where a total differs are the organization's keys compared one by one. Weights have 64 bits
-//! ([`hashtextextended`]), so wrong balances whose total is right by chance are not to be expected; a zero balance too
-//! many or too few is in no total, and is found when the keys are compared: in the organization's turn, or by all at once.
+//! Most runs find nothing, so first one number for each organization is compared, a hash total: each quantity times a
+//! weight made of its key, added up. Totals are linear: that of what is sealed moves by what is sealed next, so the sealed
+//! sums need not be read. Where a total differs, the organization's keys are compared one by one; what is told and
+//! repaired is summed from all of their entries.
 //!
-//! [`hashtextextended`]: https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/access/hash/hashfunc.c
+//! A weight is PostgreSQL's 64-bit hash of the key (`hashtextextended`). An error that is independent of it passes with
+//! a chance of about one in 2^63. That is a guard against errors, not against somebody who computes balances to fit; nor
+//! is a zero balance too many or too few in any total. Both are found when keys are compared: in the organization's
+//! turn, or when every key is asked for.
 //!
 //! What changes the ledger without its triggers seeing it is found by summing sealed history again, in turns.
 
@@ -40,7 +42,7 @@ const ATTEMPTS_MAX: u32 = 3;
 const SEALED_ROWS_PER_KEY_MAX: i64 = 8;
 
 /// Up to so many keys that differ are looked up one by one by the key index.
-const LOOKED_UP_MAX: i64 = 1000;
+const SUSPECTS_MAX: i64 = 1000;
 
 /// New entries lie together, and the index of transactions finds them. The planner can't know: where most entries have no
 /// transaction, its statistics say nothing of their order, and it would read the whole ledger. What it holds of costs is
@@ -243,7 +245,6 @@ const FORGET_MARKS: &str = "DELETE FROM stockfoil.dirty_key";
 /// Replaces the sealed sums by those that were put aside.
 async fn replace(transaction: &mut Transaction<'_, Postgres>, model: &Model) -> Result<(), Error> {
     transaction.execute(include_str!("checkpoint/replace.sql")).await.context("replace the sealed sums")?;
-    transaction.execute("ANALYZE stockfoil.checkpoint_sum").await.context("replace the sealed sums")?;
     recount(transaction, model, None).await
 }
 
@@ -524,7 +525,7 @@ async fn weigh(transaction: &mut Transaction<'_, Postgres>, model: &Model) -> Re
 
 /// Whether so many keys are best looked up one by one.
 fn are_few(model: &Model, keys: i64) -> bool {
-    keys == 0 || model.ledger.key_index && keys <= LOOKED_UP_MAX
+    keys == 0 || model.ledger.key_index && keys <= SUSPECTS_MAX
 }
 
 /// Compares the keys of the doubtful organizations, puts those aside that differ, and makes the organizations' totals those
