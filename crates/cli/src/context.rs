@@ -307,11 +307,11 @@ impl Context {
         }
     }
 
-    /// Says goodbye to the server, which would write of a lost connection otherwise.
+    /// Ends the idle connections in order: the server would write of each that it was lost.
     pub(crate) async fn disconnect(&self) {
         if let Some(db) = self.db.get() {
             // No command's end depends on it.
-            let _ = tokio::time::timeout(GOODBYE_MAX, db.pool().close()).await;
+            let _ = tokio::time::timeout(GOODBYE_MAX, db.close()).await;
         }
     }
 

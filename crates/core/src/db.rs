@@ -244,11 +244,21 @@ impl Db {
     pub async fn session(&self) -> Result<PgConnection, DbError> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut session) = first
-            && session.ping().await.is_ok()
+            && let Ok(Ok(())) = tokio::time::timeout(CONNECT_TIMEOUT, session.ping()).await
         {
             return Ok(session);
         }
         open(&self.options).await
+    }
+
+    /// Ends the connections that nobody works with.
+    pub async fn close(&self) {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(first) = first {
+            // It ends all the same.
+            let _ = first.close().await;
+        }
+        self.pool.close().await;
     }
 
     /// Refuses a standby and a read-only session.

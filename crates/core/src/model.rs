@@ -274,8 +274,8 @@ impl Model {
     /// aggregate that is the newest one's. `{tx_entries}` and `{new_tx_entries}` have the transaction (`tx`) too, where
     /// the ledger is incremental, and `{e.hash}` is a hash of the entry.
     ///
-    /// `{key.weight}` is a number made of a key, of whatever has the columns `org, item, location, lot`; no lot is as an
-    /// empty one.
+    /// `{key.weight}` is a number made of a key, of whatever has the columns `org, item, location, lot`; a part that is NULL
+    /// is as an empty one.
     ///
     /// Balances: `{balance_rows}` is a query of them (`org, item, location, lot, quantity`). Of `d`, rows with a key,
     /// a `delta` and a `ledger_id`: `{balances.columns}`, `{balances.values}` and `{balances.add}` are the parts of
@@ -464,9 +464,10 @@ struct EntrySql {
     hash: Statement,
 }
 
-/// Of 64 bits, and signed; as text, so that both sides agree whatever the types of their columns.
-const KEY_WEIGHT: &str = "hashtextextended(org::text COLLATE \"C\", hashtextextended(item::text COLLATE \"C\", \
-     hashtextextended(location::text COLLATE \"C\", hashtextextended(coalesce(lot::text, '') COLLATE \"C\", 0))))";
+/// Of 64 bits, and signed; as text, so that both sides agree whatever the types of their columns; and never NULL, though a
+/// balance that something else wrote may lack a part of its key.
+const KEY_WEIGHT: &str = "hashtextextended(org::text COLLATE \"C\", hashtextextended(coalesce(item::text, '') COLLATE \"C\", \
+     hashtextextended(coalesce(location::text, '') COLLATE \"C\", hashtextextended(coalesce(lot::text, '') COLLATE \"C\", 0))))";
 
 impl EntrySql {
     fn of(model: &Model) -> Self {
@@ -496,8 +497,9 @@ impl EntrySql {
                 None => fixed("NULL::text"),
             },
             id: fixed("e.id::text"),
+            // The hash of a numeric leaves its sign out.
             hash: fixed(
-                "hashtextextended(e.id::text, coalesce(hash_numeric_extended(e.quantity::numeric, 0), 0))",
+                "hashtextextended(e.id::text, coalesce(hash_numeric_extended(e.quantity, (e.quantity < 0)::int), 2))",
             ),
             last_id: fixed(match ledger.id.key_type {
                 Some(KeyType::Smallint | KeyType::Integer | KeyType::Bigint) => "max(e.id)::text",

@@ -79,7 +79,8 @@ pub struct BackfillReport {
 }
 
 impl BackfillReport {
-    /// Whether the second snapshot showed every balance to be the sum of its entries.
+    /// Whether a second snapshot showed every balance to be what its entries add up to. Where the entries of the first were
+    /// sealed, it read those that were new or marked since.
     pub fn is_verified(&self) -> bool {
         self.still_lacking == Some(0)
     }

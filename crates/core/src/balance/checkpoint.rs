@@ -19,7 +19,7 @@
 //!
 //! What changes the ledger without its triggers seeing it is found by summing sealed history again, in turns.
 
-use futures_util::future::try_join;
+use futures_util::future::join;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
 use super::difference::{self, Differences};
@@ -41,6 +41,9 @@ const ATTEMPTS_MAX: u32 = 3;
 /// differs only; history that is read again in seven turns is folded by that.
 const SEALED_ROWS_PER_KEY_MAX: i64 = 8;
 
+/// Up to so many marked keys are summed again one by one.
+const MARKED_KEYS_MAX: i64 = 100_000;
+
 /// Up to so many keys that differ are looked up one by one by the key index.
 const SUSPECTS_MAX: i64 = 1000;
 
@@ -55,7 +58,7 @@ const BY_ANY_PLAN: &str = "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable
      SET LOCAL enable_indexonlyscan TO DEFAULT; SET LOCAL enable_sort TO DEFAULT";
 
 /// Whether an entry is of nothing that is summed again. A weight stands for its key: no join is needed, which could be
-/// planned badly where scans are told which index to take, and should two keys have one weight, the totals show it.
+/// planned badly where scans are told which index to take.
 const IS_CLEAN: &str = "n.org NOT IN (SELECT t.org FROM pg_temp.stockfoil_turn AS t)
     AND {key.weight} NOT IN (SELECT d.weight FROM pg_temp.stockfoil_dirty AS d)";
 
@@ -92,6 +95,8 @@ pub enum FullReason {
     OtherCluster,
     /// The ledger was truncated.
     Truncated,
+    /// So many keys had an update or a delete that reading everything costs less.
+    ManyMarks,
 }
 
 impl FullReason {
@@ -105,6 +110,7 @@ impl FullReason {
             Self::NoCheckpoint => "nothing was sealed yet",
             Self::OtherCluster => "the checkpoint is of another cluster",
             Self::Truncated => "the ledger was truncated",
+            Self::ManyMarks => "too many keys changed to sum them one by one",
         }
     }
 }
@@ -192,15 +198,19 @@ async fn compare_once(
         .context("read the checkpoint")?;
     let round = checkpoint.round.unwrap_or(0);
     let anew = plan.anew.then_some(FullReason::Asked);
-    let mut compared = match checkpoint.unusable().or(anew) {
+    let reason = checkpoint.unusable().or(anew);
+    let mut compared = match reason {
         Some(reason) => rebuild(&mut transaction, model, &checkpoint, reason, ledger_file).await?,
         None => advance(&mut transaction, reader, model, &checkpoint, plan, ledger_file).await?,
     };
+    // Only a run that read its part of history gives the turn to the next.
+    let is_turn_over = plan.rounds > 0 && reason.is_none() && compared.full != Some(FullReason::ManyMarks);
+    let round = if is_turn_over { round.checked_add(1).unwrap_or(0) } else { round };
     sqlx::query(include_str!("checkpoint/move.sql"))
         .bind(model.ledger.table.to_string())
         .bind(checkpoint.next)
         .bind(&checkpoint.this_system)
-        .bind(if round == i32::MAX { 0 } else { round + 1 })
+        .bind(round)
         .bind(plan.run)
         .execute(&mut *transaction)
         .await
@@ -221,10 +231,7 @@ async fn rebuild(
     let next = Literal::new(&checkpoint.next.to_string());
     let seal = model.render_with(include_str!("checkpoint/seal_all.sql"), &[("next", &next)]);
     transaction.execute(seal.sql()).await.context("sum the ledger up to the watermark")?;
-    let pending = model.render_with(include_str!("checkpoint/pending.sql"), &[("next", &next)]);
-    transaction.execute(sqlx::raw_sql(BY_INDEX)).await.context("read the entries above the watermark")?;
-    transaction.execute(pending.sql()).await.context("read the entries above the watermark")?;
-    transaction.execute(sqlx::raw_sql(BY_ANY_PLAN)).await.context("read the entries above the watermark")?;
+    put_pending_aside(transaction, model, &[("next", &next)]).await?;
     let difference = difference::of(model, &model.render(include_str!("checkpoint/sealed_sums.sql")));
     let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
     replace(transaction, model).await?;
@@ -296,6 +303,9 @@ async fn advance(
     let more: [(&str, &dyn Fragment); 4] =
         [("watermark", &watermark), ("next", &next), ("round", &round), ("rounds", &rounds)];
     let marked_keys = put_aside(transaction, &model.render(include_str!("checkpoint/dirty.sql"))).await?;
+    if marked_keys > MARKED_KEYS_MAX {
+        return rebuild(transaction, model, checkpoint, FullReason::ManyMarks, ledger_file).await;
+    }
     let turns =
         put_aside(transaction, &model.render_with(include_str!("checkpoint/turn.sql"), &more)).await?;
     let is_again = marked_keys > 0 || turns > 0;
@@ -336,9 +346,11 @@ async fn advance(
             reader.execute(sqlx::raw_sql(BY_INDEX)).await.context("sum the new entries")?;
             totals = new_totals(&mut reader, model, &new).await?;
         }
-        Ok((balances, totals))
+        Ok::<_, Error>((balances, totals))
     };
-    let ((changed_history, mut totals), (balances, new_totals)) = try_join(seal, read).await?;
+    // Both to their end: what is left under way spoils the connection's next statement.
+    let (sealed, read) = join(seal, read).await;
+    let ((changed_history, mut totals), (balances, new_totals)) = (sealed?, read?);
     reader.rollback().await.context("end the reading")?;
     totals.extend(new_totals);
     add(transaction, model, &totals).await?;
@@ -399,6 +411,19 @@ async fn read_at<'a>(
     let statement = render("SET TRANSACTION SNAPSHOT {snapshot}", &[("snapshot", &Literal::new(snapshot))]);
     transaction.execute(statement.sql()).await.context("share the snapshot")?;
     Ok(transaction)
+}
+
+/// Puts aside what can't be sealed yet.
+async fn put_pending_aside(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    more: &[(&str, &dyn Fragment)],
+) -> Result<(), Error> {
+    let pending = model.render_with(include_str!("checkpoint/pending.sql"), more);
+    transaction.execute(sqlx::raw_sql(BY_INDEX)).await.context("read the entries above the watermark")?;
+    transaction.execute(pending.sql()).await.context("read the entries above the watermark")?;
+    transaction.execute(sqlx::raw_sql(BY_ANY_PLAN)).await.context("read the entries above the watermark")?;
+    Ok(())
 }
 
 /// Sums marked keys and the organizations whose turn it is again. Which keys' history changed without a mark.
@@ -476,6 +501,11 @@ async fn add(
         .execute(&mut **transaction)
         .await
         .context("move the totals")?;
+    // Of an organization that has nothing sealed any more nothing is left here.
+    transaction
+        .execute("DELETE FROM stockfoil.checkpoint_total WHERE sealed_rows = 0")
+        .await
+        .context("move the totals")?;
     Ok(())
 }
 
@@ -539,8 +569,8 @@ async fn suspect(
     if orgs.is_empty() {
         return Ok(true);
     }
-    let suspect = model.render_with(include_str!("checkpoint/suspect.sql"), more);
-    transaction.execute(sqlx::raw_sql(BY_INDEX)).await.context("compare sealed sums and balances")?;
+    put_pending_aside(transaction, model, more).await?;
+    let suspect = model.render(include_str!("checkpoint/suspect.sql"));
     let suspects = sqlx::query(suspect.sql())
         .persistent(false)
         .bind(orgs)
@@ -548,7 +578,6 @@ async fn suspect(
         .await
         .context("compare sealed sums and balances")?
         .rows_affected();
-    transaction.execute(sqlx::raw_sql(BY_ANY_PLAN)).await.context("compare sealed sums and balances")?;
     recount(transaction, model, Some(orgs)).await?;
     Ok(are_few(model, i64::try_from(suspects).unwrap_or(i64::MAX)))
 }

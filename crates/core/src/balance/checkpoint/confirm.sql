@@ -14,6 +14,12 @@ CROSS JOIN LATERAL (
     WHERE e.org = s.org AND {e.item} = s.item AND {e.location} = s.location AND {e.lot} IS NOT DISTINCT FROM s.lot
 ) AS l
 LEFT JOIN (
+    SELECT org, item, location, lot, sum(quantity) AS quantity
+    FROM (
 {balance_rows}
-) AS b ON b.org = s.org AND b.item = s.item AND b.location = s.location AND b.lot IS NOT DISTINCT FROM s.lot
+    ) AS r
+    WHERE {key.weight} IN (SELECT {key.weight} FROM pg_temp.stockfoil_suspect)
+    GROUP BY 1, 2, 3, 4
+) AS b ON b.org = s.org AND b.item IS NOT DISTINCT FROM s.item AND b.location IS NOT DISTINCT FROM s.location
+      AND b.lot IS NOT DISTINCT FROM s.lot
 WHERE l.quantity IS DISTINCT FROM b.quantity OR l.quantity IN ('NaN', 'Infinity', '-Infinity')

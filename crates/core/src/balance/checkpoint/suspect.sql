@@ -1,5 +1,5 @@
 -- Puts aside the keys of the organizations $1 whose balance is not what is sealed of them and what is not yet.
--- Locks: ACCESS SHARE on ledger and balances, which stops no writer.
+-- Locks: ACCESS SHARE on balances, which stops no writer.
 INSERT INTO pg_temp.stockfoil_suspect (org, item, location, lot)
 SELECT u.org, u.item, u.location, u.lot
 FROM (
@@ -7,11 +7,9 @@ FROM (
     FROM stockfoil.checkpoint_sum AS c
     WHERE c.org = ANY ($1::text[]::{org.type}[])
     UNION ALL
-    SELECT e.org, {e.item}, {e.location}, {e.lot}, coalesce(e.quantity, 0), NULL
-    FROM (
-{tx_entries}
-    ) AS e
-    WHERE e.tx >= {next} AND e.org = ANY ($1::text[]::{org.type}[])
+    SELECT p.org, p.item, p.location, p.lot, p.quantity, NULL
+    FROM pg_temp.stockfoil_pending AS p
+    WHERE p.org = ANY ($1::text[]::{org.type}[])
     UNION ALL
     SELECT b.org, b.item, b.location, b.lot, NULL, b.quantity
     FROM (

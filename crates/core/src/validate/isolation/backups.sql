@@ -5,5 +5,6 @@ SELECT 'role ' || r.rolname, false,
        format('ALTER ROLE %I BYPASSRLS, or let it dump as %s (pg_dump --role)', r.rolname, g.ops_name)
 FROM g, pg_roles AS r
 WHERE r.rolcanlogin AND NOT r.rolsuper AND NOT r.rolbypassrls AND pg_has_role(r.oid, 'pg_read_all_data', 'USAGE')
-  AND NOT coalesce(pg_has_role(r.oid, g.ops, 'MEMBER'), false)
+  -- Who may become a role that bypasses it dumps as that one, such as another database's operations role.
+  AND NOT EXISTS (SELECT FROM pg_roles AS b WHERE b.rolbypassrls AND pg_has_role(r.oid, b.oid, 'MEMBER'))
 ORDER BY 1
