@@ -11,6 +11,9 @@ mod online;
 mod rows;
 mod tools;
 
+/// Held shared by who expects nothing of the cluster's roles, and alone by who makes one that every database would find.
+static ROLES: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
+
 /// A migrated database of two organizations, with roles of its own: a cluster's roles are everybody's.
 struct Tenants {
     db: TestDb,

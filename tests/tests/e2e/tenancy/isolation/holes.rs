@@ -334,8 +334,15 @@ async fn every_hole_is_found_by_name() {
     tenants.fill().await;
     tenants.isolate().await;
     let db = &tenants.db;
-    tenants.run("validate-migration").arg("--isolation").await.ok().says("0 failed");
+    {
+        let _shared = ROLES.read().await;
+        tenants.run("validate-migration").arg("--isolation").await.ok().says("0 failed");
+    }
     for Hole { check, object, remedy, make, undo } in holes(&tenants) {
+        let (_alone, _shared) = match check {
+            "backup_role" => (Some(ROLES.write().await), None),
+            _ => (None, Some(ROLES.read().await)),
+        };
         db.execute(&make).await;
         let report = tenants.find().await;
         let found = failed(&report);
@@ -346,12 +353,14 @@ async fn every_hole_is_found_by_name() {
         assert!(!text(hole, "evidence").is_empty(), "{hole}");
         db.execute(&undo).await;
     }
+    let _shared = ROLES.read().await;
     let report = tenants.find().await;
     assert_eq!(failed(&report), []);
 }
 
 #[tokio::test]
 async fn sessions_past_row_level_security_are_evidence() {
+    let _shared = ROLES.read().await;
     let tenants = Tenants::of(None).await;
     tenants.isolate().await;
     let (db, superuser) = (&tenants.db, tenants.db.cluster().superuser());
@@ -381,6 +390,7 @@ async fn a_database_that_is_not_isolated_is_no_surprise() {
 
 #[tokio::test]
 async fn a_partition_that_came_later_is_found_and_guarded() {
+    let _shared = ROLES.read().await;
     let tenants = Tenants::of(Some(Mapped::Warehouse)).await;
     tenants.isolate().await;
     let db = &tenants.db;
@@ -400,6 +410,7 @@ async fn a_partition_that_came_later_is_found_and_guarded() {
 
 #[tokio::test]
 async fn a_hole_that_is_known_is_accepted_by_name() {
+    let _shared = ROLES.read().await;
     let tenants = Tenants::of(None).await;
     tenants.isolate().await;
     tenants.db.execute("CREATE VIEW report AS SELECT count(*) FROM items").await;

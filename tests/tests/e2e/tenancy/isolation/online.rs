@@ -107,6 +107,7 @@ async fn all_is_well(tenants: &Tenants, writers: Vec<Writer>) {
     }
     tenants.run("reconcile-balances").arg("--full").await.ok();
     tenants.run("validate-migration").await.ok();
+    let _shared = ROLES.read().await;
     tenants.run("validate-migration").arg("--isolation").await.ok();
 }
 

@@ -40,7 +40,10 @@ async fn commands_work_as_the_operations_role_and_refuse_to_see_less() {
     run("org-list").await.ok().says("Default Organization");
     run("org-create").args(["--name", "C", "--subdomain", "c"]).await.ok();
     run("validate-migration").await.ok();
-    run("validate-migration").arg("--isolation").await.ok();
+    {
+        let _shared = ROLES.read().await;
+        run("validate-migration").arg("--isolation").await.ok();
+    }
     run("users-assign").args(["--org-id", b, "--all", "--dry-run"]).await.ok().says("u1@example.com");
     db.execute(format!("ALTER ROLE {person} BYPASSRLS")).await;
     tenants.run("reconcile-balances").env("DATABASE_URL", &member).await.ok();
@@ -93,7 +96,10 @@ async fn balances_made_after_isolation_are_isolated() {
         .says("show of inventory_balances the session's organization's rows alone");
     tenants.run("backfill-balances").await.ok();
     tenants.run("validate-migration").await.ok();
-    tenants.run("validate-migration").arg("--isolation").await.ok();
+    {
+        let _shared = ROLES.read().await;
+        tenants.run("validate-migration").arg("--isolation").await.ok();
+    }
     let mut session = PgConnection::connect(&tenants.url()).await.unwrap();
     sqlx::raw_sql("SET app.org_id = 'default'; INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) VALUES ('i1', 'l1', 7)")
         .execute(&mut session)
