@@ -9,7 +9,7 @@ use crate::{
     Error, Task,
     balance::{
         BATCH_ROWS, BalanceError, check_batch_rows,
-        checkpoint::{self, Plan},
+        checkpoint::{self, Extent, Plan},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_migrated, open,
     },
@@ -234,13 +234,13 @@ impl Work<'_> {
         checkpoint::is_possible(self.model) && scope(self.options).is_none()
     }
 
-    fn plan(&self, anew: bool) -> Plan {
-        Plan { full: false, anew, every_key: false, rounds: 0, run: self.run }
+    fn plan(&self, extent: Extent) -> Plan {
+        Plan { extent, every_key: false, rounds: 0, run: self.run }
     }
 
     async fn compare(&mut self) -> Result<Differences, Error> {
         if self.seals() {
-            let plan = self.plan(true);
+            let plan = self.plan(Extent::Anew);
             return Ok(checkpoint::compare(self.session, self.reader, self.model, plan).await?.differences);
         }
         Ok(Differences::collect(self.session, self.model, scope(self.options)).await?)
@@ -250,7 +250,7 @@ impl Work<'_> {
     /// entries that are new or changed since.
     async fn verify(&mut self) -> Result<(u64, u64), Error> {
         if self.seals() {
-            let plan = self.plan(false);
+            let plan = self.plan(Extent::New);
             checkpoint::compare(self.session, self.reader, self.model, plan).await?;
             let seen = render("SELECT * FROM pg_temp.stockfoil_difference", &[]);
             return Ok(count(self.session, self.model, &seen, None).await?);

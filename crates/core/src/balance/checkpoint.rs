@@ -62,13 +62,22 @@ const BY_ANY_PLAN: &str = "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable
 const IS_CLEAN: &str = "n.org NOT IN (SELECT t.org FROM pg_temp.stockfoil_turn AS t)
     AND {key.weight} NOT IN (SELECT d.weight FROM pg_temp.stockfoil_dirty AS d)";
 
+/// What a comparison reads of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What is new, and what is to be summed again.
+    New,
+    /// Every entry.
+    Full,
+    /// Every entry, and all of them are sealed anew, whatever was sealed before.
+    Anew,
+}
+
 /// How a comparison may use the checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// Read every entry.
-    pub(super) full: bool,
-    /// Read every entry, and seal all of them anew, whatever was sealed before.
-    pub(super) anew: bool,
+    /// What to read, where the checkpoint lets it choose.
+    pub(super) extent: Extent,
     /// Compare every key, though no total differs: zero balances without entries are wanted.
     pub(super) every_key: bool,
     /// In how many runs the whole sealed history is summed again; 0: never.
@@ -197,7 +206,7 @@ async fn compare_once(
         .await
         .context("read the checkpoint")?;
     let round = checkpoint.round.unwrap_or(0);
-    let anew = plan.anew.then_some(FullReason::Asked);
+    let anew = (plan.extent == Extent::Anew).then_some(FullReason::Asked);
     let reason = checkpoint.unusable().or(anew);
     let mut compared = match reason {
         Some(reason) => rebuild(&mut transaction, model, &checkpoint, reason, ledger_file).await?,
@@ -297,6 +306,7 @@ async fn advance(
     plan: Plan,
     ledger_file: String,
 ) -> Result<Compared, Error> {
+    let is_full = plan.extent == Extent::Full;
     let number = |number: i64| Literal::new(&number.to_string());
     let (watermark, next) = (number(checkpoint.watermark.unwrap_or(0)), number(checkpoint.next));
     let (round, rounds) = (number(checkpoint.round.unwrap_or(0).into()), number(plan.rounds.into()));
@@ -340,7 +350,7 @@ async fn advance(
         Ok::<_, Error>((changed_history, totals))
     };
     let read = async {
-        let balances = if plan.full { Vec::new() } else { balance_totals(&mut reader, model).await? };
+        let balances = if is_full { Vec::new() } else { balance_totals(&mut reader, model).await? };
         let mut totals = Vec::new();
         if !is_again {
             reader.execute(sqlx::raw_sql(BY_INDEX)).await.context("sum the new entries")?;
@@ -358,7 +368,7 @@ async fn advance(
     let mut count = None;
     let mut orgs = None;
     transaction.execute(NO_SUSPECT).await.context("compare sealed sums and balances")?;
-    let is_known = if plan.full {
+    let is_known = if is_full {
         weigh(transaction, model).await?
     } else {
         let balances_count = balances.iter().map(|total| total.balances).sum();
@@ -379,14 +389,14 @@ async fn advance(
     let differences =
         Differences::put_aside(transaction, model, &difference, orgs.as_deref(), ledger_file).await?;
     transaction.execute(FORGET_MARKS).await.context("take the marks that were seen away")?;
-    let doubtful = match plan.full {
+    let doubtful = match is_full {
         true => include_str!("checkpoint/mark_different.sql"),
         false => include_str!("checkpoint/mark_unconfirmed.sql"),
     };
     transaction.execute(doubtful).await.context("mark the keys whose sealed sums may be wrong")?;
     Ok(Compared {
         differences,
-        full: plan.full.then_some(FullReason::Asked),
+        full: is_full.then_some(FullReason::Asked),
         marked_keys,
         verified_organizations: turns,
         changed_history,

@@ -16,7 +16,7 @@ use crate::{
     alert::{self, Round},
     balance::{
         BalanceError, check_batch_rows,
-        checkpoint::{self, FullReason},
+        checkpoint::{self, Extent, FullReason},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_backfilled, not_migrated, open,
     },
@@ -197,8 +197,7 @@ impl Work<'_> {
             return Ok(Differences::collect(session, self.model, self.orgs.as_deref()).await?);
         }
         let plan = checkpoint::Plan {
-            full: self.options.full,
-            anew: false,
+            extent: if self.options.full { Extent::Full } else { Extent::New },
             every_key: self.options.prune_orphans,
             rounds: self.options.history_runs,
             run,

@@ -14,6 +14,7 @@ CROSS JOIN LATERAL (
     WHERE e.org = s.org AND {e.item} = s.item AND {e.location} = s.location AND {e.lot} IS NOT DISTINCT FROM s.lot
 ) AS l
 LEFT JOIN (
+    -- A table that was adopted may hold a key in several rows, or without a part.
     SELECT org, item, location, lot, sum(quantity) AS quantity
     FROM (
 {balance_rows}
