@@ -5,15 +5,15 @@ use stockfoil_core::{
         BATCH_ROWS,
         backfill::{self, Options},
     },
-    tenancy::OrgId,
+    tenancy::named::OrgName,
 };
 
 cli::args! {
     /// Make every balance the sum of its ledger entries, while writers go on, and verify it. Safe to kill and to run again.
     struct Args {
-        /// only this organization (repeatable)
-        #[argh(option, arg_name = "id")]
-        org: Vec<OrgId>,
+        /// only this organization, by its id or its subdomain (repeatable)
+        #[argh(option, arg_name = "org")]
+        org: Vec<OrgName>,
         /// compare, say what would be written, and change nothing
         #[argh(switch)]
         dry_run: bool,
@@ -25,9 +25,10 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |Args { org: orgs, dry_run, batch_rows, .. }: Args, cx| {
-        let options = Options { orgs, dry_run, batch_rows };
+        let mut options = Options { orgs: Vec::new(), dry_run, batch_rows };
         options.check()?;
         let db = cx.connect().await?;
+        options.orgs = cx.organizations(&db, &orgs).await?;
         cx.emit(&backfill::run(&db, &cx.config().mapping, &options, cx.progress()).await?)
     })
 }

@@ -15,22 +15,29 @@ use std::{
 use serde::Serialize;
 use stockfoil_core::{
     alert,
-    config::{Config, ConfigError, Environment},
+    config::{self, Config},
     db::Db,
-    migration::runner::MigrationReport,
+    migration::{
+        online::Online,
+        report::MigrationReport,
+        versioned::{self, UNTOLD_FOLDER},
+    },
+    org_id::OrgId,
     progress::Progress,
+    rehearsal,
     report::{Metric, Outcome, PluginState, Report},
-    tenancy::data::{self, Assignment, Undo},
+    settings::ConfigError,
+    tenancy::{
+        data::{self, Assignment, Undo},
+        named::{self, OrgName},
+    },
 };
 
 use crate::{
-    Common, Format, Page, Print, RunError, page, plugin,
+    Common, Format, How, Page, Print, RunError, page, plugin,
     progress::{self, Talk},
     stdin,
 };
-
-/// The folder that new migrations go into.
-pub const MIGRATIONS: &str = "migrations";
 
 /// How long a command waits for its connections to end.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
@@ -54,7 +61,7 @@ impl Context {
             let reason = format!("there is no folder {}; create it, or give another path", folder.display());
             return Err(ConfigError::Value { name: "--output".into(), reason });
         }
-        let config = Config::load(common.config.as_deref(), Environment::read()?)?;
+        let config = Config::load(common.config.as_deref(), config::read_environment()?)?;
         let talk = Talk::new(common.quiet);
         Ok(Self {
             name,
@@ -87,10 +94,17 @@ impl Context {
         }
     }
 
-    /// The folder with migrations beside the embedded ones: the one asked for, else `./migrations` if it is there.
-    pub fn migrations_folder<'a>(&self, asked: Option<&'a Path>) -> Option<&'a Path> {
-        let default = Path::new(MIGRATIONS);
-        asked.or(default.is_dir().then_some(default))
+    /// The folder with migrations beside the embedded ones: the one asked for by `--folder`, else by `[migrations]
+    /// folder`. One that only lies there is mentioned.
+    pub fn migrations_folder<'a>(&'a self, asked: Option<&'a Path>) -> Option<&'a Path> {
+        let folder = asked.or(self.config.migrations.folder.as_deref());
+        if folder.is_none() && versioned::has_untold_folder() {
+            self.say(format!(
+                "{}: the folder ./{UNTOLD_FOLDER} is not looked at; --folder {UNTOLD_FOLDER} or [migrations] folder in stockfoil.toml asks for it",
+                self.name
+            ));
+        }
+        folder
     }
 
     /// Where an operation reports its progress.
@@ -109,7 +123,7 @@ impl Context {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
         // Unique, so that an interrupted run finds exactly its own sessions.
         let application = format!("{} {}-{started:08x}", self.name, std::process::id());
-        let db = Arc::new(Db::connect(&self.config, &application).await?);
+        let db = Arc::new(Db::connect(self.config.connect_options()?, &application).await?);
         self.say(format!("{}: {}", self.name, db.facts()));
         Ok(Arc::clone(self.db.get_or_init(|| db)))
     }
@@ -229,21 +243,75 @@ impl Context {
         }
     }
 
+    /// Rehearses a migration on a copy, and emits the report.
+    ///
+    /// # Errors
+    /// As [`rehearsal::run`].
+    pub async fn rehearse(
+        &self,
+        db: &Db,
+        migration: rehearsal::Migration,
+        sample: u32,
+    ) -> Result<Outcome, RunError> {
+        let Config { mapping, tenancy, backup, .. } = &self.config;
+        let request = rehearsal::Request { migration, sample };
+        self.emit(&rehearsal::run(db, mapping, tenancy, backup, &request, &self.talk).await?)
+    }
+
+    /// Rehearses, shows or runs a migration, and emits the report; where it `asks`, a person decides before the first
+    /// change.
+    ///
+    /// # Errors
+    /// As [`Online::plan`], [`Online::run`], [`rehearsal::run`] and [`confirm`](Self::confirm).
+    pub async fn migrate(&self, migration: Online, how: How, asks: bool) -> Result<Outcome, RunError> {
+        let db = self.connect().await?;
+        let Config { mapping, tenancy, .. } = &self.config;
+        match how {
+            How::Rehearse { sample } => {
+                return self.rehearse(&db, rehearsal::Migration::Online(migration), sample).await;
+            }
+            How::DryRun => return self.emit(&migration.plan(&db, mapping, tenancy).await?),
+            How::Run if asks => {
+                let plan = migration.plan(&db, mapping, tenancy).await?;
+                self.approve(&db, &[&plan]).await?;
+            }
+            How::Run => {}
+        }
+        let report = migration.run(&db, mapping, tenancy, &self.talk).await?;
+        self.warn(&report.warnings);
+        self.emit(&report)
+    }
+
     /// Gives rows to an organization, asking first unless `yes`, and emits the report.
     ///
     /// # Errors
     /// As [`data::assign`], and as [`confirm`](Self::confirm).
-    pub async fn assign(&self, assignment: &Assignment, yes: bool) -> Result<Outcome, RunError> {
+    pub async fn assign(&self, db: &Db, assignment: &Assignment, yes: bool) -> Result<Outcome, RunError> {
         assignment.check()?;
         let mapping = &self.config.mapping;
-        let db = self.connect().await?;
         if !assignment.dry_run && !yes {
             let plan = Assignment { dry_run: true, ..assignment.clone() };
-            self.confirm_if(data::assign(&db, mapping, &plan, &self.talk).await?.question()).await?;
+            self.confirm_if(data::assign(db, mapping, &plan, &self.talk).await?.question()).await?;
         }
-        let report = data::assign(&db, mapping, assignment, &self.talk).await?;
+        let report = data::assign(db, mapping, assignment, &self.talk).await?;
         self.warn(report.stopped.iter().chain(&report.warnings));
         self.emit(&report)
+    }
+
+    /// The ids of the organizations that a flag's values name.
+    ///
+    /// # Errors
+    /// As [`named::resolve`].
+    pub async fn organizations(&self, db: &Db, names: &[OrgName]) -> Result<Vec<OrgId>, RunError> {
+        Ok(named::resolve(db, &self.config.mapping, names).await?)
+    }
+
+    /// The id of the organization that a flag names.
+    ///
+    /// # Errors
+    /// As [`named::resolve_one`].
+    pub async fn organization(&self, db: &Db, name: &OrgName) -> Result<OrgId, RunError> {
+        Ok(named::resolve_one(db, &self.config.mapping, name).await?)
     }
 
     /// Puts back what run `run` of `command` gave to another organization, asking first unless `yes`, and emits the
@@ -284,6 +352,10 @@ impl Context {
             for used in &plan.default_uses {
                 self.say(used.to_string());
             }
+            for used in &plan.lookup_uses {
+                self.say(used.to_string());
+            }
+            self.warn(&plan.warnings);
             for step in &plan.steps {
                 steps += 1;
                 self.say(format!("{steps:>4}. {}", step.title));

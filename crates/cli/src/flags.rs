@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
-use stockfoil_core::config::nearest;
+use stockfoil_core::settings::nearest;
 
 use crate::{USAGE, page};
 
@@ -71,11 +71,41 @@ pub trait Command: FromArgs + ArgsInfo {
 ///
 /// The fields are argh's, each with a comma behind it; the struct derives `FromArgs` and `ArgsInfo`, so the binary's crate depends on argh.
 /// `scheduled struct` declares a command that has `--format prometheus`, `plugin struct` one that has
-/// `--format nagios` as well.
+/// `--format nagios` as well. `migration struct` declares one that changes a schema: `how` says what its flags ask for, and
+/// `patience` how long it waits.
 #[macro_export]
 macro_rules! args {
     ($(#[$meta:meta])* plugin struct $($rest:tt)*) => { cli::args! { @true true $(#[$meta])* struct $($rest)* } };
     ($(#[$meta:meta])* scheduled struct $($rest:tt)*) => { cli::args! { @true false $(#[$meta])* struct $($rest)* } };
+    ($(#[$meta:meta])* migration struct $name:ident { $($fields:tt)* }) => {
+        cli::args! { @false false $(#[$meta])* struct $name {
+            /// show the steps, their SQL, their locks and what they cost; change nothing
+            #[argh(switch)]
+            dry_run: bool,
+            /// play it through on a copy of the schema and some rows, there and back, and try what applications do; change nothing
+            #[argh(switch)]
+            rehearse: bool,
+            /// with --rehearse: how many rows of each tenant table to take along (default: 1000)
+            #[argh(option, arg_name = "rows", default = "stockfoil_core::rehearsal::SAMPLE_ROWS")]
+            sample: u32,
+            /// how long a step may wait for other sessions, such as 30s or 5m (default: without end)
+            #[argh(option, arg_name = "time")]
+            lock_wait: Option<stockfoil_core::migration::patience::LockWait>,
+            $($fields)*
+        } }
+
+        impl $name {
+            fn how(&self) -> Result<cli::How, cli::RunError> {
+                let rehearse = cli::How::Rehearse { sample: self.sample };
+                let flags = [("--dry-run", self.dry_run, cli::How::DryRun), ("--rehearse", self.rehearse, rehearse)];
+                Ok(cli::one_of(&flags)?.unwrap_or(cli::How::Run))
+            }
+
+            fn patience(&self) -> stockfoil_core::migration::patience::Patience {
+                stockfoil_core::migration::patience::Patience::of(self.lock_wait)
+            }
+        }
+    };
     ($(#[$meta:meta])* struct $($rest:tt)*) => { cli::args! { @false false $(#[$meta])* struct $($rest)* } };
     (@$scheduled:literal $plugin:literal $(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
         $(#[$meta])*
@@ -116,6 +146,20 @@ macro_rules! args {
             }
         }
     };
+}
+
+/// What a command that changes a schema is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Do it.
+    Run,
+    /// Say what it would do.
+    DryRun,
+    /// Play it through on a copy.
+    Rehearse {
+        /// How many rows of each tenant table are taken along.
+        sample: u32,
+    },
 }
 
 /// The value of the one flag that is given among those that exclude each other; none when none is.

@@ -27,10 +27,12 @@ mod print;
 mod progress;
 mod stdin;
 
-use std::{error::Error as _, fmt::Write as _, process::ExitCode};
+use std::{error::Error as _, fmt::Write as _, panic::AssertUnwindSafe, process::ExitCode};
 
-pub use context::{Context, MIGRATIONS};
-pub use flags::{Command, Common, Format, excludes, one_of, requires};
+use futures_util::FutureExt as _;
+
+pub use context::Context;
+pub use flags::{Command, Common, Format, How, excludes, one_of, requires};
 pub use page::{Mark, Page};
 pub use print::Print;
 pub use stockfoil_core::report::Outcome;
@@ -67,6 +69,9 @@ pub enum RunError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The program has a fault, of which standard error has told.
+    #[error("a fault of this program ended the run; please report what it said above")]
+    Fault,
     /// The person at the terminal said no.
     #[error("not confirmed; nothing was changed")]
     Declined,
@@ -84,7 +89,7 @@ macro_rules! from_core {
 from_core!(
     stockfoil_core::alert::AlertError,
     stockfoil_core::balance::BalanceError,
-    stockfoil_core::config::ConfigError,
+    stockfoil_core::settings::ConfigError,
     stockfoil_core::db::DbError,
     stockfoil_core::migration::MigrationError,
     stockfoil_core::model::ModelError,
@@ -97,7 +102,7 @@ impl RunError {
     fn status(&self) -> u8 {
         match self {
             RunError::Usage(_) | RunError::Declined => USAGE,
-            RunError::Write { .. } | RunError::Listen { .. } => 3,
+            RunError::Write { .. } | RunError::Listen { .. } | RunError::Fault => 3,
             RunError::Core(error) => match error.failure() {
                 Failure::Usage => USAGE,
                 Failure::Work => 3,
@@ -134,7 +139,7 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
         // Before the work begins: a signal that finds no handler ends the process without its cleaning up.
         let interrupted = interrupts();
         let result = tokio::select! {
-            result = run(args, &cx) => Some(result),
+            result = AssertUnwindSafe(run(args, &cx)).catch_unwind() => Some(result.unwrap_or(Err(RunError::Fault))),
             () = interrupted => None,
         };
         cx.finish_progress();

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, Read as _};
 
-use stockfoil_core::config::Secret;
+use stockfoil_core::settings::Secret;
 
 use crate::{Context, RunError};
 

@@ -66,6 +66,18 @@ pub struct Timing {
     pub deferred: bool,
 }
 
+/// Whether there is a relation of this name, which is with its schema.
+///
+/// # Errors
+/// Database errors.
+pub async fn is_there(connection: &mut PgConnection, relation: &'static str) -> Result<bool, DbError> {
+    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(relation)
+        .fetch_one(connection)
+        .await
+        .context(format!("look for {relation}"))
+}
+
 /// The column `name` of `table`, if it is there.
 ///
 /// # Errors

@@ -3,97 +3,19 @@
 //!
 //! Order: flags (applied by the binaries), environment, `.env` in the working folder, `stockfoil.toml`, defaults.
 
-mod alerts;
-mod backup;
+use std::path::{Path, PathBuf};
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::{
-    ledger::Quantity,
+    alert, backup, balance, history,
     mapping::{Mapping, file},
+    migration::versioned,
+    org_id::{OrgId, check_name},
+    settings::{ConfigError, Environment, Secret, nearest, value},
+    tenancy,
 };
-
-pub use alerts::{Alerts, Email, Healthcheck, Healthchecks, Hook, PagerDuty, Slack, Webhook};
-pub use backup::{Backup, BackupKind, BackupSource};
-
-/// Why a configuration does not hold.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// No database was named.
-    #[error(
-        "no database is configured; set DATABASE_URL (postgres://user@host/database) or PGHOST, PGUSER and PGDATABASE"
-    )]
-    NoDatabase,
-    /// No backup was named.
-    #[error(
-        "no backup source is configured; set BACKUP_DIR to the folder of the dumps, or write [[backup.source]] in stockfoil.toml"
-    )]
-    NoBackupSource,
-    /// The URL does not parse; its text is withheld, since it may hold a password.
-    #[error("DATABASE_URL is not a PostgreSQL URL ({0}); write postgres://user:password@host:5432/database")]
-    Url(String),
-    /// A file that was named can't be read.
-    #[error("configuration file {path} can't be read: {reason}; check the path and its permissions")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        reason: String,
-    },
-    /// A file's text does not hold.
-    #[error("configuration file {path}: {reason}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Line, what was found and what is expected instead.
-        reason: String,
-    },
-    /// A value from the environment or a flag does not hold.
-    #[error("{name}: {reason}")]
-    Value {
-        /// The variable, key or flag.
-        name: String,
-        /// What is wrong with it and what would be right.
-        reason: String,
-    },
-}
-
-/// A text that never shows itself: URLs with passwords, keys, webhooks.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes `text` as a secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one place that must send it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// Everything that a command may be told, checked.
 #[derive(Debug, Clone)]
@@ -101,57 +23,18 @@ pub struct Config {
     /// The tables and columns that commands work on.
     pub mapping: Mapping,
     /// Organizations and their tables.
-    pub tenancy: Tenancy,
+    pub tenancy: tenancy::Settings,
     /// Reconciliation.
-    pub reconcile: Reconcile,
+    pub reconcile: balance::Settings,
     /// Who is told.
-    pub alerts: Alerts,
+    pub alerts: alert::Settings,
     /// What is kept of what ran.
-    pub history: History,
-    /// Backups. Ask [`Config::backup_sources`] for the sources.
-    pub backup: Backup,
+    pub history: history::Settings,
+    /// Versioned files beside Stockfoil's own.
+    pub migrations: versioned::Settings,
+    /// Backups.
+    pub backup: backup::Settings,
     environment: Environment,
-}
-
-/// `[tenancy]`, beside what the mapping takes of it.
-#[derive(Debug, Clone)]
-pub struct Tenancy {
-    /// The id of the organization that existing rows are given to (`DEFAULT_ORG_ID`), of the mapping's type.
-    pub default_org_id: String,
-    /// Its name.
-    pub default_org_name: String,
-    /// Subdomains that no organization may take, beside the built-in ones.
-    pub reserved_subdomains: Vec<String>,
-}
-
-/// `[reconcile]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Reconcile {
-    /// A difference whose absolute value is below this is small. In the item's canonical unit.
-    pub tolerance: Quantity,
-    /// In how many runs the whole history is read again; 0: never.
-    pub history_runs: u32,
-}
-
-impl Default for Reconcile {
-    fn default() -> Self {
-        Self { tolerance: Quantity::hundredth(), history_runs: 7 }
-    }
-}
-
-/// `[history]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct History {
-    /// How many days runs and closed findings are kept; 0: for ever.
-    pub keep_days: u32,
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self { keep_days: 400 }
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -161,10 +44,11 @@ struct File {
     tenancy: file::Tenancy,
     ledger: file::Ledger,
     balances: file::Balances,
-    reconcile: Reconcile,
-    alerts: Alerts,
-    history: History,
-    backup: Backup,
+    reconcile: balance::Settings,
+    alerts: alert::Settings,
+    history: history::Settings,
+    migrations: versioned::Settings,
+    backup: backup::Settings,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -173,57 +57,33 @@ struct DatabaseFile {
     url: Option<Secret>,
 }
 
-/// The variables that a process was given, with those of `.env` below them.
-#[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, Secret>);
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Environment {
-    /// Reads the process's environment and `.env` in the working folder.
-    ///
-    /// # Errors
-    /// When there is a `.env` that can't be read or parsed.
-    pub fn read() -> Result<Self, ConfigError> {
-        let mut variables = BTreeMap::new();
-        let dotenv = Path::new(".env");
-        if dotenv.exists() {
-            let entries = dotenvy::from_path_iter(dotenv).map_err(|error| ConfigError::Unreadable {
+/// Reads the process's environment, and below it `.env` in the working folder.
+///
+/// # Errors
+/// When there is a `.env` that can't be read or parsed.
+pub fn read_environment() -> Result<Environment, ConfigError> {
+    let mut environment = Environment::default();
+    let dotenv = Path::new(".env");
+    if dotenv.exists() {
+        let entries = dotenvy::from_path_iter(dotenv)
+            .map_err(|error| ConfigError::Unreadable { path: dotenv.into(), reason: error.to_string() })?;
+        for entry in entries {
+            // The library's message repeats the line, which may hold a password.
+            let (name, value) = entry.map_err(|_| ConfigError::File {
                 path: dotenv.into(),
-                reason: error.to_string(),
+                reason: "a line does not parse; write NAME=value, with quotes around spaces".into(),
             })?;
-            for entry in entries {
-                // The library's message repeats the line, which may hold a password.
-                let (name, value) = entry.map_err(|_| ConfigError::File {
-                    path: dotenv.into(),
-                    reason: "a line does not parse; write NAME=value, with quotes around spaces".into(),
-                })?;
-                variables.insert(name, Secret(value));
-            }
+            environment.set(&name, Secret::new(value));
         }
-        #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
-        let real = std::env::vars_os();
-        for (name, value) in real {
-            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
-                variables.insert(name, Secret(value));
-            }
+    }
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
+    let real = std::env::vars_os();
+    for (name, value) in real {
+        if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+            environment.set(&name, Secret::new(value));
         }
-        Ok(Self(variables))
     }
-
-    /// An environment of exactly these variables.
-    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value))).collect())
-    }
-
-    /// The value of `name`, unless it is unset or empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(Secret::expose).filter(|value| !value.is_empty())
-    }
+    Ok(environment)
 }
 
 impl Config {
@@ -250,7 +110,7 @@ impl Config {
         let source = path.as_deref().map(|path| (path, text.as_str()));
         let mapping = Mapping::new(&file.tenancy, &file.ledger, &file.balances, source)?;
         let mut config = Self {
-            tenancy: Tenancy {
+            tenancy: tenancy::Settings {
                 default_org_id: mapping.default_org_id(file.tenancy.default_org_id.as_ref(), source)?,
                 default_org_name: file
                     .tenancy
@@ -262,17 +122,19 @@ impl Config {
             reconcile: file.reconcile,
             alerts: file.alerts,
             history: file.history,
+            migrations: file.migrations,
             backup: file.backup,
             environment,
         };
         config.alerts.resolve(&config.environment)?;
+        config.backup.resolve(&config.environment);
         if let Some(id) = config.environment.get("DEFAULT_ORG_ID") {
             config.tenancy.default_org_id = id.to_owned();
         }
         if config.environment.get("DATABASE_URL").is_none()
             && let Some(url) = file.database.url
         {
-            config.environment.0.insert("DATABASE_URL".into(), url);
+            config.environment.set("DATABASE_URL", url);
         }
         config.check()?;
         Ok(config)
@@ -299,62 +161,10 @@ impl Config {
         })
     }
 
-    /// The sources of backups, at least one.
-    ///
-    /// # Errors
-    /// [`ConfigError::NoBackupSource`].
-    pub fn backup_sources(&self) -> Result<Vec<BackupSource>, ConfigError> {
-        match self.environment.get("BACKUP_DIR") {
-            _ if !self.backup.source.is_empty() => Ok(self.backup.source.clone()),
-            Some(folder) => Ok(vec![BackupSource::dumps("backups", folder)]),
-            None => Err(ConfigError::NoBackupSource),
-        }
-    }
-
-    /// The same configuration for a database behind the socket in `host`, whatever the environment says of one.
-    pub(crate) fn for_socket(&self, host: &Path, user: &str, database: &str) -> Self {
-        let mut config = self.clone();
-        let variables = &mut config.environment.0;
-        variables.retain(|name, _| !name.starts_with("PG") && name != "DATABASE_URL");
-        let host = host.to_string_lossy();
-        for (name, value) in [
-            ("PGHOST", &*host),
-            ("PGPORT", "5432"),
-            ("PGUSER", user),
-            ("PGDATABASE", database),
-            ("PGSSLMODE", "disable"),
-        ] {
-            variables.insert(name.into(), Secret::new(value));
-        }
-        config
-    }
-
-    /// The environment of a backup tool: this process's, where tools look for their repositories and keys, less
-    /// what speaks of the production database and of our own channels.
-    pub(crate) fn tool_environment(&self) -> BTreeMap<String, Secret> {
-        let is_ours = |name: &str| {
-            (name.starts_with("PG") && !name.starts_with("PGBACKREST_"))
-                || name.starts_with("SMTP_")
-                || ["DATABASE_URL", "SLACK_WEBHOOK_URL", "PAGERDUTY_KEY", "ALERT_EMAIL", "STOCKFOIL_CONFIG"]
-                    .contains(&name)
-        };
-        self.environment
-            .0
-            .iter()
-            .filter(|(name, _)| !is_ours(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    }
-
-    /// Where drills make their private folders.
-    pub(crate) fn drill_folder(&self) -> PathBuf {
-        let folder = self.backup.drill_folder.clone();
-        folder.unwrap_or_else(|| self.environment.get("TMPDIR").unwrap_or("/var/tmp").into())
-    }
-
-    /// PATH, in which programs are looked for.
-    pub fn search_path(&self) -> &str {
-        self.environment.get("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin")
+    /// What looking at backups needs.
+    pub fn of_backups(&self) -> backup::Configured<'_> {
+        let Self { mapping, tenancy, reconcile, alerts, history, backup, .. } = self;
+        backup::Configured { backup, mapping, tenancy, reconcile, alerts, history }
     }
 
     fn connect_options_from_variables(&self) -> Result<PgConnectOptions, ConfigError> {
@@ -395,50 +205,13 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        crate::tenancy::OrgId::of(self.mapping.org_type(), &self.tenancy.default_org_id)
+        OrgId::of(self.mapping.org_type(), &self.tenancy.default_org_id)
             .map_err(|error| value("DEFAULT_ORG_ID", &error.to_string()))?;
-        crate::tenancy::organization::check_name(&self.tenancy.default_org_name)
+        check_name(&self.tenancy.default_org_name)
             .map_err(|error| value("tenancy.default_org_name", &error.to_string()))?;
-        check_tolerance("reconcile.tolerance", &self.reconcile.tolerance)?;
+        self.reconcile.check()?;
         self.backup.check()
     }
-}
-
-/// Checks a tolerance that came from `name` (a key or a flag): a finite number, zero or more.
-///
-/// # Errors
-/// [`ConfigError::Value`] when it is negative or not a number.
-pub fn check_tolerance(name: &str, tolerance: &Quantity) -> Result<(), ConfigError> {
-    if tolerance.is_finite() && !tolerance.is_negative() {
-        Ok(())
-    } else {
-        Err(value(
-            name,
-            &format!("{tolerance} is not a tolerance; give a number of zero or more, such as 0.01"),
-        ))
-    }
-}
-
-/// The name among `known` that a person most likely meant by `given`, if any is near.
-pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(given, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// Reads "25h" or "24h30m".
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|_| {
-        serde::de::Error::custom(format!("{text:?} is not a duration; write it like 25h, 24h30m or 90s"))
-    })
-}
-
-fn value(name: &str, reason: &str) -> ConfigError {
-    ConfigError::Value { name: name.to_owned(), reason: reason.to_owned() }
 }
 
 fn parse_file(path: &Path) -> Result<(File, String), ConfigError> {
@@ -464,10 +237,12 @@ fn nearest_field(message: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    pub(super) fn load(text: &str, environment: Environment) -> Result<Config, ConfigError> {
+    pub(crate) fn load(text: &str, environment: Environment) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stockfoil.toml");
         std::fs::write(&path, text).unwrap();

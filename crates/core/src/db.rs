@@ -1,5 +1,7 @@
 //! The database: connecting, what the server is, sessions for online work, and the run lock.
 
+mod words;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -8,10 +10,12 @@ use std::{
 use sqlx::{
     ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Row as _,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{Failure, Task, config::Config, progress::Progress};
+pub(crate) use self::words::all_words;
+use self::words::server_words;
+use crate::{Failure, Task, progress::Progress};
 
 /// The oldest server that is supported, as `server_version_num` counts.
 pub const SERVER_VERSION_MIN: i32 = 150_000;
@@ -179,10 +183,10 @@ pub struct Db {
 }
 
 impl Db {
-    /// Connects and looks at the server. `application` is what the sessions call themselves.
-    pub fn connect<'a>(config: &'a Config, application: &'a str) -> Task<'a, Db> {
+    /// Connects to `target` and looks at the server. `application` is what the sessions call themselves.
+    pub fn connect<'a>(target: PgConnectOptions, application: &'a str) -> Task<'a, Db> {
         Box::pin(async move {
-            let options = config.connect_options()?.application_name(application).options([
+            let options = target.application_name(application).options([
                 // A killed client must not leave its statement running or in a lock queue.
                 ("client_connection_check_interval", CHECK_INTERVAL),
                 ("statement_timeout", "0"),
@@ -194,6 +198,9 @@ impl Db {
                 ("row_security", "off"),
                 ("TimeZone", "UTC"),
                 ("DateStyle", "ISO"),
+                // Definitions are compared as they are printed.
+                ("IntervalStyle", "postgres"),
+                ("quote_all_identifiers", "off"),
             ]);
             // Index builds take long, and are no news.
             let options = options.log_slow_statements(log::LevelFilter::Debug, Duration::from_secs(1));
@@ -221,6 +228,11 @@ impl Db {
     /// The server, as found when connecting.
     pub fn facts(&self) -> &ServerFacts {
         &self.facts
+    }
+
+    /// How its sessions connect.
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.options
     }
 
     /// Connections for short statements.
@@ -402,26 +414,6 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
 /// Whether a pooler says that it can't pass on what a session asks for at its start; a server can.
 fn is_poolers(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.message().contains("unsupported startup parameter"))
-}
-
-/// The server's own sentence where there is one, else the library's.
-fn server_words(error: &sqlx::Error) -> String {
-    let Some(error) = error.as_database_error() else { return error.to_string() };
-    let detail = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
-    // By the routine that raises it: the words are in the server's language.
-    if error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine)
-        == Some("check_enable_rls")
-    {
-        return format!(
-            "{}, which hides rows from this role; connect as one that bypasses it (BYPASSRLS), such as the operations role",
-            error.message()
-        );
-    }
-    match (error.code().as_deref(), detail) {
-        // Which key, or which objects depend. Other details may hold whole rows of a tenant's.
-        (Some("23503" | "23505" | "2BP01"), Some(detail)) => format!("{} ({detail})", error.message()),
-        _ => error.message().to_owned(),
-    }
 }
 
 fn place(options: &PgConnectOptions) -> String {

@@ -20,7 +20,7 @@ pub enum Error {
     Backup(#[from] crate::backup::BackupError),
     /// The configuration or a flag's value does not hold.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] crate::settings::ConfigError),
     /// The database refused or could not be reached.
     #[error(transparent)]
     Db(#[from] crate::db::DbError),
@@ -33,6 +33,9 @@ pub enum Error {
     /// A name can't be an SQL identifier.
     #[error(transparent)]
     Name(#[from] crate::sql::NameError),
+    /// A migration can't be rehearsed.
+    #[error(transparent)]
+    Rehearsal(#[from] crate::rehearsal::RehearsalError),
     /// An organization or its people could not be changed or listed.
     #[error(transparent)]
     Tenancy(#[from] crate::tenancy::TenancyError),
@@ -76,7 +79,7 @@ impl Error {
             Error::Backup(error) => error.failure(),
             Error::Db(error) => error.failure(),
             Error::Migration(error) => error.failure(),
-            Error::Alert(_) => Failure::Work,
+            Error::Alert(_) | Error::Rehearsal(_) => Failure::Work,
             Error::Model(crate::model::ModelError::Mapping { .. }) => Failure::Usage,
             Error::Model(_) => Failure::Work,
             Error::Tenancy(error) => error.failure(),

@@ -1,13 +1,12 @@
 //! What ran and what it found: `stockfoil.run` and `stockfoil.finding`.
 
 use chrono::{TimeDelta, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::{
-    Error,
-    config::History,
+    Error, catalog,
     db::{Context as _, DbError},
     report::{Outcome, Report},
     rows::stockfoil::run,
@@ -16,6 +15,20 @@ use crate::{
 
 /// So many old rows go in one statement.
 const PRUNE_ROWS: i64 = 10_000;
+
+/// `[history]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How many days runs and closed findings are kept; 0: for ever.
+    pub keep_days: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { keep_days: 400 }
+    }
+}
 
 /// A run's number in `stockfoil.run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -125,7 +138,7 @@ pub async fn last_clean(
 /// speaks of stays, and so does the last clean run of each command.
 ///
 /// That they can't be removed is said in the log and is no failure of the run that asks.
-pub async fn prune(connection: &mut PgConnection, history: &History) {
+pub async fn prune(connection: &mut PgConnection, history: &Settings) {
     if history.keep_days == 0 {
         return;
     }
@@ -151,10 +164,7 @@ pub async fn prune(connection: &mut PgConnection, history: &History) {
 /// # Errors
 /// When the catalog can't be read.
 pub async fn is_there(connection: &mut PgConnection) -> Result<bool, DbError> {
-    sqlx::query_scalar("SELECT to_regclass('stockfoil.run') IS NOT NULL")
-        .fetch_one(connection)
-        .await
-        .context("look for stockfoil.run")
+    catalog::is_there(connection, "stockfoil.run").await
 }
 
 /// Records how far `run` is, so that one that is killed shows it.

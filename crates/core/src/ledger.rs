@@ -11,7 +11,7 @@ use bigdecimal::{BigDecimal, Signed, Zero};
 use percent_encoding::{percent_decode_str, percent_encode_byte};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::tenancy::OrgId;
+use crate::org_id::OrgId;
 
 /// An exact signed quantity in an item's canonical unit, of any size.
 ///

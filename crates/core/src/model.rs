@@ -1,11 +1,17 @@
 //! The tables that a command works on, as the catalog shows them: which are tenant-scoped, where the ledger and its
 //! balances are, and the SQL over them that every statement is made of.
 
+mod balances;
+mod entries;
+
 use crate::{
     db::Db,
-    mapping::{KeptBy, Roles},
+    org_id::KeyType,
     sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
 };
+use balances::BalanceSql;
+pub(crate) use balances::conflict;
+use entries::{EntrySql, KEY_WEIGHT};
 
 /// The ledger's column that holds the number of the transaction that made the entry; NULL for those before it.
 pub(crate) const TX: &str = "stockfoil_tx";
@@ -45,44 +51,22 @@ pub enum ModelError {
     },
 }
 
-/// The types that the parts of a balance's key have. What has another type in the ledger is kept as text.
+/// Who keeps the balances while the application writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyType {
-    /// `text`.
-    Text,
-    /// `uuid`.
-    Uuid,
-    /// `smallint`.
-    Smallint,
-    /// `integer`.
-    Integer,
-    /// `bigint`.
-    Bigint,
+pub enum KeptBy {
+    /// Stockfoil's triggers on the ledger.
+    Triggers,
+    /// The application itself; Stockfoil compares and repairs.
+    Application,
 }
 
-impl KeyType {
-    /// The type's name in SQL.
-    pub fn name(self) -> &'static str {
-        match self {
-            KeyType::Text => "text",
-            KeyType::Uuid => "uuid",
-            KeyType::Smallint => "smallint",
-            KeyType::Integer => "integer",
-            KeyType::Bigint => "bigint",
-        }
-    }
-
-    /// The type that `format_type` calls `name`.
-    pub fn of(name: &str) -> Option<Self> {
-        [Self::Text, Self::Uuid, Self::Smallint, Self::Integer, Self::Bigint]
-            .into_iter()
-            .find(|known| known.name() == name)
-    }
-
-    /// What puts values of this type into the one order in which everybody locks balances.
-    fn collation(self) -> &'static str {
-        if self == KeyType::Text { " COLLATE \"C\"" } else { "" }
-    }
+/// The database's roles under isolation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles {
+    /// What the application's logins are members of: it owns nothing and bypasses nothing.
+    pub application: Ident,
+    /// What backups and Stockfoil's own commands work as: it bypasses row-level security.
+    pub operations: Ident,
 }
 
 /// What every statement is rendered over; made by [`Mapping::resolve`](crate::mapping::Mapping::resolve).
@@ -151,6 +135,8 @@ pub struct Ledger {
     pub created_at: Option<Statement>,
     /// Which rows are entries; all of them where this is none.
     pub filter: Option<Statement>,
+    /// The same as PostgreSQL prints an index's predicate that is made of it.
+    pub filter_printed: Option<String>,
     /// How an entry moves stock, each with the same parts.
     pub postings: Vec<Posting>,
     /// The types that the parts of a key have in the balances.
@@ -208,6 +194,8 @@ pub struct Posting {
 pub struct Term {
     /// The SQL; it needs no parentheses around it.
     pub sql: Statement,
+    /// What PostgreSQL prints of an index's column that is made of it.
+    pub printed: String,
     /// The column, where it is one.
     pub column: Option<Ident>,
     /// Its type, as `format_type` prints it.
@@ -265,7 +253,7 @@ impl Model {
     /// Names: `{schema}`, `{org}` and its type `{org.type}`, `{organizations}`, `{api_keys}`, the roles
     /// `{app_role}` and `{operations_role}`, `{users}` with
     /// `{users.id}`, `{users.id.text}` and `{users.email}`, `{items}`, `{ledger}`, `{balances}` and its columns
-    /// `{balances.quantity}`. The tables of people and items are only for statements that run where there are any.
+    /// `{balances.quantity}`; `{ledger.text}` is the ledger's name as a literal. The tables of people and items are only for statements that run where there are any.
     ///
     /// Entries: `{entries}`, `{new_entries}` and `{old_entries}` are queries of postings (`org, item, location, lot,
     /// quantity, id, created_at`) of the ledger and of a trigger's transition tables. Under the alias `e` of such a
@@ -281,7 +269,8 @@ impl Model {
     /// a `delta` and a `ledger_id`: `{balances.columns}`, `{balances.values}` and `{balances.add}` are the parts of
     /// the one INSERT that adds deltas to balances, `{d.order}` the one order in which it does, and `{b.is_d}` says
     /// that the balance `b` is of `d`'s key. `{balances.drift_columns}`, `{balances.drift_values}` and
-    /// `{balances.add_drift}` leave out the newest entry.
+    /// `{balances.add_drift}` leave out the newest entry. `{balances.set_empty}` are the assignments that leave a row with
+    /// nothing, `{balances.conflict}` the columns of the unique key.
     pub fn render(&self, template: &'static str) -> Statement {
         self.render_with(template, &[])
     }
@@ -289,7 +278,9 @@ impl Model {
     /// As [`render`](Self::render), with further fragments, which also stand in for the model's own of their name.
     pub fn render_with(&self, template: &'static str, more: &[(&str, &dyn Fragment)]) -> Statement {
         let org_type = Fixed(self.org_type.name());
-        let (entry, balance) = (EntrySql::of(self), BalanceSql::of(self));
+        let balance_key = List(conflict(self));
+        let ledger_text = Literal::new(&self.ledger.table.to_string());
+        let (entry, balance) = (EntrySql::of(self), BalanceSql::of(self, &self.balances.table));
         let ledger = self.entries(&self.ledger.table);
         let (new, old) = (self.entries(&Fixed("new_rows")), self.entries(&Fixed("old_rows")));
         let (tx_entries, new_tx) = (self.tx_entries(&self.ledger.table), self.tx_entries(&Fixed("new_rows")));
@@ -302,6 +293,7 @@ impl Model {
             ("app_role", &self.roles.application),
             ("operations_role", &self.roles.operations),
             ("ledger", &self.ledger.table),
+            ("ledger.text", &ledger_text),
             ("entries", &ledger),
             ("new_entries", &new),
             ("old_entries", &old),
@@ -324,6 +316,8 @@ impl Model {
             ("balances.drift_columns", &balance.drift_columns),
             ("balances.drift_values", &balance.drift_values),
             ("balances.add_drift", &balance.add_drift),
+            ("balances.set_empty", &balance.set_empty),
+            ("balances.conflict", &balance_key),
             ("d.order", &balance.order),
             ("b.is_d", &balance.is_d),
             ("item.type", &balance.item_type),
@@ -365,289 +359,15 @@ impl Model {
         self.postings(source, None)
     }
 
+    /// The query of the balances (`org, item, location, lot, quantity`) of `source`: their table, or rows of its shape.
+    pub fn balance_rows(&self, source: &dyn Fragment) -> Statement {
+        BalanceSql::of(self, source).rows
+    }
+
     /// As [`entries`](Self::entries), with the transaction that made each (`tx`); only where the ledger is incremental.
     pub(crate) fn tx_entries(&self, source: &dyn Fragment) -> Statement {
         self.postings(source, Some(&Ident::fixed(TX)))
     }
-
-    fn postings(&self, source: &dyn Fragment, tx: Option<&Ident>) -> Statement {
-        let ledger = &self.ledger;
-        let columns = List(ledger.id.columns.clone());
-        let id = match ledger.id.columns.as_slice() {
-            [_] => render("{columns}", &[("columns", &columns)]),
-            _ => render("ROW({columns})", &[("columns", &columns)]),
-        };
-        let created_at = ledger.created_at.clone().unwrap_or_else(|| fixed("NULL::timestamptz"));
-        let tx_column = match tx {
-            Some(tx) => render(", {tx} AS tx", &[("tx", tx)]),
-            None => fixed(""),
-        };
-        let uniform = |part: fn(&Posting) -> Option<&Term>| Uniform::of(&ledger.postings, part);
-        let (items, locations, lots) = (
-            uniform(|posting| Some(&posting.item)),
-            uniform(|posting| posting.location.as_ref()),
-            uniform(|posting| posting.lot.as_ref()),
-        );
-        let queries = ledger.postings.iter().map(|posting| {
-            let item = items.select(Some(&posting.item), "NULL::text");
-            let location = locations.select(posting.location.as_ref(), "''::text");
-            let lot = lots.select(posting.lot.as_ref(), "NULL::text");
-            let quantity = match posting.quantity.type_name.starts_with("numeric") {
-                true => posting.quantity.sql.clone(),
-                false => render("({quantity})::numeric", &[("quantity", &posting.quantity.sql)]),
-            };
-            let mut conditions: Vec<Statement> = ledger.filter.iter().cloned().collect();
-            let key = [Some(&posting.item), posting.location.as_ref()];
-            for term in key.into_iter().flatten().filter(|term| term.is_nullable) {
-                conditions.push(render("{term} IS NOT NULL", &[("term", &term.sql)]));
-            }
-            let counts = match conditions.as_slice() {
-                [] => fixed(""),
-                conditions => {
-                    let all = joined(conditions, " AND ");
-                    render(" WHERE {all}", &[("all", &all)])
-                }
-            };
-            render(
-                "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity} AS quantity, {id} AS id, {created_at} AS created_at{tx} FROM {source}{counts}",
-                &[
-                    ("org", &self.org_column),
-                    ("item", &item),
-                    ("location", &location),
-                    ("lot", &lot),
-                    ("quantity", &quantity),
-                    ("id", &id),
-                    ("created_at", &created_at),
-                    ("tx", &tx_column),
-                    ("source", source),
-                    ("counts", &counts),
-                ],
-            )
-        });
-        joined(&queries.collect::<Vec<_>>(), "\nUNION ALL\n")
-    }
-}
-
-/// A part of the key over all postings: one type, or text where they differ.
-struct Uniform {
-    /// Whether each posting's term is made text where it is selected, since they are of different types.
-    is_cast: bool,
-    /// Whether the selected value is of a type that balances keep.
-    is_kept: bool,
-}
-
-impl Uniform {
-    fn of(postings: &[Posting], part: fn(&Posting) -> Option<&Term>) -> Self {
-        let mut types = postings.iter().filter_map(part).map(|term| term.type_name.as_str());
-        let first = types.next();
-        let is_cast = types.any(|other| Some(other) != first);
-        Self { is_cast, is_kept: is_cast || first.is_none_or(|first| KeyType::of(first).is_some()) }
-    }
-
-    fn select(&self, term: Option<&Term>, absent: &'static str) -> Statement {
-        match term {
-            None => fixed(absent),
-            Some(term) if self.is_cast => render("({term})::text", &[("term", &term.sql)]),
-            Some(term) => term.sql.clone(),
-        }
-    }
-}
-
-/// SQL over the alias `e` of a query of entries.
-struct EntrySql {
-    group: Statement,
-    item: Statement,
-    location: Statement,
-    lot: Statement,
-    id: Statement,
-    last_id: Statement,
-    hash: Statement,
-}
-
-/// Of 64 bits, and signed; as text, so that both sides agree whatever the types of their columns; and never NULL, though a
-/// balance that something else wrote may lack a part of its key.
-const KEY_WEIGHT: &str = "hashtextextended(org::text COLLATE \"C\", hashtextextended(coalesce(item::text, '') COLLATE \"C\", \
-     hashtextextended(coalesce(location::text, '') COLLATE \"C\", hashtextextended(coalesce(lot::text, '') COLLATE \"C\", 0))))";
-
-impl EntrySql {
-    fn of(model: &Model) -> Self {
-        let ledger = &model.ledger;
-        let value = |name: &'static str, part: fn(&Posting) -> Option<&Term>| {
-            let name = fixed(name);
-            match Uniform::of(&ledger.postings, part).is_kept {
-                true => name,
-                false => render("{name}::text", &[("name", &name)]),
-            }
-        };
-        let lot = value("e.lot", |posting| posting.lot.as_ref());
-        let mut group = vec![fixed("e.org"), fixed("e.item")];
-        group.extend(ledger.key.location.map(|_| fixed("e.location")));
-        group.extend(ledger.key.lot.map(|_| fixed("e.lot")));
-        Self {
-            group: joined(&group, ", "),
-            item: value("e.item", |posting| Some(&posting.item)),
-            // Without locations or lots there is nothing to group by, and one value for all.
-            location: match ledger.key.location {
-                Some(_) => value("e.location", |posting| posting.location.as_ref()),
-                None => fixed("''::text"),
-            },
-            lot: match ledger.key.lot {
-                Some(KeyType::Text) => render("nullif({lot}, '')", &[("lot", &lot)]),
-                Some(_) => lot,
-                None => fixed("NULL::text"),
-            },
-            id: fixed("e.id::text"),
-            // The hash of a numeric leaves its sign out.
-            hash: fixed(
-                "hashtextextended(e.id::text, coalesce(hash_numeric_extended(e.quantity, (e.quantity < 0)::int), 2))",
-            ),
-            last_id: fixed(match ledger.id.key_type {
-                Some(KeyType::Smallint | KeyType::Integer | KeyType::Bigint) => "max(e.id)::text",
-                Some(KeyType::Text) => "max(e.id COLLATE \"C\")",
-                _ => "max(e.id::text COLLATE \"C\")",
-            }),
-        }
-    }
-}
-
-/// SQL that reads and writes balances.
-struct BalanceSql {
-    rows: Statement,
-    columns: Statement,
-    values: Statement,
-    add: Statement,
-    drift_columns: Statement,
-    drift_values: Statement,
-    add_drift: Statement,
-    order: Statement,
-    is_d: Statement,
-    item_type: Fixed,
-    location_type: Fixed,
-    lot_type: Fixed,
-}
-
-impl BalanceSql {
-    fn of(model: &Model) -> Self {
-        let (balances, key) = (&model.balances, model.ledger.key);
-        let parts = [
-            ("item", "d.item", Some(&balances.item), Some(key.item)),
-            ("location", "d.location", balances.location.as_ref(), key.location),
-            ("lot", "d.lot", balances.lot.as_ref(), key.lot),
-        ];
-        let parts: Vec<_> = parts
-            .into_iter()
-            .filter_map(|(name, of_d, column, key_type)| Some((name, of_d, column?, key_type?)))
-            .collect();
-        let write = |sql: &'static str, column: &BalanceColumn| match &column.cast {
-            None => fixed(sql),
-            Some(cast) => render("{value}::{cast}", &[("value", &fixed(sql)), ("cast", cast)]),
-        };
-        let plain = |name: &Ident| render("{name}", &[("name", name)]);
-        let org = plain(&model.org_column);
-        let key_columns: Vec<Statement> = std::iter::once(org.clone())
-            .chain(parts.iter().map(|(_, _, column, _)| plain(&column.name)))
-            .collect();
-        let key_values: Vec<Statement> = std::iter::once(fixed("d.org"))
-            .chain(parts.iter().map(|(_, of_d, column, _)| write(of_d, column)))
-            .collect();
-        // Column and value, in turn, of what is not the key.
-        let quantity = (plain(&balances.quantity), fixed("d.delta"));
-        let ledger_id = balances.last_ledger_id.as_ref().map(|name| (plain(name), fixed("d.ledger_id")));
-        let updated =
-            balances.last_updated.as_ref().map(|name| (plain(name), fixed("statement_timestamp()")));
-        let set = |columns: &[&(Statement, Statement)]| {
-            let set = columns.iter().map(|(column, _)| {
-                let excluded = render("{column} = EXCLUDED.{column}", &[("column", column)]);
-                let sum = render("{column} = b.{column} + EXCLUDED.{column}", &[("column", column)]);
-                if *column == quantity.0 { sum } else { excluded }
-            });
-            let set = joined(&set.collect::<Vec<_>>(), ", ");
-            let conflict = List(conflict(model));
-            render("ON CONFLICT ({conflict}) DO UPDATE SET {set}", &[("conflict", &conflict), ("set", &set)])
-        };
-        let all: Vec<&(Statement, Statement)> =
-            std::iter::once(&quantity).chain(&ledger_id).chain(&updated).collect();
-        let drift: Vec<&(Statement, Statement)> = std::iter::once(&quantity).chain(&updated).collect();
-        let with = |key: &[Statement], more: &[&(Statement, Statement)], second: bool| {
-            let more = more.iter().map(|pair| if second { pair.1.clone() } else { pair.0.clone() });
-            joined(&key.iter().cloned().chain(more).collect::<Vec<_>>(), ", ")
-        };
-        let order = parts.iter().map(|(_, of_d, _, key_type)| {
-            render("{d}{collation}", &[("d", &fixed(of_d)), ("collation", &Fixed(key_type.collation()))])
-        });
-        let org_order = render("d.org{collation}", &[("collation", &Fixed(model.org_type.collation()))]);
-        // Only a lot may be none, and it is the last part of the key.
-        let nulls = fixed(if key.lot.is_some() { " NULLS FIRST" } else { "" });
-        let order = joined(&std::iter::once(org_order).chain(order).collect::<Vec<_>>(), ", ");
-        let is_d = std::iter::once(render("b.{org} = d.org", &[("org", &org)])).chain(parts.iter().map(
-            |(name, of_d, column, _)| {
-                let (value, column_name) = (write(of_d, column), &column.name);
-                let fragments: [(&str, &dyn Fragment); 2] = [("column", column_name), ("value", &value)];
-                match (*name, &balances.lot_key) {
-                    ("lot", Some(lot_key)) => {
-                        render("b.{lot_key} = coalesce(d.lot::text, '')", &[("lot_key", lot_key)])
-                    }
-                    ("lot", None) => render("b.{column} IS NOT DISTINCT FROM {value}", &fragments),
-                    _ => render("b.{column} = {value}", &fragments),
-                }
-            },
-        ));
-        let read = |part: &str| {
-            let found = parts.iter().find(|(name, ..)| *name == part);
-            found.map(|(_, _, column, key_type)| {
-                let key_type = Fixed(key_type.name());
-                let fragments: [(&str, &dyn Fragment); 2] = [("name", &column.name), ("type", &key_type)];
-                let value = match column.cast {
-                    None => render("{name}", &fragments),
-                    Some(_) => render("{name}::{type}", &fragments),
-                };
-                // An adopted table may write no lot as an empty one.
-                let is_text_lot = part == "lot" && key.lot == Some(KeyType::Text) && balances.is_adopted;
-                if is_text_lot { render("nullif({value}, '')", &[("value", &value)]) } else { value }
-            })
-        };
-        let (item, location, lot) = (
-            read("item").unwrap_or_else(|| fixed("NULL::text")),
-            read("location").unwrap_or_else(|| fixed("''::text")),
-            read("lot").unwrap_or_else(|| fixed("NULL::text")),
-        );
-        let type_of = |key_type: Option<KeyType>| Fixed(key_type.unwrap_or(KeyType::Text).name());
-        Self {
-            rows: render(
-                "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity}::numeric AS quantity FROM {balances}",
-                &[
-                    ("org", &org),
-                    ("item", &item),
-                    ("location", &location),
-                    ("lot", &lot),
-                    ("quantity", &balances.quantity),
-                    ("balances", &balances.table),
-                ],
-            ),
-            columns: with(&key_columns, &all, false),
-            values: with(&key_values, &all, true),
-            add: set(&all),
-            drift_columns: with(&key_columns, &drift, false),
-            drift_values: with(&key_values, &drift, true),
-            add_drift: set(&drift),
-            order: render("{order}{nulls}", &[("order", &order), ("nulls", &nulls)]),
-            is_d: joined(&is_d.collect::<Vec<_>>(), " AND "),
-            item_type: type_of(Some(key.item)),
-            location_type: type_of(key.location),
-            lot_type: type_of(key.lot),
-        }
-    }
-}
-
-/// The columns of the balances' unique key.
-pub(crate) fn conflict(model: &Model) -> Vec<Ident> {
-    let balances = &model.balances;
-    let lot = balances.lot_key.as_ref().or(balances.lot.as_ref().map(|lot| &lot.name));
-    [Some(&model.org_column), Some(&balances.item.name), balances.location.as_ref().map(|c| &c.name), lot]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect()
 }
 
 /// SQL of the source code, as a statement.

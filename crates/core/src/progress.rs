@@ -1,5 +1,7 @@
 //! How a long operation says where it stands, without knowing about terminals.
 
+pub(crate) mod meter;
+
 /// Receives an operation's progress.
 ///
 /// Implementations must be cheap: they are called from inside loops, never while a lock is wanted.

@@ -1,5 +1,7 @@
 //! What commands return: plain values, serializable at this edge only.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 /// What a finished run means for the exit status.
@@ -45,6 +47,47 @@ impl<R: Report> Report for &R {
     fn plugin(&self) -> Option<Plugin> {
         (**self).plugin()
     }
+}
+
+/// A part of an operation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Phase {
+    /// What was done, such as `restore`.
+    pub name: &'static str,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// Times the phases of an operation.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    lap: Instant,
+    pub(crate) phases: Vec<Phase>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { started: now, lap: now, phases: Vec::new() }
+    }
+}
+
+impl Clock {
+    /// Ends a phase, and begins the next.
+    pub(crate) fn lap(&mut self, name: &'static str) {
+        self.phases.push(Phase { name, duration_ms: millis(self.lap) });
+        self.lap = Instant::now();
+    }
+
+    /// All of it so far, in milliseconds.
+    pub(crate) fn total_ms(&self) -> u64 {
+        millis(self.started)
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A check's result as Nagios and its kin read it: a state, a sentence, and numbers.

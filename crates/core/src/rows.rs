@@ -1168,14 +1168,20 @@ pub mod stockfoil {
         /// A row of `stockfoil.checkpoint`.
         #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
         pub struct Row {
+            /// Column `keepers` of `stockfoil.checkpoint`: `text[]`.
+            pub keepers: Option<Vec<String>>,
             /// Column `ledger` of `stockfoil.checkpoint`: `text`; in the primary key.
             pub ledger: String,
+            /// Column `mapping` of `stockfoil.checkpoint`: `text`.
+            pub mapping: Option<String>,
             /// Column `round` of `stockfoil.checkpoint`: `integer`.
             pub round: i32,
             /// Column `run_id` of `stockfoil.checkpoint`: `bigint`.
             pub run_id: i64,
             /// Column `sealed_at` of `stockfoil.checkpoint`: `timestamp with time zone`.
             pub sealed_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `sources` of `stockfoil.checkpoint`: `text[]`.
+            pub sources: Option<Vec<String>>,
             /// Column `system_identifier` of `stockfoil.checkpoint`: `text`.
             pub system_identifier: String,
             /// Column `watermark` of `stockfoil.checkpoint`: `bigint`.
@@ -1184,7 +1190,8 @@ pub mod stockfoil {
 
         macro_rules! columns {
             () => {
-                r#""ledger", "round", "run_id", "sealed_at", "system_identifier", "watermark""#
+                r#""keepers", "ledger", "mapping", "round", "run_id", "sealed_at", "sources",
+                "system_identifier", "watermark""#
             };
         }
 
@@ -1327,11 +1334,13 @@ pub mod stockfoil {
             pub lot: Option<String>,
             /// Column `org` of `stockfoil.dirty_key`: `text`.
             pub org: Option<String>,
+            /// Column `run_id` of `stockfoil.dirty_key`: `bigint`.
+            pub run_id: Option<i64>,
         }
 
         macro_rules! columns {
             () => {
-                r#""id", "item", "location", "lot", "org""#
+                r#""id", "item", "location", "lot", "org", "run_id""#
             };
         }
 
@@ -1531,6 +1540,71 @@ pub mod stockfoil {
                     .bind(limit)
                     .fetch_all(conn)
                     .await,
+            }
+        }
+    }
+
+    /// One row an applied version of Stockfoil's own; duration_ms is null where it was recorded and
+    /// not run, recorded_by where an earlier release recorded it.
+    ///
+    /// The table `stockfoil.migration`: primary key `version`.
+    pub mod migration {
+        /// A row of `stockfoil.migration`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `checksum` of `stockfoil.migration`: `bytea`.
+            pub checksum: Vec<u8>,
+            /// Column `description` of `stockfoil.migration`: `text`.
+            pub description: String,
+            /// Column `duration_ms` of `stockfoil.migration`: `bigint`.
+            pub duration_ms: Option<i64>,
+            /// Column `recorded_at` of `stockfoil.migration`: `timestamp with time zone`.
+            pub recorded_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `recorded_by` of `stockfoil.migration`: `text`.
+            pub recorded_by: Option<String>,
+            /// Column `version` of `stockfoil.migration`: `bigint`; in the primary key.
+            pub version: i64,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""checksum", "description", "duration_ms", "recorded_at", "recorded_by", "version""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `version`.
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            version: i64,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."migration"
+                WHERE "version" = $1"#);
+            ::sqlx::query_as(SQL).bind(version).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `version`: at most `limit`, those behind `after` where one is
+        /// given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i64>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."migration"
+                ORDER BY "migration"."version"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."migration"
+                WHERE "version" > $1
+                ORDER BY "migration"."version"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
             }
         }
     }

@@ -4,6 +4,10 @@
 //! identifiers, quoted literals, other statements, and definitions that PostgreSQL itself printed. Values
 //! are bind parameters; a [`Literal`] is only for DDL, which takes none.
 
+mod lexer;
+
+pub(crate) use lexer::{Kind, Lexer, Piece};
+
 use std::{fmt, sync::Arc};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
@@ -334,6 +338,14 @@ pub fn render(template: &'static str, fragments: &[(&str, &dyn Fragment)]) -> St
     }
     out.push_str(rest);
     Statement(out.into())
+}
+
+/// All of `conditions`; "true" where there are none.
+pub(crate) fn all_of(conditions: impl IntoIterator<Item = Statement>) -> Statement {
+    conditions
+        .into_iter()
+        .reduce(|all, one| render("{all} AND {one}", &[("all", &all), ("one", &one)]))
+        .unwrap_or_else(|| render("true", &[]))
 }
 
 /// 32-bit FNV-1a: enough to keep shortened names apart, and stable across versions.

@@ -1,6 +1,8 @@
 //! Every claim of the migrations, checked against the database, each with what was looked at.
 
+mod balances;
 pub mod isolation;
+mod tables;
 
 use std::path::Path;
 
@@ -9,17 +11,17 @@ use sqlx::PgConnection;
 
 use crate::{
     Error, Task,
-    balance::{self, State},
-    catalog,
-    config::Config,
     db::{Context as _, Db},
     mapping::Mapping,
     migration::{self, versioned},
     model::Model,
+    org_id::OrgId,
     progress::Progress,
     report::{Metric, Outcome, Report},
-    sql::QualifiedName,
-    tenancy::OrgId,
+    tenancy::{
+        self,
+        default_organization::{self, Change},
+    },
 };
 
 /// Which claims to check.
@@ -27,8 +29,35 @@ use crate::{
 pub enum Scope {
     /// What the versioned migrations and `migrate-org` claim.
     Organizations,
-    /// Those, and what `migrate-balance` and `backfill-balances` claim.
+    /// Those, and, where anything of the balances is there, all that `migrate-balance` and `backfill-balances` claim.
+    Found,
+    /// All of it, whether anything of the balances is there or nothing.
     All,
+}
+
+impl Scope {
+    /// As far as things are there, and what is `required` beside it.
+    pub fn requiring(required: &[Required]) -> Self {
+        if required.contains(&Required::Balances) { Scope::All } else { Scope::Found }
+    }
+}
+
+/// What can be asked to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Required {
+    /// The balances.
+    Balances,
+}
+
+impl std::str::FromStr for Required {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "balances" => Ok(Self::Balances),
+            _ => Err(format!("{text:?} is nothing that can be required; give balances")),
+        }
+    }
 }
 
 /// How a check went.
@@ -37,8 +66,12 @@ pub enum Scope {
 pub enum Verdict {
     /// The claim holds.
     Passed,
+    /// No claim of the migrations, but something of the application's that is worth a look.
+    Warned,
     /// The claim does not hold.
     Failed,
+    /// Nothing is there yet that the claim could be of, and nothing asked for it.
+    Skipped,
 }
 
 /// One claim, checked.
@@ -54,7 +87,13 @@ pub struct Check {
     pub evidence: String,
     /// What mends it; empty when it holds.
     pub remedy: String,
+    /// Whether it is of what a release brings, and says nothing of the data: the database of an older one fails it.
+    #[serde(skip)]
+    pub is_of_release: bool,
 }
+
+/// The claims of what a release brings beside the data.
+const OF_RELEASE: [&str; 5] = ["versions", "lookup", "privileges", "resolution", "default"];
 
 /// What `validate-migration` found.
 #[derive(Debug, Clone, Serialize)]
@@ -63,6 +102,8 @@ pub struct Validation {
     pub passed: usize,
     /// Checks that do not.
     pub failed: usize,
+    /// Checks of what is not there yet.
+    pub skipped: usize,
     /// Rows of the tenant tables, counted.
     pub rows: i64,
     /// Every check, in the order in which it was made.
@@ -84,7 +125,7 @@ impl Report for Validation {
             labels: vec![("verdict", verdict.to_owned())],
             value: count.to_string(),
         };
-        vec![metric("passed", self.passed), metric("failed", self.failed)]
+        vec![metric("passed", self.passed), metric("failed", self.failed), metric("skipped", self.skipped)]
     }
 }
 
@@ -95,7 +136,7 @@ impl Report for Validation {
 pub fn run<'a>(
     db: &'a Db,
     mapping: &'a Mapping,
-    config: &'a Config,
+    settings: &'a tenancy::Settings,
     folder: Option<&'a Path>,
     scope: Scope,
     progress: &'a dyn Progress,
@@ -103,9 +144,10 @@ pub fn run<'a>(
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;
         let mut checks = Checks::default();
-        checks.versions(db, mapping, folder, progress).await?;
         let mut session = db.session().await?;
-        let organizations = checks.organizations(&mut session, model, config).await?;
+        default_organization::check(&mut session, model, &settings.default_org_id, Change::Refused).await?;
+        checks.versions(db, mapping, folder, progress).await?;
+        let organizations = checks.organizations(&mut session, model, settings).await?;
         let mut rows = 0;
         progress.begin("tables checked", Some(model.tenant_tables.len() as u64));
         for table in &model.tenant_tables {
@@ -113,9 +155,16 @@ pub fn run<'a>(
             progress.advance(1);
         }
         progress.finish();
-        checks.resolution(&mut session, model, config).await?;
+        checks.lookups(&mut session, model).await?;
+        checks.resolution(&mut session, model, settings).await?;
+        checks.privileges(&mut session, model).await?;
         checks.isolation(&mut session, model).await?;
-        if scope == Scope::All {
+        let begun = match scope {
+            Scope::Organizations => false,
+            Scope::Found => checks.balances_begun(&mut session, model).await?,
+            Scope::All => true,
+        };
+        if begun {
             checks.balances(&mut session, model).await?;
             checks.backfill(&mut session, model, organizations).await?;
         }
@@ -142,8 +191,9 @@ struct Checks(Vec<Check>);
 impl Checks {
     fn validation(self, rows: i64) -> Validation {
         let checks = self.0;
-        let passed = checks.iter().filter(|check| check.verdict == Verdict::Passed).count();
-        Validation { passed, failed: checks.len() - passed, rows, checks }
+        let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
+        let [passed, failed, skipped] = [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(count);
+        Validation { passed, failed, skipped, rows, checks }
     }
 
     fn add(
@@ -154,8 +204,25 @@ impl Checks {
         evidence: String,
         remedy: &str,
     ) {
+        self.add_of(OF_RELEASE.contains(&name), (name, object.into()), holds, evidence, remedy);
+    }
+
+    /// Adds the check, its name and its object, that is of what a release brings, or of the data.
+    fn add_of(
+        &mut self,
+        is_of_release: bool,
+        (name, object): (&'static str, String),
+        holds: bool,
+        evidence: String,
+        remedy: &str,
+    ) {
         let (verdict, remedy) = if holds { (Verdict::Passed, "") } else { (Verdict::Failed, remedy) };
-        self.0.push(Check { name, object: object.into(), verdict, evidence, remedy: remedy.to_owned() });
+        self.0.push(Check { name, object, verdict, evidence, remedy: remedy.to_owned(), is_of_release });
+    }
+
+    /// Whether the database is not of this release, by the versions that it has.
+    fn is_of_another_release(&self) -> bool {
+        self.0.iter().any(|check| check.name == "versions" && check.verdict == Verdict::Failed)
     }
 
     async fn versions(
@@ -166,13 +233,20 @@ impl Checks {
         progress: &dyn Progress,
     ) -> Result<(), Error> {
         let versions = versioned::run(db, mapping, folder, versioned::Mode::Status, progress).await?;
-        let applied = versions.count(versioned::State::Applied);
+        let applied = [versioned::State::Applied, versioned::State::Recorded]
+            .map(|state| versions.count(state))
+            .iter()
+            .sum::<usize>();
         let others = versions.versions.len() - applied;
+        let shared = match &*versions.shared {
+            [] => String::new(),
+            tables => format!("; an earlier release recorded them in {}", tables.join(", ")),
+        };
         self.add(
             "versions",
-            "_sqlx_migrations",
+            "stockfoil.migration",
             versions.outcome() == Outcome::Clean,
-            format!("{applied} versions applied, {others} pending, changed or unknown"),
+            format!("{applied} versions applied, {others} pending, changed or unknown{shared}"),
             "db-migrate --status says which; db-migrate applies what is pending",
         );
         Ok(())
@@ -183,7 +257,7 @@ impl Checks {
         &mut self,
         session: &mut PgConnection,
         model: &Model,
-        config: &Config,
+        settings: &tenancy::Settings,
     ) -> Result<bool, Error> {
         let object = model.organizations.plain();
         let there: bool =
@@ -197,7 +271,7 @@ impl Checks {
             self.add("organizations", object, false, "the tables are not there".into(), "migrate-org");
             return Ok(false);
         }
-        let default = &config.tenancy.default_org_id;
+        let default = &settings.default_org_id;
         let statement =
             model.render("SELECT count(*), count(*) FILTER (WHERE id::text = $1) = 1 FROM {organizations}");
         let (count, has_default): (i64, bool) = sqlx::query_as(statement.sql())
@@ -216,212 +290,14 @@ impl Checks {
         Ok(true)
     }
 
-    /// Checks one tenant table, and returns how many rows it has.
-    async fn table(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        table: &QualifiedName,
-        organizations: bool,
-    ) -> Result<i64, Error> {
-        let (object, org) = (table.plain(), model.org_column.as_str());
-        let column = catalog::column(session, table, &model.org_column).await?;
-        let (holds, evidence) = match &column {
-            None => (false, format!("there is no column {org}")),
-            Some(column) => {
-                let null = if column.not_null { "NOT NULL" } else { "nullable" };
-                (
-                    column.type_name == model.org_type.name() && column.not_null,
-                    format!("{org} is {}, {null}", column.type_name),
-                )
-            }
-        };
-        self.add("column", object.clone(), holds, evidence, "migrate-org");
-        if !organizations || column.is_none_or(|column| column.type_name != model.org_type.name()) {
-            return Ok(0);
-        }
-        let rows = self.rows(session, model, table).await?;
-        self.insert_default(session, model, table).await?;
-        let parts = catalog::parts(session, table).await?;
-        for part in &parts {
-            // A partition's key is a part of its parent's, unless it is the partition's alone.
-            let is_root = part.table == *table;
-            self.foreign_key(session, model, &part.table, is_root).await?;
-            self.unique_keys(session, model, &part.table).await?;
-        }
-        self.remembered_keys(session, model, table).await?;
-        Ok(rows)
-    }
-
-    async fn foreign_key(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        table: &QualifiedName,
-        is_root: bool,
-    ) -> Result<(), Error> {
-        let key = catalog::foreign_key(session, table, &model.org_column, &model.organizations).await?;
-        let (holds, evidence) = match key {
-            Some(key) if key.valid && !is_root => return Ok(()),
-            None => (false, "no foreign key onto organizations".to_owned()),
-            Some(key) if key.valid => (true, format!("{} is valid", key.name.as_str())),
-            Some(key) => (false, format!("{} is NOT VALID", key.name.as_str())),
-        };
-        self.add("foreign_key", table.plain(), holds, evidence, "migrate-org");
-        Ok(())
-    }
-
-    async fn rows(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        table: &QualifiedName,
-    ) -> Result<i64, Error> {
-        // The few organizations are the hashed side, so this is one scan of the table whatever its size.
-        let statement = model.render_with(
-            "SELECT count(*), count(*) FILTER (WHERE t.{org} IS NULL), count(*) FILTER (WHERE t.{org} IS NOT NULL AND o.id IS NULL)
-             FROM {table} t LEFT JOIN {organizations} o ON o.id = t.{org}",
-            &[("table", table)],
-        );
-        let (rows, none, unknown): (i64, i64, i64) = sqlx::query_as(statement.sql())
-            .fetch_one(session)
-            .await
-            .context(format!("count the rows of {}", table.plain()))?;
-        self.add(
-            "rows",
-            table.plain(),
-            none == 0 && unknown == 0,
-            format!("{rows} rows: {none} without an organization, {unknown} of an unknown one"),
-            "give them to an organization that exists (UPDATE), then run migrate-org",
-        );
-        Ok(rows)
-    }
-
-    async fn unique_keys(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        table: &QualifiedName,
-    ) -> Result<(), Error> {
-        let org = Some(model.org_column.as_str());
-        let keys = catalog::unique_keys(session, table).await?;
-        for key in &keys {
-            let columns: Vec<&str> =
-                key.columns.iter().map(|column| column.as_deref().unwrap_or("an expression")).collect();
-            let leads = columns.first().copied() == org;
-            let evidence = match (leads, key.valid) {
-                (true, true) => format!("({}) is valid", columns.join(", ")),
-                (true, false) => format!("({}) is INVALID", columns.join(", ")),
-                (false, _) => {
-                    format!("({}) does not begin with {}", columns.join(", "), model.org_column.as_str())
-                }
-            };
-            let object = format!("{}.{}", table.plain(), key.name.as_str());
-            self.add(
-                "unique_key",
-                object,
-                leads && key.valid,
-                evidence,
-                "drop it if it is a left-over, then migrate-org",
-            );
-        }
-        for wanted in model.natural_keys.iter().filter(|wanted| wanted.table == *table) {
-            let columns: Vec<&str> = wanted.columns.iter().map(|column| column.as_str()).collect();
-            let found = keys.iter().find(|key| {
-                let mut found = key.columns.iter().map(Option::as_deref);
-                key.valid && found.next().flatten() == org && found.eq(columns.iter().copied().map(Some))
-            });
-            let evidence = match found {
-                Some(key) => format!("kept unique per organization by {}", key.name.as_str()),
-                None => "nothing keeps it unique per organization".to_owned(),
-            };
-            let object = format!("{}({})", table.plain(), columns.join(", "));
-            self.add(
-                "natural_key",
-                object,
-                found.is_some(),
-                evidence,
-                "add the unique key again, then migrate-org",
-            );
-        }
-        let invalid: Vec<String> = sqlx::query_scalar(
-            "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-             WHERE i.indrelid = to_regclass($1) AND NOT i.indisunique AND NOT (i.indisvalid AND i.indisready) ORDER BY 1",
-        )
-        .bind(table.to_string())
-        .fetch_all(session)
-        .await
-        .context(format!("look for INVALID indexes of {}", table.plain()))?;
-        for name in invalid {
-            let object = format!("{}.{name}", table.plain());
-            self.add(
-                "index",
-                object,
-                false,
-                "it is INVALID".into(),
-                "DROP INDEX CONCURRENTLY it, then migrate again",
-            );
-        }
-        Ok(())
-    }
-
-    /// What an insert without an organization gets: nothing, something of the application's own, or the default
-    /// organization, counted; the constant default is from before the migration was over.
-    async fn insert_default(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        table: &QualifiedName,
-    ) -> Result<(), Error> {
-        let column = catalog::column(session, table, &model.org_column).await?;
-        let Some(default) = column.and_then(|column| column.default) else { return Ok(()) };
-        let is_counted = default.contains("default_org(");
-        let function: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_proc WHERE oid = to_regprocedure('stockfoil.default_org(text)') AND prosecdef
-                            AND prosrc LIKE '%app.org_id%' AND prosrc LIKE '%nextval%' AND proconfig = '{\"search_path=pg_catalog, pg_temp\"}')",
-        )
-        .fetch_one(session)
-        .await
-        .context("look at the function of the default organization")?;
-        let evidence = match (is_counted, function) {
-            (true, true) => {
-                "inserts without an organization go to the default one, and are counted".to_owned()
-            }
-            (true, false) => "stockfoil.default_org is not as it should be".to_owned(),
-            (false, _) => format!("the application's own: {default}"),
-        };
-        let object = format!("{}.{}", table.plain(), model.org_column.as_str());
-        self.add("default", object, !is_counted || function, evidence, "migrate-org");
-        Ok(())
-    }
-
-    /// Keys that migrate-org replaced: what they kept unique is kept unique within each organization.
-    async fn remembered_keys(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        table: &QualifiedName,
-    ) -> Result<(), Error> {
-        for (name, found) in migration::replaced_keys(session, model, table).await? {
-            let object = format!("{}.{name}", table.plain());
-            let evidence = match found {
-                true => "it was replaced by one that begins with the organization".to_owned(),
-                false => "it was replaced, and what replaced it is gone or was changed".to_owned(),
-            };
-            let remedy = "add the unique key again as it was, then migrate-org";
-            self.add("replaced_key", object, found, evidence, remedy);
-        }
-        Ok(())
-    }
-
     /// The functions that an application finds a request's organization by.
     async fn resolution(
         &mut self,
         session: &mut PgConnection,
         model: &Model,
-        config: &Config,
+        settings: &tenancy::Settings,
     ) -> Result<(), Error> {
-        let Ok(default) = OrgId::of(model.org_type, &config.tenancy.default_org_id) else {
+        let Ok(default) = OrgId::of(model.org_type, &settings.default_org_id) else {
             // That it is no id was found where the organizations were looked at.
             return Ok(());
         };
@@ -435,90 +311,70 @@ impl Checks {
         Ok(())
     }
 
+    /// That nobody has got rights on Stockfoil's own objects without a word.
+    async fn privileges(&mut self, session: &mut PgConnection, model: &Model) -> Result<(), Error> {
+        let state = migration::privileges::state(session, model).await?;
+        let holds = state.is_closed && state.handed.is_empty();
+        let evidence = match (state.is_closed, state.handed.is_empty()) {
+            (true, true) => "each was closed; nobody has a right that was not granted by name".to_owned(),
+            (false, _) => {
+                "there are some from before they were closed: default privileges may have given them away"
+                    .to_owned()
+            }
+            (true, false) => format!(
+                "made again since they were closed, and given away by default privileges: {}",
+                state.handed.join("; ")
+            ),
+        };
+        let remedy = "migrate-org, and migrate-balance where there are balances";
+        self.add("privileges", "Stockfoil's own objects", holds, evidence, remedy);
+        Ok(())
+    }
+
+    /// Until the default organization ends, the application may look rows up by the keys that were replaced.
+    async fn lookups(&mut self, session: &mut PgConnection, model: &Model) -> Result<(), Error> {
+        for (table, columns, is_served) in migration::lookup::states(session, model).await? {
+            let evidence = match is_served {
+                true => "an index serves lookups that name no organization",
+                false => "no index serves lookups that name no organization; each reads the whole table",
+            };
+            let object = format!("{}({columns})", table.plain());
+            self.add("lookup", object, is_served, evidence.to_owned(), "migrate-org");
+        }
+        Ok(())
+    }
+
     async fn isolation(&mut self, session: &mut PgConnection, model: &Model) -> Result<(), Error> {
         let tables: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
-        let (enabled, guarded): (i64, i64) = sqlx::query_as(
-            "SELECT count(*) FILTER (WHERE c.relrowsecurity),
-                    count(*) FILTER (WHERE c.relrowsecurity AND c.relforcerowsecurity
-                                     AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid))
-             FROM pg_class c WHERE c.oid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t)",
+        let (enabled, begun, guarded): (i64, i64, i64) = sqlx::query_as(
+            "SELECT count(*) FILTER (WHERE c.relrowsecurity), count(*) FILTER (WHERE is_ours),
+                    count(*) FILTER (WHERE is_ours AND c.relrowsecurity AND c.relforcerowsecurity)
+             FROM pg_class c
+             CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = $2)) AS p (is_ours)
+             WHERE c.oid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t)",
         )
         .bind(&tables)
+        .bind(migration::isolation::POLICY)
         .fetch_one(session)
         .await
         .context("look for row-level security")?;
         let all = tables.len();
-        let evidence = match enabled {
-            0 => "row-level security is not enabled on any tenant table".to_owned(),
-            _ => format!(
-                "row-level security is enabled on {enabled} of {all} tenant tables, forced with a policy on {guarded}"
+        let evidence = match (begun, enabled) {
+            (0, 0) => "row-level security is not enabled on any tenant table".to_owned(),
+            // What the application keeps apart by it, and how, is not known here.
+            (0, _) => format!(
+                "not isolated by Stockfoil; row-level security of the application's own is enabled on {enabled} of {all} tenant tables"
             ),
+            _ => format!("Stockfoil's policy is enabled and forced on {guarded} of {all} tenant tables"),
         };
-        let holds = enabled == 0 || usize::try_from(guarded) == Ok(all);
+        let holds = begun == 0 || usize::try_from(guarded) == Ok(all);
         self.add(
             "isolation",
             "tenant tables",
             holds,
             evidence,
-            "enable and force it with a policy on every tenant table, or on none",
+            "migrate-org --finalize --isolate, or --rollback --isolate",
         );
-        Ok(())
-    }
-
-    async fn balances(&mut self, session: &mut PgConnection, model: &Model) -> Result<(), Error> {
-        let objects = balance::objects(model);
-        for (object, state) in balance::inspect(session, &objects).await? {
-            let evidence = match &state {
-                State::Intact => "there, with its definition".to_owned(),
-                State::Missing => "it is not there".to_owned(),
-                State::Unwanted => "it is there, though [ledger] replicated is false".to_owned(),
-                State::Altered(how) => format!("it is not as it should be: {how}"),
-            };
-            let name = format!("{} {}", object.kind.as_str(), object.name.as_str());
-            self.add(
-                "balances",
-                name,
-                state == State::Intact,
-                evidence,
-                "migrate-balance, then reconcile-balances",
-            );
-        }
-        Ok(())
-    }
-
-    async fn backfill(
-        &mut self,
-        session: &mut PgConnection,
-        model: &Model,
-        organizations: bool,
-    ) -> Result<(), Error> {
-        let object = "stockfoil.backfill";
-        let there: bool = sqlx::query_scalar(
-            "SELECT to_regclass($1) IS NOT NULL AND to_regclass('stockfoil.backfill') IS NOT NULL",
-        )
-        .bind(model.balances.table.to_string())
-        .fetch_one(&mut *session)
-        .await
-        .context("look for the state of the backfill")?;
-        if !there || !organizations {
-            self.add(
-                "backfill",
-                object,
-                false,
-                "there are no balances to look at".into(),
-                "migrate-balance, then backfill-balances",
-            );
-            return Ok(());
-        }
-        let missing = balance::not_backfilled(session, model).await?;
-        let evidence = match missing.as_slice() {
-            [] => "every organization was backfilled and verified, or came after the triggers".to_owned(),
-            missing => {
-                let names: Vec<&str> = missing.iter().map(OrgId::as_str).collect();
-                format!("not yet: {}", names.join(", "))
-            }
-        };
-        self.add("backfill", object, missing.is_empty(), evidence, "backfill-balances");
         Ok(())
     }
 }

@@ -1,19 +1,19 @@
 //! Moves rows to an organization, with everything that belongs to them.
 
 use stockfoil_core::tenancy::{
-    OrgId,
     data::{self, Assignment, Condition, Selector},
+    named::OrgName,
 };
 
 cli::args! {
     /// Give rows to an organization with everything that belongs to them by foreign keys, while the application goes on. Safe to run again: a killed run is gone on with. The exit status is 1 when something stops the move, or rows are left.
     struct Args {
-        /// the organization to move them to
-        #[argh(option, arg_name = "id")]
-        org_id: Option<OrgId>,
-        /// the organization to take them from (default: the default organization)
-        #[argh(option, arg_name = "id")]
-        from: Option<OrgId>,
+        /// the organization to move them to, by its id or its subdomain
+        #[argh(option, arg_name = "org")]
+        org_id: Option<OrgName>,
+        /// the organization to take them from, likewise (default: the default organization)
+        #[argh(option, arg_name = "org")]
+        from: Option<OrgName>,
         /// locations, such as 'site = "North"' (repeatable, as the next three: all of them move)
         #[argh(option, arg_name = "condition")]
         locations: Vec<Condition>,
@@ -58,9 +58,11 @@ fn main() -> std::process::ExitCode {
         }
         let ids = cx.read_named("--ids-file", &args.ids_file).await?;
         let selectors = Selector::of(args.locations, args.items, &args.rows, &ids)?;
+        let (to, db) = (args.org_id.ok_or(data::DataError::NoOrganization)?, cx.connect().await?);
+        let from = cx.organizations(&db, args.from.as_slice()).await?.pop();
         let assignment = Assignment {
-            org: args.org_id.ok_or(data::DataError::NoOrganization)?,
-            from: Assignment::giver(args.from, &cx.config().tenancy)?,
+            org: cx.organization(&db, &to).await?,
+            from: Assignment::giver(from, &cx.config().tenancy)?,
             selectors,
             copies_shared_items: args.copy_shared_items,
             copies_shared: args.copy_shared,
@@ -68,6 +70,6 @@ fn main() -> std::process::ExitCode {
             dry_run: args.dry_run,
             batch_rows: args.batch_rows,
         };
-        cx.assign(&assignment, args.yes).await
+        cx.assign(&db, &assignment, args.yes).await
     })
 }

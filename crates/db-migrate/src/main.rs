@@ -1,6 +1,6 @@
 //! Applies pending versioned migrations.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use stockfoil_core::migration::versioned::{self, Mode};
 
@@ -16,10 +16,10 @@ cli::args! {
         /// say what would be applied; change nothing
         #[argh(switch)]
         dry_run: bool,
-        /// record every version up to this one as applied, without running it
+        /// record exactly this version as applied, without running it (repeatable)
         #[argh(option, arg_name = "version")]
-        baseline: Option<i64>,
-        /// folder with more migrations (default: ./migrations, where it is there)
+        baseline: Vec<i64>,
+        /// folder with more migrations, in sqlx's form (default: what the section migrations of stockfoil.toml names, else none)
         #[argh(option, arg_name = "folder")]
         folder: Option<PathBuf>,
     }
@@ -28,16 +28,22 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let folder = cx.migrations_folder(args.folder.as_deref());
-        let mode = match (args.status, args.dry_run, args.baseline, &args.name) {
-            (false, false, None, Some(name)) => {
-                let files = versioned::create(folder.unwrap_or(Path::new(cli::MIGRATIONS)), name)?;
+        let mode = match (args.status, args.dry_run, &*args.baseline, &args.name) {
+            (false, false, [], Some(name)) => {
+                let Some(folder) = folder else {
+                    return Err(cli::RunError::Usage(
+                        "--name writes into a folder of yours; name it by --folder or [migrations] folder"
+                            .into(),
+                    ));
+                };
+                let files = versioned::create(folder, name)?;
                 cx.write(&files.map(|file| format!("{}\n", file.display())).concat())?;
                 return Ok(cli::Outcome::Clean);
             }
-            (true, false, None, None) => Mode::Status,
-            (false, true, None, None) => Mode::DryRun,
-            (false, false, Some(version), None) => Mode::Baseline(version),
-            (false, false, None, None) => Mode::Apply,
+            (true, false, [], None) => Mode::Status,
+            (false, true, [], None) => Mode::DryRun,
+            (false, false, [], None) => Mode::Apply,
+            (false, false, versions, None) => Mode::Baseline(versions.to_vec()),
             _ => {
                 return Err(cli::RunError::Usage(
                     "--status, --dry-run, --baseline and --name exclude each other; give one of them".into(),

@@ -1,9 +1,16 @@
-//! Who may look: the host names that requests may be for, the link that opens once, the session's cookie.
+//! Who may look: the host names that requests may be for, the path that nobody can guess, the link that opens once,
+//! the session's cookie.
+//!
+//! A cookie is the host's, whatever the port: a browser sends it to every program that listens on 127.0.0.1 and is
+//! asked for an address below the cookie's path. So that path is a secret too. The prefix `__Host-` would demand the
+//! path `/`, and wouldn't tell ports apart either.
 
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use subtle::ConstantTimeEq as _;
+
+use crate::address::Root;
 
 /// What every answer carries.
 pub(crate) const HEADERS: [(HeaderName, HeaderValue); 7] = [
@@ -21,13 +28,19 @@ pub(crate) const HEADERS: [(HeaderName, HeaderValue); 7] = [
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// Random bytes in a secret: 256 bits.
+/// The session's cookie.
+const COOKIE: &str = "stockfoil-studio";
+
+/// Random bytes in a secret that opens something: 256 bits.
 const SECRET_BYTES: usize = 32;
+
+/// Random bytes in the path, which every address repeats: 128 bits.
+const PATH_BYTES: usize = 16;
 
 /// The secrets of one run of the studio.
 pub(crate) struct Access {
     hosts: Vec<String>,
-    cookie_name: String,
+    root: Root,
     session: String,
     /// The link's token; gone when it was used.
     token: Mutex<Option<String>>,
@@ -36,7 +49,7 @@ pub(crate) struct Access {
 impl Access {
     /// New secrets for the studio on `port`, and the token that the printed link holds.
     pub(crate) fn new(port: u16) -> std::io::Result<(Self, String)> {
-        let token = secret()?;
+        let token = secret(SECRET_BYTES)?;
         let mut hosts: Vec<String> =
             ["127.0.0.1", "localhost"].iter().map(|name| format!("{name}:{port}")).collect();
         if port == 80 {
@@ -44,12 +57,23 @@ impl Access {
         }
         let access = Self {
             hosts,
-            // Cookies don't know ports: two studios must not take each other's.
-            cookie_name: format!("stockfoil-studio-{port}"),
-            session: secret()?,
+            root: Root::new(secret(PATH_BYTES)?),
+            session: secret(SECRET_BYTES)?,
             token: Mutex::new(Some(token.clone())),
         };
         Ok((access, token))
+    }
+
+    /// Where all pages are.
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// What comes behind the root in a request's path, with its slash; `None` outside of it.
+    pub(crate) fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let root = self.root.as_str();
+        let (given, rest) = path.split_at_checked(root.len())?;
+        (same(given, root) && rest.starts_with('/')).then_some(rest)
     }
 
     /// Whether the request is for this server by a name that no foreign site can have (DNS rebinding).
@@ -68,7 +92,7 @@ impl Access {
             .filter_map(|header| header.to_str().ok())
             .flat_map(|header| header.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
-            .any(|(name, value)| name == self.cookie_name && same(value, &self.session))
+            .any(|(name, value)| name == COOKIE && same(value, &self.session))
     }
 
     /// Gives the session's cookie for the link's token, once.
@@ -78,7 +102,8 @@ impl Access {
         if !kept.as_deref().is_some_and(|kept| same(token, kept)) {
             return None;
         }
-        let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie_name, self.session);
+        let (root, session) = (self.root.as_str(), &self.session);
+        let cookie = format!("{COOKIE}={session}; Path={root}/; HttpOnly; SameSite=Strict");
         let cookie = HeaderValue::try_from(cookie).ok()?;
         *kept = None;
         Some(cookie)
@@ -89,8 +114,8 @@ fn same(given: &str, known: &str) -> bool {
     given.as_bytes().ct_eq(known.as_bytes()).into()
 }
 
-fn secret() -> std::io::Result<String> {
-    let mut bytes = [0; SECRET_BYTES];
+fn secret(bytes: usize) -> std::io::Result<String> {
+    let mut bytes = vec![0; bytes];
     getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -137,8 +162,37 @@ mod tests {
         let cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
         assert!(access.has_session(&headers(header::COOKIE, &[&format!("a=b; {cookie}")])));
         assert!(!access.has_session(&headers(header::COOKIE, &[&cookie[..cookie.len() - 1]])));
-        assert!(!access.has_session(&headers(header::COOKIE, &[&cookie.replace("5555", "5556")])));
+        assert!(!access.has_session(&headers(header::COOKIE, &[&cookie.replace("studio", "studio-2")])));
         assert!(!access.has_session(&HeaderMap::new()));
         assert!(!cookie.contains(&token), "the session is not the token");
+    }
+
+    #[test]
+    fn only_what_is_below_the_root_is_inside() {
+        let (access, _) = Access::new(5555).unwrap();
+        let root = access.root().as_str();
+        assert!(
+            root.len() == 33 && root[1..].bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "128 bits: {root}"
+        );
+        assert_eq!(access.inside(&format!("{root}/")), Some("/"));
+        assert_eq!(access.inside(&format!("{root}/table/x")), Some("/table/x"));
+        let other = Access::new(5555).unwrap().0;
+        for path in [
+            "",
+            "/",
+            "/login",
+            root,
+            &format!("{root}x/"),
+            &format!("/{root}/"),
+            &format!("/.{root}/"),
+            &format!("{}/", root.to_uppercase()),
+            &format!("{}/", &root[..root.len() - 1]),
+            &format!("/%{:02x}{}/", root.as_bytes()[1], &root[2..]),
+            &format!("{}/", other.root().as_str()),
+            &format!("/{}é/", &root[2..]),
+        ] {
+            assert_eq!(access.inside(path), None, "{path}");
+        }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads what [`table`] and [`row`] write and what the filter form sends: `col`, `op` and `val`, repeated.
+    /// Reads what [`Root::table`] and [`Root::row`] write and what the filter form sends: `col`, `op` and `val`, repeated.
     pub(crate) fn parse(text: &str) -> Query {
         let mut query = Query::default();
         let mut sort = None;
@@ -82,39 +82,72 @@ impl Query {
     }
 }
 
-/// The list of tables.
-pub(crate) fn overview(org: Option<&str>) -> String {
-    finish("/".into(), org, |_| {})
-}
+/// Below which path all addresses of this run are: a slash and a secret.
+pub(crate) struct Root(String);
 
-/// A table's page.
-pub(crate) fn table(name: &QualifiedName, org: Option<&str>, view: &View) -> String {
-    finish(format!("/table/{}", segment(name)), org, |query| {
-        for (name, value) in pairs(view) {
-            query.append_pair(name, &value);
-        }
-        match &view.start {
-            Start::First => {}
-            Start::After(position) => position.iter().for_each(|edge| append_edge(query, "after", edge)),
-            Start::Before(position) => position.iter().for_each(|edge| append_edge(query, "before", edge)),
-            Start::Offset(rows) => {
-                query.append_pair("offset", &rows.to_string());
+impl Root {
+    /// The root that `secret` names; letters and digits.
+    pub(crate) fn new(secret: String) -> Root {
+        Root(format!("/{secret}"))
+    }
+
+    /// The path, without a slash at its end.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The list of tables.
+    pub(crate) fn overview(&self, org: Option<&str>) -> String {
+        finish(self.under("/"), org, |_| {})
+    }
+
+    /// A table's page.
+    pub(crate) fn table(&self, name: &QualifiedName, org: Option<&str>, view: &View) -> String {
+        finish(self.under(&format!("/table/{}", segment(name))), org, |query| {
+            for (name, value) in pairs(view) {
+                query.append_pair(name, &value);
             }
-        }
-    })
-}
+            match &view.start {
+                Start::First => {}
+                Start::After(position) => position.iter().for_each(|edge| append_edge(query, "after", edge)),
+                Start::Before(position) => {
+                    position.iter().for_each(|edge| append_edge(query, "before", edge));
+                }
+                Start::Offset(rows) => {
+                    query.append_pair("offset", &rows.to_string());
+                }
+            }
+        })
+    }
 
-/// A row's page; `values` are columns and what they hold in that row.
-pub(crate) fn row<'a>(
-    name: &QualifiedName,
-    org: Option<&str>,
-    values: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> String {
-    finish(format!("/row/{}", segment(name)), org, |query| {
-        for (column, value) in values {
-            query.append_pair("col", column).append_pair("val", value);
-        }
-    })
+    /// A row's page; `values` are columns and what they hold in that row.
+    pub(crate) fn row<'a>(
+        &self,
+        name: &QualifiedName,
+        org: Option<&str>,
+        values: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> String {
+        finish(self.under(&format!("/row/{}", segment(name))), org, |query| {
+            for (column, value) in values {
+                query.append_pair("col", column).append_pair("val", value);
+            }
+        })
+    }
+
+    /// The style sheet.
+    pub(crate) fn style(&self) -> String {
+        self.under("/style.css")
+    }
+
+    /// What the printed link opens.
+    pub(crate) fn login(&self, token: &str) -> String {
+        self.under(&format!("/login?token={token}"))
+    }
+
+    /// `path`, which begins with a slash, below the root.
+    pub(crate) fn under(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
 }
 
 /// A view's filters and sort, as a form's hidden fields; its start is left out.
@@ -216,6 +249,7 @@ mod tests {
 
     #[test]
     fn a_view_comes_back_from_its_address() {
+        let root = Root::new("5ecret".into());
         let filter = |column: &str, operator, value: &str| Filter {
             column: column.into(),
             operator,
@@ -242,7 +276,8 @@ mod tests {
         ];
         for view in views {
             for org in [None, Some("a b&org=c")] {
-                let address = table(&name("public", "users"), org, &view);
+                let address = root.table(&name("public", "users"), org, &view);
+                assert!(address.starts_with("/5ecret/table/"), "{address}");
                 let query = Query::parse(address.split_once('?').map_or("", |(_, query)| query));
                 assert_eq!(query, Query { org: org.map(str::to_owned), view: view.clone() }, "{address}");
             }

@@ -11,7 +11,6 @@ use axum::{
     routing::any,
 };
 use cli::{Page, Print, RunError};
-use maud::Markup;
 use serde::Serialize;
 use stockfoil_core::{
     Error,
@@ -24,12 +23,18 @@ use tokio::net::TcpListener;
 
 use crate::{
     access::{Access, HEADERS},
-    address::{self, Query},
+    address::{self, Query, Root},
     pages,
 };
 
 /// The port where none is asked for, if it is free.
 const PORT: u16 = 5555;
+
+/// To a request for another host. No page of the studio's, since those hold links that hold the root.
+const MISDIRECTED: &str = "This is not the host that you asked for: it answers only to 127.0.0.1 and localhost, with its own port.\n";
+
+/// To a request for anything outside the root.
+const OUTSIDE: &str = "There is nothing here.\n";
 
 /// The studio, listening.
 pub(crate) struct Server {
@@ -82,8 +87,10 @@ impl Server {
         let listener = listener.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (access, token) = Access::new(address.port()).map_err(failed)?;
-        let link =
-            Link { url: format!("http://{address}/login?token={token}"), address: address.to_string() };
+        let link = Link {
+            url: format!("http://{address}{}", access.root().login(&token)),
+            address: address.to_string(),
+        };
         let studio = Studio { db, mapping, access };
         Ok(Server { listener, studio: Arc::new(studio), link })
     }
@@ -96,12 +103,13 @@ impl Server {
     /// Answers until the process ends.
     pub(crate) async fn run(self) -> Result<(), RunError> {
         let Server { listener, studio, link } = self;
+        let root = studio.access.root();
         let router = Router::new()
-            .route("/", any(overview))
-            .route("/table/{name}", any(table))
-            .route("/row/{name}", any(row))
-            .route("/login", any(login))
-            .route("/style.css", any(style))
+            .route(&root.under("/"), any(overview))
+            .route(&root.under("/table/{name}"), any(table))
+            .route(&root.under("/row/{name}"), any(row))
+            .route(&root.under("/login"), any(login))
+            .route(&root.under("/style.css"), any(style))
             .fallback(unknown)
             .layer(from_fn_with_state(Arc::clone(&studio), guard))
             .with_state(studio);
@@ -117,19 +125,24 @@ async fn bind(port: u16) -> std::io::Result<TcpListener> {
 
 /// Lets in what may be let in, and gives every answer its headers.
 async fn guard(State(studio): State<Arc<Studio>>, request: Request, next: Next) -> Response {
-    let (headers, path) = (request.headers(), request.uri().path());
-    let mut response = if !studio.access.allows_host(headers, request.uri()) {
-        Refusal::Misdirected.into_response()
-    } else if request.method() != Method::GET {
-        let mut response = Refusal::Method.into_response();
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-        response
-    } else if !matches!(path, "/login" | "/style.css") && !studio.access.has_session(headers) {
-        Refusal::NoSession.into_response()
+    let (access, headers) = (&studio.access, request.headers());
+    let mut response = if !access.allows_host(headers, request.uri()) {
+        (StatusCode::MISDIRECTED_REQUEST, MISDIRECTED).into_response()
+    } else if let Some(path) = access.inside(request.uri().path()) {
+        if request.method() != Method::GET {
+            let mut response = Refusal::Method.answer(access.root());
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+            response
+        } else if !matches!(path, "/login" | "/style.css") && !access.has_session(headers) {
+            Refusal::NoSession.answer(access.root())
+        } else {
+            // Neither the root nor the query, which may hold the token or a value.
+            log::debug!("GET {path}");
+            next.run(request).await
+        }
     } else {
-        // The path alone: a query may hold the token or a value.
-        log::debug!("GET {path}");
-        next.run(request).await
+        // The same for all that is outside, whatever it is: nothing of it says what is inside.
+        (StatusCode::NOT_FOUND, OUTSIDE).into_response()
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, value);
@@ -138,18 +151,19 @@ async fn guard(State(studio): State<Arc<Studio>>, request: Request, next: Next) 
 }
 
 async fn login(State(studio): State<Arc<Studio>>, request: Request) -> Response {
+    let root = studio.access.root();
     let query = request.uri().query().unwrap_or_default();
     let token = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
     let Some(cookie) = token.and_then(|(_, token)| studio.access.exchange(&token)) else {
         return match studio.access.has_session(request.headers()) {
             // The same browser followed the link again.
-            true => pages::opened().into_response(),
-            false => Refusal::NoSession.into_response(),
+            true => pages::opened(root).into_response(),
+            false => Refusal::NoSession.answer(root),
         };
     };
     // A page that goes on by itself, not a redirect: behind a link in another program a redirect would still count
     // as cross-site, and a SameSite=Strict cookie would stay behind.
-    ([(header::SET_COOKIE, cookie)], pages::opened()).into_response()
+    ([(header::SET_COOKIE, cookie)], pages::opened(root)).into_response()
 }
 
 async fn style() -> Response {
@@ -157,66 +171,83 @@ async fn style() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"))], text).into_response()
 }
 
-async fn unknown() -> Refusal {
-    Refusal::NoPage
+async fn unknown(State(studio): State<Arc<Studio>>) -> Response {
+    Refusal::NoPage.answer(studio.access.root())
 }
 
-async fn overview(State(studio): State<Arc<Studio>>, RawQuery(query): RawQuery) -> Result<Markup, Refusal> {
-    let query = Query::parse(query.as_deref().unwrap_or_default());
-    let mut snapshot = studio.snapshot(&query).await?;
-    let counts = snapshot.counts().await?;
-    Ok(pages::overview(&studio.shell(&snapshot), &counts))
+async fn overview(State(studio): State<Arc<Studio>>, RawQuery(query): RawQuery) -> Response {
+    studio.answer(studio.overview(&read(query)).await)
 }
 
 async fn table(
     State(studio): State<Arc<Studio>>,
     Path(segment): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
-    let query = Query::parse(query.as_deref().unwrap_or_default());
-    let (schema, name) = address::parse_segment(&segment).ok_or(Refusal::NoPage)?;
-    let mut snapshot = studio.snapshot(&query).await?;
-    let table = snapshot.table(&schema, &name).await?;
-    let shown = match snapshot.page(&table, &query.view).await {
-        Ok(page) => Ok((page, snapshot.count(&table, &query.view.filters).await?)),
-        // The person's own slip: said on the page, beside what they asked for.
-        Err(Error::Browse(
-            error @ (BrowseError::Value { .. } | BrowseError::NoOrder { .. } | BrowseError::NoColumn { .. }),
-        )) => Err(error.to_string()),
-        Err(error) => return Err(error.into()),
-    };
-    let status = if shown.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    Ok((status, pages::table(&studio.shell(&snapshot), &table, &query.view, shown)).into_response())
+) -> Response {
+    studio.answer(studio.table(&segment, &read(query)).await)
 }
 
 async fn row(
     State(studio): State<Arc<Studio>>,
     Path(segment): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
-    let query = Query::parse(query.as_deref().unwrap_or_default());
-    let (schema, name) = address::parse_segment(&segment).ok_or(Refusal::NoPage)?;
-    let mut snapshot = studio.snapshot(&query).await?;
-    let table = snapshot.table(&schema, &name).await?;
-    let values = query.row_values();
-    let row = snapshot.row(&table, &values).await?;
-    Ok(pages::row(&studio.shell(&snapshot), &table, &values, &row).into_response())
+) -> Response {
+    studio.answer(studio.row(&segment, &read(query)).await)
+}
+
+fn read(query: Option<String>) -> Query {
+    Query::parse(query.as_deref().unwrap_or_default())
 }
 
 impl Studio {
+    async fn overview(&self, query: &Query) -> Result<Response, Refusal> {
+        let mut snapshot = self.snapshot(query).await?;
+        let counts = snapshot.counts().await?;
+        Ok(pages::overview(&self.shell(&snapshot), &counts).into_response())
+    }
+
+    async fn table(&self, segment: &str, query: &Query) -> Result<Response, Refusal> {
+        let (schema, name) = address::parse_segment(segment).ok_or(Refusal::NoPage)?;
+        let mut snapshot = self.snapshot(query).await?;
+        let table = snapshot.table(&schema, &name).await?;
+        let shown = match snapshot.page(&table, &query.view).await {
+            Ok(page) => Ok((page, snapshot.count(&table, &query.view.filters).await?)),
+            // The person's own slip: said on the page, beside what they asked for.
+            Err(Error::Browse(
+                error @ (BrowseError::Value { .. }
+                | BrowseError::NoOrder { .. }
+                | BrowseError::NoColumn { .. }),
+            )) => Err(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        let status = if shown.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        Ok((status, pages::table(&self.shell(&snapshot), &table, &query.view, shown)).into_response())
+    }
+
+    async fn row(&self, segment: &str, query: &Query) -> Result<Response, Refusal> {
+        let (schema, name) = address::parse_segment(segment).ok_or(Refusal::NoPage)?;
+        let mut snapshot = self.snapshot(query).await?;
+        let table = snapshot.table(&schema, &name).await?;
+        let values = query.row_values();
+        let row = snapshot.row(&table, &values).await?;
+        Ok(pages::row(&self.shell(&snapshot), &table, &values, &row).into_response())
+    }
+
     async fn snapshot(&self, query: &Query) -> Result<Snapshot, Refusal> {
         Ok(Snapshot::open(&self.db, &self.mapping, query.org.as_deref()).await?)
     }
 
     fn shell<'a>(&'a self, snapshot: &'a Snapshot) -> pages::Shell<'a> {
-        pages::Shell { facts: self.db.facts(), snapshot }
+        pages::Shell { root: self.access.root(), facts: self.db.facts(), snapshot }
+    }
+
+    fn answer(&self, result: Result<Response, Refusal>) -> Response {
+        result.unwrap_or_else(|refusal| refusal.answer(self.access.root()))
     }
 }
 
-/// An answer that is not what was asked for.
+/// An answer that is not what was asked for, to somebody who knows the root.
 enum Refusal {
-    /// The request is not for this server.
-    Misdirected,
     /// Something other than GET.
     Method,
     /// No cookie, or an old one.
@@ -233,21 +264,16 @@ impl From<Error> for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+impl Refusal {
+    fn answer(self, root: &Root) -> Response {
         let (status, title, text) = match self {
-            Refusal::Misdirected => (
-                StatusCode::MISDIRECTED_REQUEST,
-                "This is not the host you asked for",
-                "The studio answers only to 127.0.0.1 and localhost, with its own port.".to_owned(),
-            ),
             Refusal::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "The studio only shows",
                 "It changes nothing, so it answers only to GET.".to_owned(),
             ),
             Refusal::NoSession => {
-                return (StatusCode::UNAUTHORIZED, pages::closed()).into_response();
+                return (StatusCode::UNAUTHORIZED, pages::closed(root)).into_response();
             }
             Refusal::NoPage => {
                 (StatusCode::NOT_FOUND, "There is no such page", "Go back to the list of tables.".to_owned())
@@ -260,7 +286,7 @@ impl IntoResponse for Refusal {
                 (status, title, error.to_string())
             }
         };
-        (status, pages::refusal(title, &text)).into_response()
+        (status, pages::refusal(root, title, &text)).into_response()
     }
 }
 

@@ -18,10 +18,9 @@ fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         cx.ping_when_over();
         let db = cx.try_connect().await;
-        let config = cx.config();
+        let config = cx.config().of_backups();
         let only = args.source.as_deref();
-        let report =
-            backup::monitor(config, db.as_deref(), &config.mapping, only, args.depth, cx.progress()).await?;
+        let report = backup::monitor(config, db.as_deref(), only, args.depth, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.require()?;
         Ok(outcome)

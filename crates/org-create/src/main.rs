@@ -1,9 +1,11 @@
 //! Creates an organization and its API key.
 
-use stockfoil_core::tenancy::{
-    OrgId,
-    keys::Span,
-    organization::{self, Request},
+use stockfoil_core::{
+    org_id::OrgId,
+    tenancy::{
+        keys::Span,
+        organization::{self, Request},
+    },
 };
 
 cli::args! {
@@ -36,7 +38,7 @@ fn main() -> std::process::ExitCode {
         let api_key = cx.secret("--api-key", args.api_key).await?;
         let Args { id, name, subdomain, expires, inactive, .. } = args;
         let request = Request { id, name, subdomain, api_key, expires, is_active: !inactive };
-        let new = request.check(cx.config())?;
+        let new = request.check(&cx.config().mapping, &cx.config().tenancy)?;
         let db = cx.connect().await?;
         let created = organization::create(&db, &cx.config().mapping, new).await?;
         cx.warn(&created.warnings);

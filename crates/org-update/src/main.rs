@@ -2,15 +2,15 @@
 
 mod request;
 
-use stockfoil_core::tenancy::{OrgId, keys::Span, update};
+use stockfoil_core::tenancy::{keys::Span, named::OrgName, update};
 
 cli::args! {
     /// Change an organization, or rotate, revoke and list its API keys: all that is asked for, in one transaction, or
     /// nothing. A new key is shown once.
     struct Args {
-        /// the organization
-        #[argh(option, arg_name = "id")]
-        org_id: OrgId,
+        /// the organization, by its id or its subdomain
+        #[argh(option, arg_name = "org")]
+        org_id: OrgName,
         /// the name that people see
         #[argh(option, short = 'n')]
         name: Option<String>,
@@ -56,14 +56,15 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |mut args: Args, cx| {
         let api_key = cx.secret("--api-key", args.api_key.take()).await?;
-        let is_confirmed = args.yes;
-        let update = request::of(args, api_key)?.check(cx.config())?;
-        if update.ends_default(cx.config()) && !is_confirmed {
+        let (mapping, tenancy) = (&cx.config().mapping, &cx.config().tenancy);
+        let (name, is_confirmed) = (args.org_id.clone(), args.yes);
+        let (update, db) = (request::of(args, api_key)?.check(tenancy)?, cx.connect().await?);
+        let org = cx.organization(&db, &name).await?;
+        if update.ends_default(&org, mapping, tenancy) && !is_confirmed {
             cx.confirm("a request that names no organization will find none; deactivate the default one")
                 .await?;
         }
-        let db = cx.connect().await?;
-        let updated = update::update(&db, &cx.config().mapping, update).await?;
+        let updated = update::update(&db, mapping, org, update).await?;
         cx.warn(&updated.warnings);
         cx.emit(&updated).inspect_err(|_| {
             if let Some(key) = &updated.api_key_id {

@@ -1,7 +1,7 @@
 //! What the flags ask for.
 
 use stockfoil_core::{
-    config::Secret,
+    settings::Secret,
     tenancy::update::{Others, Request},
 };
 
@@ -23,7 +23,6 @@ pub(crate) fn of(args: Args, api_key: Option<Secret>) -> Result<Request, cli::Ru
         ("--add-key", args.add_key, Others::Stay),
     ])?;
     Ok(Request {
-        org: args.org_id,
         name,
         subdomain: subdomain.map(|label| label.map(str::to_owned)),
         is_active,

@@ -5,17 +5,17 @@ use stockfoil_core::{
         BATCH_ROWS, explain,
         reconcile::{self, Options},
     },
-    config::{Config, Reconcile},
+    config::Config,
     ledger::{BalanceKey, Quantity},
-    tenancy::OrgId,
+    tenancy::named::OrgName,
 };
 
 cli::args! {
     /// Compare balances with the ledger, correct small differences, report large ones. Status 1 when a person must look.
     scheduled struct Args {
-        /// only this organization (repeatable)
-        #[argh(option, arg_name = "id")]
-        org: Vec<OrgId>,
+        /// only this organization, by its id or its subdomain (repeatable)
+        #[argh(option, arg_name = "org")]
+        org: Vec<OrgName>,
         /// compare and report; change, record and alert nothing
         #[argh(switch)]
         dry_run: bool,
@@ -45,12 +45,12 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let Args { org: orgs, dry_run, fix_large, prune_orphans, full, batch_rows, entries, .. } = args;
-        let tolerance = args.tolerance.unwrap_or_else(|| cx.config().reconcile.tolerance.clone());
-        let mapping = &cx.config().mapping;
+        let Args { org: names, dry_run, fix_large, prune_orphans, full, batch_rows, entries, .. } = args;
+        let Config { alerts, history, reconcile, mapping, .. } = cx.config();
+        let tolerance = args.tolerance.unwrap_or_else(|| reconcile.tolerance.clone());
         if let Some(key) = args.explain {
             let is_scheduled = args.format == cli::Format::Prometheus;
-            let scope = [("--org", !orgs.is_empty()), ("--dry-run", dry_run), ("--full", full)];
+            let scope = [("--org", !names.is_empty()), ("--dry-run", dry_run), ("--full", full)];
             let works = [("--fix-large", fix_large), ("--prune-orphans", prune_orphans)];
             let others = [&scope[..], &works, &[("--format prometheus", is_scheduled)]].concat();
             cli::excludes("--explain", &others)?;
@@ -62,12 +62,12 @@ fn main() -> std::process::ExitCode {
         if !dry_run {
             cx.ping_when_over();
         }
-        let Config { alerts, history, reconcile: Reconcile { history_runs, .. }, .. } = cx.config();
-        let history_runs = *history_runs;
-        let options =
+        let (orgs, history_runs) = (Vec::new(), reconcile.history_runs);
+        let mut options =
             Options { orgs, dry_run, tolerance, fix_large, prune_orphans, full, history_runs, batch_rows };
         options.check()?;
         let db = cx.connect().await?;
+        options.orgs = cx.organizations(&db, &names).await?;
         let report = reconcile::run(&db, mapping, alerts, history, &options, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         Ok(report.alerts.require().map(|()| outcome)?)

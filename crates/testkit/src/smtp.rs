@@ -138,14 +138,7 @@ impl SmtpServer {
             let words = line.trim_end().to_owned();
             let verb = words.to_ascii_uppercase();
             let reply = if verb.starts_with("EHLO") {
-                let mut reply = "250-test\r\n".to_owned();
-                if self.acceptor.is_some() && !is_encrypted {
-                    reply.push_str("250-STARTTLS\r\n");
-                }
-                if self.login.is_some() {
-                    reply.push_str("250-AUTH PLAIN\r\n");
-                }
-                reply + "250 8BITMIME"
+                self.greeting(is_encrypted)
             } else if verb == "STARTTLS" {
                 stream.write_all(b"220 go on\r\n").await?;
                 let Some(acceptor) = &self.acceptor else { return Ok(()) };
@@ -154,11 +147,7 @@ impl SmtpServer {
                 is_encrypted = true;
                 continue;
             } else if let Some(text) = words.strip_prefix("AUTH PLAIN ") {
-                let text = String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap();
-                let (user, password) = text.trim_start_matches('\0').split_once('\0').unwrap();
-                mail.login = Some((user.to_owned(), password.to_owned()));
-                // Some servers repeat what they got.
-                if mail.login == self.login { "235 welcome".into() } else { format!("535 not {password}") }
+                self.log_in(&mut mail, text)
             } else if let Some(from) = words.strip_prefix("MAIL FROM:") {
                 from.split(['<', '>']).nth(1).unwrap().clone_into(&mut mail.from);
                 if self.login.is_some() && mail.login.is_none() { "530 who are you?" } else { "250 go on" }
@@ -184,6 +173,27 @@ impl SmtpServer {
             };
             stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
         }
+    }
+
+    /// What the server says that it can.
+    fn greeting(&self, is_encrypted: bool) -> String {
+        let mut reply = "250-test\r\n".to_owned();
+        if self.acceptor.is_some() && !is_encrypted {
+            reply.push_str("250-STARTTLS\r\n");
+        }
+        if self.login.is_some() {
+            reply.push_str("250-AUTH PLAIN\r\n");
+        }
+        reply + "250 8BITMIME"
+    }
+
+    /// Notes who says to have sent `mail`, by the `text` of AUTH PLAIN, and answers.
+    fn log_in(&self, mail: &mut Mail, text: &str) -> String {
+        let text = String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap();
+        let (user, password) = text.trim_start_matches('\0').split_once('\0').unwrap();
+        mail.login = Some((user.to_owned(), password.to_owned()));
+        // Some servers repeat what they got.
+        if mail.login == self.login { "235 welcome".into() } else { format!("535 not {password}") }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Moves users to an organization.
 
 use stockfoil_core::tenancy::{
-    OrgId, TenancyError,
+    TenancyError,
+    named::OrgName,
     users::{self, Assignment, Selector},
 };
 
@@ -9,9 +10,9 @@ cli::args! {
     /// Move users to an organization: all of the selected ones, in one transaction, or none. The exit status is 1
     /// when --expect or a key that is taken stops the move.
     struct Args {
-        /// the organization to move them to
-        #[argh(option, arg_name = "id")]
-        org_id: Option<OrgId>,
+        /// the organization to move them to, by its id or its subdomain
+        #[argh(option, arg_name = "org")]
+        org_id: Option<OrgName>,
         /// this user (repeatable)
         #[argh(option, arg_name = "id")]
         user_id: Vec<String>,
@@ -43,8 +44,9 @@ fn main() -> std::process::ExitCode {
         }
         let org = org_id.ok_or(TenancyError::NoOrganization)?;
         let selector = Selector::of(user_id, email_pattern.as_deref(), all, &cx.config().tenancy)?;
-        let assignment = Assignment { org, selector, expect, dry_run };
         let db = cx.connect().await?;
+        let org = cx.organization(&db, &org).await?;
+        let assignment = Assignment { org, selector, expect, dry_run };
         let report = users::assign(&db, &cx.config().mapping, &assignment).await?;
         cx.warn(report.stopped.iter().chain(&report.warnings));
         cx.emit(&report)

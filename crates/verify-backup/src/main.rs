@@ -42,17 +42,16 @@ fn main() -> std::process::ExitCode {
         }
         let depth = if args.restore { Depth::Restore } else { args.depth.unwrap_or(Depth::Full) };
         let scope = Scope { source: args.source, file: args.file };
-        let config = cx.config();
+        let config = cx.config().of_backups();
         if args.seal {
             let db = cx.connect().await?;
-            let report = backup::seal(config, &db, &config.mapping, &scope, cx.progress()).await?;
+            let report = backup::seal(config, &db, &scope, cx.progress()).await?;
             let outcome = cx.emit(&report)?;
             report.require()?;
             return Ok(outcome);
         }
         let db = cx.try_connect().await;
-        let report =
-            backup::verify(config, db.as_deref(), &config.mapping, &scope, depth, cx.progress()).await?;
+        let report = backup::verify(config, db.as_deref(), &scope, depth, cx.progress()).await?;
         let outcome = cx.emit(&report)?;
         report.require()?;
         Ok(outcome)

@@ -1,5 +1,7 @@
 //! The invariants of docs/architecture.md, each asked of the sources.
 
+mod floors;
+
 use std::path::{Path, PathBuf};
 
 /// The files below `folder` whose name ends with `suffix`, with their text.
@@ -80,5 +82,45 @@ fn every_statement_file_says_what_it_locks() {
     for (path, text) in files("crates/core/src", ".sql") {
         let header = text.lines().take_while(|line| line.starts_with("--")).collect::<Vec<_>>().join("\n");
         assert!(header.contains("Locks:"), "{} does not say what it locks", path.display());
+    }
+}
+
+#[test]
+fn a_file_is_no_longer_than_500_lines() {
+    for suffix in [".rs", ".sql"] {
+        for (path, text) in files("crates", suffix) {
+            let is_generated = path.ends_with("core/src/rows.rs");
+            assert!(is_generated || text.lines().count() <= 500, "{} has two subjects", path.display());
+        }
+    }
+}
+
+/// A page may shorten a path to its end, and name a folder by its module.
+#[test]
+fn the_pages_for_developers_name_only_what_is_there() {
+    let root = testkit::workspace();
+    let mut there: Vec<String> = Vec::new();
+    for folder in ["crates", "tests/tests", "migrations", "docs", "scripts"] {
+        there.extend(files(folder, "").into_iter().map(|(path, _)| format!("{}", path.display())));
+    }
+    for page in ["docs/architecture.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2);
+        let is_path = |name: &&str| !name.contains([' ', '<', '\n']) && !name.contains(char::is_uppercase);
+        let paths = quoted.filter(is_path).filter(|name| {
+            let is_file = [".rs", ".sql", ".md"].iter().any(|ending| name.ends_with(ending));
+            (is_file || name.contains('/')) && !name.starts_with(['.', '/']) && !name.starts_with("target/")
+        });
+        let mut count = 0;
+        for path in paths {
+            let (inside, end) = (format!("/{}/", path.trim_end_matches('/')), format!("/{path}"));
+            let is_there = |name: &String| name.ends_with(&end) || name.contains(&inside);
+            assert!(
+                root.join(path).exists() || there.iter().any(is_there),
+                "{page} names {path}, which is not there"
+            );
+            count += 1;
+        }
+        assert!(count > 10, "{page} was not read");
     }
 }

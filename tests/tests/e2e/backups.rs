@@ -1,9 +1,12 @@
 //! `monitor-backups` and `verify-backup` on real backups of every kind, whole and damaged.
 
+mod archive;
 mod barman;
 mod basebackup;
 mod clone;
 mod command;
+mod confined;
+mod depths;
 mod drill;
 mod dumps;
 mod formats;
@@ -11,6 +14,7 @@ mod matrix;
 mod pgbackrest;
 mod programs;
 mod restic;
+mod rowless;
 mod site;
 mod thresholds;
 mod walg;

@@ -3,7 +3,10 @@
 mod backfill;
 mod explain;
 mod fixture;
+mod hostile;
 mod incremental;
+mod known;
+mod partitions;
 mod reconcile;
 mod replication;
 mod strange;

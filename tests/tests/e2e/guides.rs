@@ -1,5 +1,7 @@
 //! The guides against the binaries.
 
+mod shell;
+
 use std::{collections::BTreeSet, fs, process::Command};
 
 use testkit::{Binary, binary_path, workspace};
@@ -62,7 +64,7 @@ fn the_readme_names_every_command_in_both_spellings() {
 
 #[tokio::test]
 async fn the_guides_configurations_are_ones() {
-    for name in ["README.md", "docs/alerts.md"] {
+    for name in ["README.md", "docs/alerts.md", "docs/setup.md"] {
         let guide = guide(name);
         let sample = guide.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The real binaries against real PostgreSQL, one module a subject.
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test a panic is the report")]
+#![allow(clippy::too_many_lines, reason = "a test reads as one story, or as one list of inputs")]
 
 mod alerts;
 mod architecture;
@@ -13,6 +14,7 @@ mod make;
 mod mapping;
 mod migration;
 mod model;
+mod prepare;
 mod studio;
 mod templates;
 mod tenancy;

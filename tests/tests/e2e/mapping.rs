@@ -1,11 +1,13 @@
 //! Databases that nobody here designed, mapped by a `stockfoil.toml` each.
 
+mod adopted;
 mod backups;
 mod broken;
 mod guide;
 mod hostile;
 mod journey;
 mod kept_by;
+mod keys;
 mod propose;
 mod rollback;
 mod sample;

@@ -1,10 +1,6 @@
 //! Core's own view of a test's database.
 
-use stockfoil_core::{
-    config::{Config, Environment},
-    db::Db,
-    model::Model,
-};
+use stockfoil_core::{config::Config, db::Db, model::Model, settings::Environment};
 use testkit::TestDb;
 
 /// The model of `db` under the configuration file `file`.
@@ -13,6 +9,6 @@ pub(crate) async fn of(db: &TestDb, file: &str) -> Model {
     let path = folder.path().join("stockfoil.toml");
     std::fs::write(&path, file).unwrap();
     let config = Config::load(Some(&path), Environment::of([("DATABASE_URL", &db.url())])).unwrap();
-    let connection = Db::connect(&config, "test").await.unwrap();
+    let connection = Db::connect(config.connect_options().unwrap(), "test").await.unwrap();
     config.mapping.resolve(&connection).await.unwrap()
 }

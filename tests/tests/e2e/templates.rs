@@ -12,6 +12,11 @@ use testkit::TestDb;
 
 /// What stands in the places that are not the model's own.
 const PLACES: &[(&str, &str)] = &[
+    ("set_key", ""),
+    ("row_key", "b.ctid::text"),
+    ("to_item", "k.item::text"),
+    ("to_location", "k.location::text"),
+    ("to_lot", "k.lot::text"),
     ("after", "true"),
     ("arrives", "true"),
     (
@@ -20,6 +25,7 @@ const PLACES: &[(&str, &str)] = &[
     ),
     ("c.key_text", "c.k0"),
     ("cells", "t.id"),
+    ("child", "public.audit_logs"),
     ("closure", "pg_temp.stockfoil_closure"),
     ("closure_keys", "k0"),
     ("column", "t.id"),
@@ -38,6 +44,7 @@ const PLACES: &[(&str, &str)] = &[
     ("id_column", "text PRIMARY KEY"),
     ("id_length", "8"),
     ("id_start", "9"),
+    ("identity", "t.id"),
     ("is_id", "true"),
     ("is_new", "coalesce($5::text IS NULL, $6::timestamptz IS NULL)"),
     ("item", "item_id"),
@@ -50,12 +57,18 @@ const PLACES: &[(&str, &str)] = &[
     ("kind_text", "'index'"),
     ("last", "last text,"),
     ("length_max", "512"),
+    ("always", "true"),
+    ("going", "SELECT 'a'::text AS org, 'i'::text AS item, 'l'::text AS location, NULL::text AS lot"),
+    ("is_same", "true"),
+    ("types", "SELECT 0::oid AS attrelid, 0::smallint AS attnum, 'text' AS base_type, true AS has_one_text"),
     ("limit", "10"),
     ("lock", "FOR UPDATE"),
     ("made_key", "'^sf_'"),
+    ("made_text", "'{}'"),
     ("mark", ""),
     ("marker", "'@partition@'"),
     ("moved", "moved.key_0"),
+    ("moves", "false"),
     ("name_text", "'items_pkey'"),
     ("name", "'Default Organization'"),
     ("new_id", "$1"),
@@ -72,6 +85,7 @@ const PLACES: &[(&str, &str)] = &[
         "SELECT org_id AS org, item_id AS item, location_id AS location, lot_id AS lot, qty_canonical AS quantity, id, created_at, stockfoil_tx AS tx FROM public.inventory_ledger",
     ),
     ("predicate", "true"),
+    ("refers", "c.user_id = t.id"),
     ("refuse", "stockfoil.a_function"),
     ("relation", "public.items"),
     ("round", "0"),
@@ -94,6 +108,7 @@ const PLACES: &[(&str, &str)] = &[
     ("is_used", "false"),
     ("keys_from_id", "i.id::text"),
     ("named_keys", "t.id AS k0"),
+    ("own_tables", "ARRAY['public.organizations']"),
     ("p.is_c", "p.id = c.k0"),
     ("p.is_pc", "p.id = pc.k0"),
     ("p.key_text", "p.id"),
@@ -102,7 +117,9 @@ const PLACES: &[(&str, &str)] = &[
     ("parent", "public.items"),
     ("parent_closure", "pg_temp.stockfoil_closure"),
     ("parent_keys", "k0"),
+    ("partition", "public.inventory_ledger"),
     ("pc_keys", "pc.k0"),
+    ("nulls", ""),
     ("number_order", "c.k0"),
     ("number_parts", ""),
     ("numbered_keys", "c.k0"),
@@ -113,8 +130,9 @@ const PLACES: &[(&str, &str)] = &[
     ("t.is_c", "t.id = c.k0"),
     ("t.key_text", "t.id"),
     ("t.keys", "t.id"),
+    ("t.moves", "false"),
     ("t.label", "t.id"),
-    ("t.refers_p", "t.id = p.id"),
+    ("t.refers_p", "t.id IS NOT NULL AND p IS NOT NULL"),
     ("table_key", "id"),
     ("table_key_type", "text"),
     ("u.refers_p", "u.item_id = p.id"),
@@ -147,7 +165,13 @@ async fn every_template_prepares() {
         .execute("CREATE TEMPORARY TABLE stockfoil_suspect AS SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty")
         .await
         .unwrap();
-    session.execute(rendered(&model, "tenancy/data/closure_table.sql").sql()).await.unwrap();
+    for name in ["closure_table", "stock_table"] {
+        session.execute(rendered(&model, &format!("tenancy/data/{name}.sql")).sql()).await.unwrap();
+    }
+    session
+        .execute("CREATE UNIQUE INDEX ON pg_temp.stockfoil_stock (item, location, lot) NULLS NOT DISTINCT")
+        .await
+        .unwrap();
     session
         .execute(
             "CREATE TEMPORARY TABLE stockfoil_copies (old text, new text, is_new boolean);
@@ -202,9 +226,12 @@ fn rendered(model: &Model, file: &str) -> Statement {
         ("sums", "balance/entry_sums.sql"),
         ("key_entries", "balance/explain/key_entries.sql"),
         ("moved_entries", "balance/moved_entries.sql"),
-        ("take", "balance/take.sql"),
+        ("remove", "balance/take.sql"),
         ("key_query", "migration/preflight/keys.sql"),
         ("given", "validate/isolation/given.sql"),
+        ("reach", "validate/isolation/reach.sql"),
+        ("definitions", "migration/index/definitions.sql"),
+        ("own", "migration/privileges/own.sql"),
         ("on_conflict_query", "migration/preflight/on_conflict.sql"),
     ] {
         if file != inner_file && text.contains(&format!("{{{name}}}")) {
@@ -213,6 +240,14 @@ fn rendered(model: &Model, file: &str) -> Statement {
     }
     if text.contains("{taken_entries}") {
         inner.push(("taken_entries", model.entries(&Fixed("ONLY public.inventory_ledger"))));
+    }
+    if text.contains("{moving_entries}") {
+        inner.push(("moving_entries", model.entries(&model.ledger.table)));
+    }
+    for (name, source) in [("made_rows", "made"), ("gone_rows", "gone")] {
+        if text.contains(&format!("{{{name}}}")) {
+            inner.push((name, model.balance_rows(&Fixed(source))));
+        }
     }
     fragments.extend(inner.iter().map(|(name, statement)| (*name, statement as &dyn Fragment)));
     // A test may leak: templates are texts of the source code.

@@ -3,9 +3,11 @@ use testkit::{Run, TestDb};
 mod data_assign;
 mod isolation;
 mod keys;
+mod named;
 mod org_create;
 mod org_list;
 mod org_update;
+mod privileges;
 mod resolution;
 mod users_assign;
 

@@ -94,6 +94,16 @@ fn print_drill(page: &mut Page, drill: &Drill) {
         seconds(drill.total_ms)
     ));
     page.line(format!("      {}", phases.join(", ")));
+    if let Some(end) = &drill.recovery {
+        let at = end.last_transaction_at.map_or_else(String::new, |at| {
+            format!(", the last transaction of {}", at.format("%Y-%m-%d %H:%M:%S UTC"))
+        });
+        let archive = match &end.archive_ends_with {
+            Some(segment) => format!("; the archive ends with {segment}"),
+            None => "; no archive tells whether more was there".to_owned(),
+        };
+        page.line(format!("      recovered to {} on timeline {}{at}{archive}", end.lsn, end.timeline));
+    }
     match (drill.newest_entry_at, drill.rpo_seconds) {
         (Some(at), Some(rpo)) => {
             let rpo = std::time::Duration::from_secs(rpo);

@@ -60,7 +60,7 @@ impl Print for BackfillReport {
 
 impl Print for ReconcileReport {
     fn print(&self, page: &mut Page) {
-        let Counts { small, large, orphan, missing, not_a_number, empty } = self.differences;
+        let Counts { small, large, orphan, missing, not_a_number, .. } = self.differences;
         let total = small + large + orphan + missing + not_a_number;
         page.line(format!(
             "{} balances compared in {} ms, tolerance {}: {total} differ",
@@ -74,60 +74,10 @@ impl Print for ReconcileReport {
                 count(self.verified_organizations, "organization")
             ),
         });
-        for (kind, count, meaning) in [
-            (Kind::Small, small, "below the tolerance"),
-            (Kind::Large, large, "the tolerance or more"),
-            (Kind::Orphan, orphan, "a balance without ledger entries"),
-            (Kind::Missing, missing, "ledger entries without a balance"),
-            (
-                Kind::NotANumber,
-                not_a_number,
-                "an entry or a balance that is no number: correct it where it stands",
-            ),
-        ] {
-            if count > 0 {
-                let mark =
-                    if self.unresolved == 0 || kind == Kind::Small { Mark::Warning } else { Mark::Bad };
-                page.marked(mark, format!("{count} {kind} ({meaning})"));
-            }
-        }
-        if self.changed_history > 0 {
-            page.marked(
-                Mark::Bad,
-                format!(
-                    "old entries of {} were changed without the triggers seeing it",
-                    count(self.changed_history, "key")
-                ),
-            );
-            for history in self.listed_history.iter().take(SHOWN_MAX) {
-                page.line(format!(
-                    "      {}: now {}, sealed {}",
-                    history.key,
-                    side(&history.ledger_qty, "nothing"),
-                    side(&history.sealed_qty, "nothing")
-                ));
-            }
-        }
+        kinds(page, self);
+        changed_history(page, self);
         let would = if self.dry_run { "would be " } else { "" };
-        if self.repaired > 0 {
-            page.marked(Mark::Good, format!("{} {would}corrected", self.repaired));
-        }
-        if self.pruned > 0 {
-            page.marked(Mark::Good, format!("{} empty balances {would}removed", self.pruned));
-        } else if let Some(empty @ 1..) = empty {
-            page.marked(
-                Mark::Plain,
-                format!(
-                    "{empty} balances are zero and their keys have no entry; --prune-orphans removes them"
-                ),
-            );
-        }
-        if self.findings.closed > 0 {
-            page.marked(
-                Mark::Good,
-                format!("{} findings of earlier runs are gone, and closed", self.findings.closed),
-            );
-        }
+        mended(page, self, would);
         for listed in self.listed.iter().take(SHOWN_MAX) {
             difference(page, listed, would);
         }
@@ -135,41 +85,123 @@ impl Print for ReconcileReport {
         if total > shown {
             page.line(format!("and {} more; --format json and stockfoil.finding have them", total - shown));
         }
-        for part in &self.broken_parts {
-            page.marked(
-                Mark::Bad,
-                format!(
-                    "{} {} {}; run migrate-balance, then backfill-balances",
-                    part.kind, part.name, part.state
-                ),
-            );
-        }
-        for org in &self.not_backfilled {
-            page.marked(
-                Mark::Bad,
-                format!("organization {org} was never backfilled; run backfill-balances --org {org}"),
-            );
-        }
-        if let Some(history) = self.listed_history.first() {
-            page.line(format!(
-                "to see the entries of a key: reconcile-balances --explain {}",
-                self.listed.first().map_or_else(|| history.key.to_string(), |listed| listed.key.clone())
-            ));
-        } else if let Some(listed) = self.listed.first() {
-            page.line(format!("to see the entries of a key: reconcile-balances --explain {}", listed.key));
-        }
-        if self.unresolved > 0 {
-            match self.last_clean {
-                Some(at) => page.line(format!("the last clean run ended {}", time(&at))),
-                None => page.line("no run has ended clean before"),
-            }
-            page.line(
-                "find the cause, then correct the balances from the ledger: reconcile-balances --fix-large",
-            );
-        } else if total == 0 {
-            page.marked(Mark::Good, "ledger and balances match");
-        }
+        unfinished(page, self);
+        next_steps(page, self, total);
         alerts::print(page, &self.alerts);
+    }
+}
+
+/// How many differences there are of each kind.
+fn kinds(page: &mut Page, report: &ReconcileReport) {
+    let Counts { small, large, orphan, missing, not_a_number, .. } = report.differences;
+    for (kind, count, meaning) in [
+        (Kind::Small, small, "below the tolerance"),
+        (Kind::Large, large, "the tolerance or more"),
+        (Kind::Orphan, orphan, "a balance without ledger entries"),
+        (Kind::Missing, missing, "ledger entries without a balance"),
+        (
+            Kind::NotANumber,
+            not_a_number,
+            "an entry or a balance that is no number: correct it where it stands",
+        ),
+    ] {
+        if count > 0 {
+            let mark = if report.unresolved == 0 || kind == Kind::Small { Mark::Warning } else { Mark::Bad };
+            page.marked(mark, format!("{count} {kind} ({meaning})"));
+        }
+    }
+}
+
+fn changed_history(page: &mut Page, report: &ReconcileReport) {
+    if report.changed_history == 0 {
+        return;
+    }
+    page.marked(
+        Mark::Bad,
+        format!(
+            "old entries of {} were changed without the triggers seeing it",
+            count(report.changed_history, "key")
+        ),
+    );
+    for history in report.listed_history.iter().take(SHOWN_MAX) {
+        page.line(format!(
+            "      {}: now {}, sealed {}",
+            history.key,
+            side(&history.ledger_qty, "nothing"),
+            side(&history.sealed_qty, "nothing")
+        ));
+    }
+}
+
+/// What this run, or time, put right.
+fn mended(page: &mut Page, report: &ReconcileReport, would: &str) {
+    if report.repaired > 0 {
+        page.marked(Mark::Good, format!("{} {would}corrected", report.repaired));
+    }
+    if report.pruned > 0 {
+        page.marked(Mark::Good, format!("{} empty balances {would}removed", report.pruned));
+    } else if let Some(empty @ 1..) = report.differences.empty {
+        let what = match &report.adopted {
+            Some(table) => format!("{table} is the application's table, so they stay"),
+            None => "--prune-orphans removes them".to_owned(),
+        };
+        page.marked(Mark::Plain, format!("{empty} balances are zero and their keys have no entry; {what}"));
+    }
+    if report.findings.closed > 0 {
+        page.marked(
+            Mark::Good,
+            format!("{} findings of earlier runs are gone, and closed", report.findings.closed),
+        );
+    }
+}
+
+/// What a migration or a backfill has still to do.
+fn unfinished(page: &mut Page, report: &ReconcileReport) {
+    for part in &report.broken_parts {
+        page.marked(
+            Mark::Bad,
+            format!(
+                "{} {} {}; run migrate-balance, then backfill-balances",
+                part.kind, part.name, part.state
+            ),
+        );
+    }
+    let uncovered = &report.uncovered_partitions;
+    if !uncovered.is_empty() {
+        page.marked(
+            Mark::Warning,
+            format!(
+                "{} partitions without triggers of their own ({}): what is written straight into them is not counted; run migrate-balance",
+                uncovered.len(),
+                uncovered.join(", ")
+            ),
+        );
+    }
+    for org in &report.not_backfilled {
+        page.marked(
+            Mark::Bad,
+            format!("organization {org} was never backfilled; run backfill-balances --org {org}"),
+        );
+    }
+}
+
+/// What a person does next; `total`: how many differences there are.
+fn next_steps(page: &mut Page, report: &ReconcileReport, total: u64) {
+    let listed = report.listed.first().map(|listed| listed.key.clone());
+    let history = || report.listed_history.first().map(|history| history.key.to_string());
+    if let Some(key) = listed.or_else(history) {
+        page.line(format!("to see the entries of a key: reconcile-balances --explain {key}"));
+    }
+    if report.unresolved > 0 {
+        match report.last_clean {
+            Some(at) => page.line(format!("the last clean run ended {}", time(&at))),
+            None => page.line("no run has ended clean before"),
+        }
+        page.line(
+            "find the cause, then correct the balances from the ledger: reconcile-balances --fix-large",
+        );
+    } else if total == 0 {
+        page.marked(Mark::Good, "ledger and balances match");
     }
 }
 
@@ -184,11 +216,18 @@ fn difference(page: &mut Page, listed: &Listed, would: &str) {
         listed.drift,
         if listed.repaired { format!(", {would}corrected") } else { String::new() }
     ));
+    if listed.still_differs {
+        page.line("      it was corrected, and read again it still differs: look for a trigger, a rule or a column's type that");
+        page.line("      changes what is written, and correct the row itself");
+    }
+    if let Some(error) = &listed.entries_error {
+        page.line(format!("      its newest entries can't be told: {error}"));
+    }
     page.line(format!("      {}", listed.key));
     for entry in &listed.newest_entries {
         page.line(format!(
             "      entry{}: {} ({})",
-            entry.created_at.map(|at| format!(" of {}", time(&at))).unwrap_or_default(),
+            entry.created_at.map(|at| format!(" of {}", at.format(TIME))).unwrap_or_default(),
             side(&entry.quantity, "no quantity"),
             entry.id
         ));
@@ -199,8 +238,11 @@ pub(super) fn side(quantity: &Option<Quantity>, none: &str) -> String {
     quantity.as_ref().map_or_else(|| none.to_owned(), ToString::to_string)
 }
 
+/// How times are shown.
+pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
+
 pub(super) fn time(at: &DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+    at.format(TIME).to_string()
 }
 
 pub(super) fn count(number: u64, noun: &str) -> String {

@@ -3,7 +3,7 @@ use stockfoil_core::{
     ledger::{Discrepancy, Kind},
 };
 
-use super::balances::{count, side, time};
+use super::balances::{TIME, count, side, time};
 use crate::{Mark, Page, Print};
 
 impl Print for ExplainReport {
@@ -83,7 +83,7 @@ fn entries(page: &mut Page, report: &ExplainReport) {
     let shown = report.entries.iter().map(|entry: &RunningEntry| {
         [
             entry.id.clone(),
-            entry.created_at.as_ref().map(time).unwrap_or_default(),
+            entry.created_at.map(|at| at.format(TIME)).unwrap_or_default(),
             side(&entry.quantity, "none"),
             entry.balance.to_string(),
             if entry.is_new == Some(true) { "new".to_owned() } else { String::new() },

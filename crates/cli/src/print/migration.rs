@@ -1,5 +1,5 @@
 use stockfoil_core::migration::{
-    runner::MigrationReport,
+    report::MigrationReport,
     step::{StepReport, Work},
 };
 
@@ -12,6 +12,9 @@ impl Print for MigrationReport {
             page.marked(Mark::Bad, format!("in the way: {obstacle}"));
         }
         for used in &self.default_uses {
+            page.marked(Mark::Plain, used.to_string());
+        }
+        for used in &self.lookup_uses {
             page.marked(Mark::Plain, used.to_string());
         }
         for step in steps {

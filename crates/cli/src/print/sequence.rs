@@ -1,5 +1,6 @@
 use stockfoil_core::{
-    migration::{all::Sequence, runner::MigrationReport},
+    migration::report::MigrationReport,
+    sequence::Sequence,
     validate::{Validation, Verdict},
 };
 

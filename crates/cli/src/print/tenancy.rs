@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use stockfoil_core::{
     report::{Outcome, Report as _},
     tenancy::{
@@ -12,6 +11,7 @@ use stockfoil_core::{
         update::{Changed, OrgUpdated},
         users::{Move, UsersAssigned},
     },
+    timestamp::Timestamp,
 };
 
 use super::Print;
@@ -27,7 +27,7 @@ impl Print for OrgCreated {
         organization(page, name, subdomain.as_ref().map(Subdomain::as_str), *is_active);
         new_key(page, api_key_id, api_key.as_ref());
         if let Some(end) = api_key_expires_at {
-            page.line(format!("      key ends   {}", minute(*end)));
+            page.line(format!("      key ends   {}", minute((*end).into())));
         }
     }
 }
@@ -62,7 +62,7 @@ impl Print for OrgUpdated {
                     minute(*created_at),
                     expires_at.map_or_else(|| "never".into(), minute),
                     revoked_at.map_or_else(|| "-".into(), minute),
-                    last_used_on.map_or_else(|| "never".into(), |day| day.to_string()),
+                    last_used_on.clone().unwrap_or_else(|| "never".into()),
                 ]
             }),
         );
@@ -89,8 +89,8 @@ fn new_key(page: &mut Page, id: &str, key: Option<&ApiKey>) {
 }
 
 /// A time to the minute; what is shown is UTC.
-fn minute(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M").to_string()
+fn minute(time: Timestamp) -> String {
+    time.format("%Y-%m-%d %H:%M")
 }
 
 impl Print for OrgList {
@@ -105,7 +105,7 @@ impl Print for OrgList {
                     yes_or_no(org.is_active).into(),
                     count(org.users),
                     count(org.items),
-                    org.created_at.format("%Y-%m-%d").to_string(),
+                    org.created_at.format("%Y-%m-%d"),
                 ]
             }),
         );
@@ -182,6 +182,7 @@ impl Print for DataAssigned {
             ));
         }
         moves(page, &self.tables, "COPIES");
+        balance_rows(page, self.balance_rows);
         if let Some(run) = self.run_id.filter(|_| self.applied) {
             page.line(format!("      run {0}; data-assign --undo {0} puts them back", run.0));
         }
@@ -204,6 +205,13 @@ impl Print for DataAssigned {
     }
 }
 
+/// Rows of the application's own balances, which go with the last of their entries.
+fn balance_rows(page: &mut Page, rows: u64) {
+    if rows > 0 {
+        page.line(format!("      {rows} rows of the balances with their entries"));
+    }
+}
+
 impl Print for Undone {
     fn print(&self, page: &mut Page) {
         let Self { undone_run, rows, stopped, copies_kept, .. } = self;
@@ -221,6 +229,7 @@ impl Print for Undone {
             page.line(format!("      {copies_kept} copies stay, since rows refer to them"));
         }
         moves(page, &self.tables, "COPIES DELETED");
+        balance_rows(page, self.balance_rows);
         page.table(
             ["STAYS", "TABLE", "NOW IN"],
             self.elsewhere.iter().take(ROWS_MAX).map(|row| {

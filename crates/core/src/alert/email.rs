@@ -10,13 +10,12 @@ use lettre::{
     },
 };
 
-use super::{Attempt, Channel, Message, delivery::Refusal, http::tls_refused, one_line};
-use crate::config::{self, Secret};
+use super::{Attempt, Channel, Message, delivery::Refusal, http::tls_refused, one_line, settings};
 
 /// A subject may have so many characters; the body has all of them.
 const SUBJECT_CHARS_MAX: usize = 200;
 
-pub(super) struct Email<'a>(pub(super) &'a config::Email);
+pub(super) struct Email<'a>(pub(super) &'a settings::Email);
 
 impl Channel for Email<'_> {
     fn attempt<'a>(&'a self, message: &'a Message<'a>, timeout: Duration) -> Attempt<'a> {
@@ -32,17 +31,7 @@ impl Channel for Email<'_> {
     }
 }
 
-/// Whether `text` is a mail address, perhaps with a name before it.
-pub(crate) fn is_address(text: &str) -> bool {
-    text.parse::<Mailbox>().is_ok()
-}
-
-/// Whether `url` names a mail server.
-pub(crate) fn is_server(url: &Secret) -> bool {
-    AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose()).is_ok()
-}
-
-fn mail(config: &config::Email, message: &Message<'_>) -> Result<lettre::Message, Refusal> {
+fn mail(config: &settings::Email, message: &Message<'_>) -> Result<lettre::Message, Refusal> {
     let from = config.from.clone().unwrap_or_else(|| format!("Stockfoil <stockfoil@{}>", message.host));
     let mailbox = |address: &str| {
         address

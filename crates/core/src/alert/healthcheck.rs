@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 
+use super::Settings;
 use super::{delivery::Patience, http};
-use crate::config::Alerts;
 
 /// Why a ping did not arrive. Never holds the URL.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct PingError(String);
 /// # Errors
 /// [`PingError`] when no ping arrived in the time that `[alerts]` gives a channel.
 pub fn ping<'a>(
-    config: &'a Alerts,
+    config: &'a Settings,
     command: &'a str,
     well: bool,
 ) -> Pin<Box<dyn Future<Output = Result<(), PingError>> + Send + 'a>> {

@@ -6,18 +6,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::Command,
-};
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
+use super::settings;
 use super::{Attempt, Channel, Message, delivery::Refusal, one_line, webhook};
-use crate::{config, process::Group};
+use crate::process::{self, Group};
 
 /// So much of what a program complains of is read.
 const STDERR_BYTES_MAX: u64 = 1 << 12;
 
-pub(super) struct Hook<'a>(pub(super) &'a config::Hook);
+pub(super) struct Hook<'a>(pub(super) &'a settings::Hook);
 
 impl Channel for Hook<'_> {
     fn attempt<'a>(&'a self, message: &'a Message<'a>, _: Duration) -> Attempt<'a> {
@@ -35,7 +33,7 @@ impl Channel for Hook<'_> {
 }
 
 /// Runs the program to its end. When the future is dropped, the program's whole process group dies.
-async fn run(hook: &config::Hook, json: String) -> io::Result<Result<(), Refusal>> {
+async fn run(hook: &settings::Hook, json: String) -> io::Result<Result<(), Refusal>> {
     let variables = hook.variables.iter().map(|(name, value)| (name, value.expose()));
     let mut child = Command::new(&hook.program)
         .args(&hook.args)
@@ -55,26 +53,17 @@ async fn run(hook: &config::Hook, json: String) -> io::Result<Result<(), Refusal
             let _ = stdin.write_all(json.as_bytes()).await;
         }
     };
-    let mut words = Vec::new();
     let listen = async {
-        if let Some(mut stderr) = stderr {
-            // What can't be read of its words is no reason to doubt its work.
-            let _ = (&mut stderr).take(STDERR_BYTES_MAX).read_to_end(&mut words).await;
-            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+        match stderr {
+            Some(stderr) => process::words(stderr, STDERR_BYTES_MAX).await,
+            None => String::new(),
         }
     };
-    let wait = async {
-        let status = child.wait().await;
-        // Whoever of its group still holds a pipe would keep us waiting.
-        group.kill();
-        status
-    };
-    let ((), (), status) = tokio::join!(tell, listen, wait);
+    let ((), words, status) = tokio::join!(tell, listen, group.wait(&mut child));
     let status = status?;
     if status.success() {
         return Ok(Ok(()));
     }
-    let words = String::from_utf8_lossy(&words);
     let words = words.lines().next().map_or_else(String::new, |line| format!(": {}", one_line(line)));
     Ok(Err(Refusal::passing(format!("ended with {status}{words}"))))
 }

@@ -12,7 +12,7 @@ use ureq::{
 };
 
 use super::delivery::Refusal;
-use crate::config::Secret;
+use crate::settings::Secret;
 
 /// Posts `body` as JSON.
 pub(super) async fn post(

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Attempt, Channel, Event, Message, delivery::Refusal, hex, http};
-use crate::config::{self, Secret};
+use super::settings;
+use super::{Attempt, Channel, Event, Message, delivery::Refusal, http};
+use crate::settings::Secret;
 
 /// The service refuses a longer summary.
 const SUMMARY_CHARS_MAX: usize = 1024;
@@ -14,7 +15,7 @@ const SUMMARY_CHARS_MAX: usize = 1024;
 /// The service refuses a longer key.
 const DEDUP_KEY_CHARS_MAX: usize = 255;
 
-pub(super) struct PagerDuty<'a>(pub(super) &'a config::PagerDuty);
+pub(super) struct PagerDuty<'a>(pub(super) &'a settings::PagerDuty);
 
 impl Channel for PagerDuty<'_> {
     fn attempt<'a>(&'a self, message: &'a Message<'a>, timeout: Duration) -> Attempt<'a> {
@@ -61,7 +62,7 @@ fn event(key: &Secret, message: &Message<'_>) -> Value {
 fn dedup_key(message: &Message<'_>) -> String {
     let parts = [message.instance.unwrap_or("stockfoil"), message.alert.source, &message.alert.key];
     let name = parts.join("/");
-    if name.chars().count() <= DEDUP_KEY_CHARS_MAX { name } else { hex(&Sha256::digest(name)) }
+    if name.chars().count() <= DEDUP_KEY_CHARS_MAX { name } else { hex::encode(Sha256::digest(name)) }
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::settings;
 use super::{Attempt, Channel, Event, Message, Severity, delivery::Refusal, http};
-use crate::config;
 
 /// Slack cuts a text at 4,000 characters in places; what is longer is for the log.
 const TEXT_CHARS_MAX: usize = 3_000;
 
-pub(super) struct Slack<'a>(pub(super) &'a config::Slack);
+pub(super) struct Slack<'a>(pub(super) &'a settings::Slack);
 
 impl Channel for Slack<'_> {
     fn attempt<'a>(&'a self, message: &'a Message<'a>, timeout: Duration) -> Attempt<'a> {

@@ -14,9 +14,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::{LOG, Severity};
+use super::{LOG, Settings, Severity};
 use crate::{
-    config::Alerts,
     db::{Context as _, Db, DbError},
     rows::stockfoil::alert_state,
     sql::{Fixed, render},
@@ -55,9 +54,39 @@ struct File {
 
 const SCHEMA: &str = "stockfoil.alert_state/1";
 
+/// A problem that was told and is not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// Names it.
+    pub(crate) key: String,
+    /// How urgent it was when it was told last.
+    pub(crate) severity: Severity,
+    /// One sentence.
+    pub(crate) summary: String,
+    /// When it was told first.
+    pub(crate) opened_at: DateTime<Utc>,
+}
+
+/// The open problems that the command `source` told, each once.
+pub(crate) async fn open(config: &Settings, db: Option<&Db>, source: &'static str) -> Vec<Open> {
+    let (_, told) = Store::open(config, db, source).await;
+    let mut open: BTreeMap<String, Open> = BTreeMap::new();
+    for told in told.into_values() {
+        let known = open.entry(told.key.clone()).or_insert_with(|| Open {
+            key: told.key,
+            severity: told.severity,
+            summary: told.summary,
+            opened_at: told.opened_at,
+        });
+        known.severity = known.severity.max(told.severity);
+        known.opened_at = known.opened_at.min(told.opened_at);
+    }
+    open.into_values().collect()
+}
+
 impl Store {
     /// Opens the best place there is, with what it remembers of `source`.
-    pub(super) async fn open(config: &Alerts, db: Option<&Db>, source: &'static str) -> (Self, All) {
+    pub(super) async fn open(config: &Settings, db: Option<&Db>, source: &'static str) -> (Self, All) {
         let instance = config.instance.as_ref().map_or_else(String::new, |instance| format!("{instance}."));
         let file =
             config.state_dir.as_ref().map(|folder| folder.join(format!("{instance}{source}.alerts.json")));

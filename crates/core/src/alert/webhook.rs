@@ -5,13 +5,14 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::{Attempt, Channel, Message, delivery::Refusal, hex, http};
-use crate::config::{self, Secret};
+use super::settings;
+use super::{Attempt, Channel, Message, delivery::Refusal, http};
+use crate::settings::Secret;
 
 /// The header with the signature: `sha256=` and 64 hexadecimal digits.
 const SIGNATURE: &str = "x-stockfoil-signature";
 
-pub(super) struct Webhook<'a>(pub(super) &'a config::Webhook);
+pub(super) struct Webhook<'a>(pub(super) &'a settings::Webhook);
 
 impl Channel for Webhook<'_> {
     fn attempt<'a>(&'a self, message: &'a Message<'a>, timeout: Duration) -> Attempt<'a> {
@@ -37,7 +38,7 @@ fn signature(secret: &Secret, body: &[u8]) -> Result<String, Refusal> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
         .map_err(|_| Refusal::lasting("has a secret that can't sign"))?;
     mac.update(body);
-    Ok(format!("sha256={}", hex(&mac.finalize().into_bytes())))
+    Ok(format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
 }
 
 #[cfg(test)]

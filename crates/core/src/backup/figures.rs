@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use crate::{
     Error,
     db::{Context as _, DbError},
+    migration::versioned,
     model::Model,
 };
 
@@ -88,7 +89,7 @@ pub(super) async fn is_there(session: &mut PgConnection, name: &str) -> Result<b
         .context(format!("look for {name}"))
 }
 
-/// When the newest entry of the ledger was made.
+/// When the newest entry of the ledger was made, of those whose time is of this age: infinite and far times say nothing.
 ///
 /// # Errors
 /// When the database refuses.
@@ -97,9 +98,27 @@ pub(super) async fn newest_entry(
     model: &Model,
 ) -> Result<Option<DateTime<Utc>>, DbError> {
     let Some(created_at) = &model.ledger.created_at else { return Ok(None) };
-    let statement = model
-        .render_with("SELECT max({created_at})::timestamptz FROM {ledger}", &[("created_at", created_at)]);
+    let statement =
+        model.render_with(include_str!("figures/newest_entry.sql"), &[("created_at", created_at)]);
     sqlx::query_scalar(statement.sql()).fetch_one(session).await.context("look for the newest entry")
+}
+
+/// The cluster's system identifier; none where the role may not ask for it.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn system_identifier(session: &mut PgConnection) -> Result<Option<String>, DbError> {
+    let ask = "look for the system identifier";
+    let may_ask: bool =
+        sqlx::query_scalar("SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')")
+            .fetch_one(&mut *session)
+            .await
+            .context(ask)?;
+    if !may_ask {
+        return Ok(None);
+    }
+    let text = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
+    sqlx::query_scalar(text).fetch_one(&mut *session).await.context(ask).map(Some)
 }
 
 async fn read_snapshot(
@@ -108,23 +127,8 @@ async fn read_snapshot(
     before: DateTime<Utc>,
 ) -> Result<Figures, Error> {
     let database = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut *session).await?;
-    let may_ask: bool =
-        sqlx::query_scalar("SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')")
-            .fetch_one(&mut *session)
-            .await?;
-    let system_identifier = if may_ask {
-        let text = "SELECT system_identifier::text FROM pg_control_system()";
-        Some(sqlx::query_scalar(text).fetch_one(&mut *session).await?)
-    } else {
-        None
-    };
-    let migration_head = if is_there(session, "_sqlx_migrations").await? {
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&mut *session)
-            .await?
-    } else {
-        None
-    };
+    let system_identifier = system_identifier(session).await?;
+    let migration_head = versioned::head(session).await?;
     let mut rows = BTreeMap::new();
     for table in model.tenant_tables.iter().chain([&model.organizations, &model.balances.table]) {
         if !is_there(session, &table.to_string()).await? {

@@ -148,6 +148,12 @@ impl Backup {
         matches!(self.format, Some(Format::DataFolder | Format::DataTar))
     }
 
+    /// Whether a cluster is recovered from it: its data in files, or a tool's backup of it.
+    pub(super) fn is_physical_or_tools(&self) -> bool {
+        let of_tool = matches!(self.format, Some(Format::Full | Format::Differential | Format::Incremental));
+        self.is_physical() || of_tool
+    }
+
     /// Finds it too small when it has fewer than `bytes`.
     pub(super) fn require_size(&mut self, bytes: u64) {
         if self.size_bytes < bytes && self.size_bytes > 0 {

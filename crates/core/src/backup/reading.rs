@@ -1,26 +1,48 @@
 //! Reading a backup to its last byte: what every kind of source has at hand for it, and what it comes to.
 
-use std::sync::Arc;
-
-use super::{
-    Finding,
-    drill::{Folder, Owner},
-    meter::{Lost, Meter, run_blocking},
-    source::dump::Contents,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
+
+use super::{Configured, Finding};
 use crate::{
-    config::Config,
-    mapping::Mapping,
-    progress::{Progress, Silent},
+    db::Db,
+    progress::{
+        Progress, Silent,
+        meter::{Lost, Meter, run_blocking},
+    },
+    throwaway::{Folder, Owner},
 };
 
 /// What is at hand for reading backups.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
-    pub(super) config: &'a Config,
-    pub(super) mapping: &'a Mapping,
+    pub(super) config: Configured<'a>,
+    /// The database that is configured, where it answers.
+    pub(super) production: Option<&'a Db>,
     pub(super) progress: &'a dyn Progress,
 }
+
+/// What is known of a table from a dump.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct TableContents {
+    /// Whether the dump defines the table.
+    pub(super) is_defined: bool,
+    /// Whether its rows are in its partitions.
+    pub(super) is_partitioned: bool,
+    /// Whether the dump has a part for its rows, even if there are none.
+    pub(super) has_data: bool,
+    /// How many rows, where they were counted: those of COPY.
+    pub(super) rows: Option<u64>,
+    /// Whether there is a row, by COPY or by INSERT.
+    pub(super) has_rows: bool,
+    /// The tables that its rows are rows of as well: whose partition it is, or from which it inherits.
+    pub(super) parents: BTreeSet<(String, String)>,
+}
+
+/// Tables by schema and name.
+pub(super) type Contents = BTreeMap<(String, String), TableContents>;
 
 /// What was read out of a backup.
 #[derive(Debug, Default)]
@@ -51,7 +73,7 @@ impl Reader<'_> {
 
     /// A private folder for what must be laid down to be read.
     pub(super) fn scratch(&self) -> Result<Folder, Finding> {
-        Folder::create(&self.config.drill_folder(), &Owner::Caller, self.config.backup.drill_reserve)
+        Ok(Folder::create(&self.config.backup.throwaway(), &Owner::Caller)?)
     }
 
     /// Runs `work` in a blocking thread for as long as it gets on.

@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 
 use crate::{
     Error,
-    config::History,
-    db::{Context as _, Db},
+    db::Db,
+    history::Settings,
     history::{self, RunId},
     report::Report,
 };
@@ -30,7 +30,7 @@ impl Record {
     }
 
     /// Records how the run ended, and removes what is older than `history` keeps.
-    pub(super) async fn finish<R: Report>(self, history: &History, report: &R, summary: Value) {
+    pub(super) async fn finish<R: Report>(self, history: &Settings, report: &R, summary: Value) {
         let Some((mut session, run)) = self.0 else { return };
         if let Err(error) = history::finish(&mut session, run, Ok(report), |_| summary).await {
             not_recorded(&error);
@@ -44,11 +44,7 @@ async fn start(db: &Db, command: &'static str) -> Result<Option<(PgConnection, R
         return Ok(None);
     }
     let mut session = db.session().await?;
-    let is_there: bool = sqlx::query_scalar("SELECT to_regclass('stockfoil.run') IS NOT NULL")
-        .fetch_one(&mut session)
-        .await
-        .context("look for stockfoil.run")?;
-    if !is_there {
+    if !history::is_there(&mut session).await? {
         return Ok(None);
     }
     let run = history::start(&mut session, command).await?;

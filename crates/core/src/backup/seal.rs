@@ -15,8 +15,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Backup, Finding, figures::Figures, meter::Meter};
-use crate::config::BackupSource;
+use super::{Backup, BackupSource, Finding, figures::Figures};
+use crate::progress::meter::Meter;
 
 /// The suffix of a seal.
 const SEAL: &str = ".seal";
@@ -212,7 +212,7 @@ fn sums_below(path: &Path, meter: &Arc<Meter>) -> io::Result<BTreeMap<String, St
                 folders.push(file);
             } else if kind.is_symlink() {
                 let target = fs::read_link(&file)?;
-                sums.insert(name, hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())));
+                sums.insert(name, hex::encode(Sha256::digest(target.as_os_str().as_encoded_bytes())));
             } else {
                 sums.insert(name, sum(&file, meter)?);
             }
@@ -273,12 +273,8 @@ fn sum(path: &Path, meter: &Arc<Meter>) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 17];
     loop {
         match source.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
+            0 => return Ok(hex::encode(hasher.finalize())),
             read => hasher.update(&buffer[..read]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

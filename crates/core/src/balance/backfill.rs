@@ -17,10 +17,10 @@ use crate::{
     history::{self, RunId},
     mapping::Mapping,
     model::Model,
+    org_id::OrgId,
     progress::Progress,
     report::{Outcome, Report},
     sql::{Statement, render},
-    tenancy::OrgId,
 };
 
 /// The command, as `stockfoil.run` names it.
@@ -243,7 +243,10 @@ impl Work<'_> {
             let plan = self.plan(Extent::Anew);
             return Ok(checkpoint::compare(self.session, self.reader, self.model, plan).await?.differences);
         }
-        Ok(Differences::collect(self.session, self.model, scope(self.options)).await?)
+        let differences = Differences::collect(self.session, self.model, scope(self.options)).await?;
+        // Nothing but intact parts is backfilled.
+        checkpoint::note_differences(self.session, self.model, self.run, true).await?;
+        Ok(differences)
     }
 
     /// As [`verify`], in a second snapshot: where the entries of the first are sealed, it reads the balances, and the

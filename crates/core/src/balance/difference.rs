@@ -1,18 +1,21 @@
 //! The keys that differ, put aside in a temporary table of one session, and the one repair of them.
 
-use sqlx::{Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
     Error,
     db::{Context as _, DbError, gave_way, give_way, pause_after_giving_way},
     model::Model,
+    org_id::OrgId,
     progress::Progress,
     sql::{Statement, render},
-    tenancy::OrgId,
 };
 
 /// How often a comparison starts again because the ledger was truncated or rewritten meanwhile.
 pub(super) const ATTEMPTS_MAX: u32 = 3;
+
+/// Up to so many keys are looked up one by one by the key index.
+const LOOKED_UP_MAX: i64 = 1000;
 
 /// After so many attempts at one batch somebody is told.
 const TELL_AFTER_ATTEMPTS: u32 = 20;
@@ -26,6 +29,16 @@ pub(super) fn statement(model: &Model) -> Statement {
 /// one row a key or several.
 pub(super) fn of(model: &Model, sums: &Statement) -> Statement {
     model.render_with(include_str!("difference.sql"), &[("sums", sums)])
+}
+
+/// As [`statement`], of the keys in `pg_temp.stockfoil_suspect`, which are looked up one by one.
+pub(super) fn confirm(model: &Model) -> Statement {
+    model.render(include_str!("confirm.sql"))
+}
+
+/// Whether so many keys are best looked up one by one.
+pub(super) fn are_few(model: &Model, keys: i64) -> bool {
+    keys == 0 || model.ledger.key_index && keys <= LOOKED_UP_MAX
 }
 
 /// The keys that differed in one snapshot, in `pg_temp.stockfoil_difference` of the session.
@@ -150,6 +163,56 @@ impl Differences {
             .await
             .context("end the repair")?;
         Ok(repaired)
+    }
+
+    /// Those of the repaired keys whose balance is still not the sum of their entries, as `list.sql` has them, with both
+    /// sides as they are now.
+    pub(super) async fn left<R>(&self, session: &mut PgConnection, model: &Model) -> Result<Vec<R>, DbError>
+    where
+        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    {
+        if self.to_repair == 0 {
+            return Ok(Vec::new());
+        }
+        let mut transaction = session.begin().await.context("read what was repaired")?;
+        transaction
+            .execute(
+                "CREATE TEMPORARY TABLE stockfoil_suspect ON COMMIT DROP AS
+                 SELECT org, item, location, lot FROM pg_temp.stockfoil_difference WHERE repair",
+            )
+            .await
+            .context("read what was repaired")?;
+        // Few keys are looked up one by one, where an index finds them.
+        let difference = match are_few(model, self.to_repair) {
+            true => confirm(model),
+            false => statement(model),
+        };
+        let left = model.render_with(include_str!("left.sql"), &[("difference", &difference)]);
+        let rows = sqlx::query_as(left.sql())
+            .persistent(false)
+            .bind(None::<Vec<String>>)
+            .fetch_all(&mut *transaction)
+            .await
+            .context("read what was repaired")?;
+        transaction.commit().await.context("read what was repaired")?;
+        Ok(rows)
+    }
+
+    /// Takes back that the keys numbered `left` were repaired.
+    pub(super) async fn not_repaired(
+        &mut self,
+        session: &mut PgConnection,
+        left: Vec<i64>,
+    ) -> Result<(), DbError> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        sqlx::query("UPDATE pg_temp.stockfoil_difference SET repair = false WHERE n = ANY ($1)")
+            .bind(left)
+            .execute(&mut *session)
+            .await
+            .context("take note of what was not repaired")?;
+        self.count(session).await
     }
 
     async fn repair_batches(

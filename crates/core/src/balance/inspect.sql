@@ -1,6 +1,7 @@
 -- What the catalog holds of the balances' parts: kind, name, and the facts that make its definition. A part that is
--- missing has no row. $1: tables; $2: functions; then tables and names, pairwise: $3 and $4 triggers, $5 and $6 indexes,
--- $7 and $8 statistics, $9 and $10 columns.
+-- missing has no row. A trigger is known by its function: its name is what its table was called once.
+-- $1: tables; $2: functions; then tables and names, pairwise: $3 and $4 triggers with their functions $5, $6 and $7
+-- statistics, $8 and $9 columns.
 -- Locks: nothing but the catalog's own.
 SELECT 'table' AS kind, w.of_table, c.relname::text AS name,
        -- Whether a name is printed in quotes depends on the server's key words, so they are left out.
@@ -20,37 +21,25 @@ FROM pg_proc AS p
 JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname = ANY ($2)
 UNION ALL
-SELECT 'trigger', w.of_table, t.tgname::text,
+SELECT 'trigger', w.of_table, w.name,
        ARRAY[t.tgtype::text, p.pronamespace::regnamespace || '.' || p.proname, coalesce(t.tgoldtable, ''), coalesce(t.tgnewtable, ''),
              CASE WHEN t.tgqual IS NULL THEN ''
                   ELSE 'when ' || substring(pg_get_triggerdef(t.oid) FROM ' WHEN \((.*)\) EXECUTE FUNCTION ') END,
              CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'enabled for replicas only'
-                              WHEN 'A' THEN 'enabled always' ELSE '' END]
-FROM unnest($3::text[], $4::text[]) AS w (of_table, name)
-JOIN pg_trigger AS t ON t.tgrelid = to_regclass(w.of_table) AND t.tgname = w.name
-JOIN pg_proc AS p ON p.oid = t.tgfoid
-UNION ALL
-SELECT 'index', w.of_table, c.relname::text,
-       ARRAY[CASE WHEN NOT (i.indisvalid AND i.indisready) THEN 'invalid'
-                  WHEN i.indisunique THEN 'unique' || CASE WHEN i.indnullsnotdistinct THEN ', nulls not distinct' ELSE '' END
-                  ELSE '' END,
-             i.indnkeyatts::text]
-       || ARRAY(SELECT coalesce(a.attname::text, pg_get_indexdef(i.indexrelid, k.n::int, false))
-                FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
-                LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum <> 0 ORDER BY k.n)
-       || ARRAY[coalesce(pg_get_expr(i.indpred, i.indrelid), '')]
-FROM unnest($5::text[], $6::text[]) AS w (of_table, name)
-JOIN pg_index AS i ON i.indrelid = to_regclass(w.of_table)
-JOIN pg_class AS c ON c.oid = i.indexrelid AND c.relname = w.name
+                              WHEN 'A' THEN 'enabled always' ELSE '' END,
+             CASE WHEN count(*) OVER (PARTITION BY t.tgrelid, t.tgfoid) > 1 THEN 'there more than once' ELSE '' END]
+FROM unnest($3::text[], $4::text[], $5::text[]) AS w (of_table, name, function)
+JOIN pg_trigger AS t ON t.tgrelid = to_regclass(w.of_table)
+JOIN pg_proc AS p ON p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('stockfoil') AND p.proname = w.function
 UNION ALL
 SELECT 'statistics', w.of_table, s.stxname::text,
        CASE WHEN 'd' = ANY (s.stxkind) THEN ARRAY(SELECT a.attname::text FROM pg_attribute AS a
                                                   WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys::int2[])) ELSE '{}' END
-FROM unnest($7::text[], $8::text[]) AS w (of_table, name)
+FROM unnest($6::text[], $7::text[]) AS w (of_table, name)
 JOIN pg_statistic_ext AS s ON s.stxrelid = to_regclass(w.of_table) AND s.stxname = w.name
 UNION ALL
 SELECT 'column', w.of_table, a.attname::text,
        ARRAY[concat_ws(' ', format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END, pg_get_expr(d.adbin, d.adrelid))]
-FROM unnest($9::text[], $10::text[]) AS w (of_table, name)
+FROM unnest($8::text[], $9::text[]) AS w (of_table, name)
 JOIN pg_attribute AS a ON a.attrelid = to_regclass(w.of_table) AND a.attname = w.name AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

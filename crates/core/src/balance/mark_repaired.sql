@@ -5,4 +5,4 @@ SET repaired = true
 FROM pg_temp.stockfoil_difference AS d
 WHERE f.last_run = $1 AND f.closed_run IS NULL AND f.kind <> 'changed_history' AND d.repair
   AND (f.org_id, f.item_id, f.location_id, coalesce(f.lot_id, ''))
-      = (d.org::text, d.item::text, d.location::text, coalesce(d.lot::text, ''))
+      = (d.org::text, coalesce(d.item::text, ''), coalesce(d.location::text, ''), coalesce(d.lot::text, ''))

@@ -3,6 +3,10 @@
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
+    -- A partition keeps its triggers when it is one no more.
+    IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN
+        RETURN NULL;
+    END IF;
     -- A partitioned table has no rows of its own; each of its partitions comes here by itself.
     IF (SELECT relkind FROM pg_class WHERE oid = TG_RELID) = 'r' THEN
 {mark}        EXECUTE replace({take_text}, {marker}, TG_RELID::regclass::text);

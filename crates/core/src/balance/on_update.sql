@@ -4,6 +4,10 @@
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
+    -- A partition keeps its triggers when it is one no more.
+    IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN
+        RETURN NULL;
+    END IF;
 {mark}    INSERT INTO {balances} AS b ({balances.columns})
     SELECT {balances.values}
     FROM (

@@ -1,5 +1,6 @@
 //! Reconciliation: every balance is compared with its entries, and what differs is mended or told.
 
+mod alerts;
 mod report;
 mod snapshot;
 
@@ -12,24 +13,22 @@ use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
 use crate::{
-    Error, Task,
-    alert::{self, Round},
+    Error, Task, alert,
     balance::{
-        BalanceError, check_batch_rows,
+        BalanceError, check_batch_rows, check_tolerance,
         checkpoint::{self, Extent, FullReason},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_backfilled, not_migrated, open,
     },
-    config::{Alerts, History, check_tolerance},
-    db::{Context as _, Db},
+    db::{Context as _, Db, sqlstate},
     history::{self, Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
     mapping::Mapping,
     model::Model,
+    org_id::OrgId,
     progress::Progress,
-    tenancy::OrgId,
+    sql::QualifiedName,
 };
-use report::{HISTORY_KEY, ORG_KEY, TRIGGERS_KEY};
 
 /// The command, as `stockfoil.run` and alerts name it.
 pub(super) const COMMAND: &str = "reconcile-balances";
@@ -79,8 +78,8 @@ impl Options {
 pub fn run<'a>(
     db: &'a Db,
     mapping: &'a Mapping,
-    alerts: &'a Alerts,
-    history: &'a History,
+    alerts: &'a alert::Settings,
+    history: &'a history::Settings,
     options: &'a Options,
     progress: &'a dyn Progress,
 ) -> Task<'a, ReconcileReport> {
@@ -96,8 +95,11 @@ pub fn run<'a>(
             scope => scope?,
         };
         let mut report = ReconcileReport::new(options);
+        report.adopted = model.balances.is_adopted.then(|| model.balances.table.plain());
         report.not_backfilled = not_backfilled;
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
+        let uncovered = super::uncovered_partitions(&mut session, model).await?;
+        report.uncovered_partitions = uncovered.iter().map(QualifiedName::plain).collect();
         let last_clean = history::last_clean(&mut session, COMMAND).await?;
         report.last_clean = last_clean.and_then(|run| run.finished_at);
         let mut work = Work { model, options, orgs, progress, report, is_sealed: false, balances: None };
@@ -156,7 +158,9 @@ async fn scope(
 }
 
 /// A row of `list.sql` and `look.sql`: number, organization, item, location, lot, both quantities.
-type Row = (i64, OrgId, String, String, Option<String>, Option<String>, Option<String>);
+///
+/// A balance that something else wrote may lack a part of its key.
+type Row = (i64, OrgId, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>);
 
 struct Work<'a> {
     model: &'a Model,
@@ -194,7 +198,10 @@ impl Work<'_> {
         run: RunId,
     ) -> Result<Differences, Error> {
         if !self.is_sealed {
-            return Ok(Differences::collect(session, self.model, self.orgs.as_deref()).await?);
+            let differences = Differences::collect(session, self.model, self.orgs.as_deref()).await?;
+            let is_intact = self.report.broken_parts.is_empty();
+            checkpoint::note_differences(session, self.model, run, is_intact).await?;
+            return Ok(differences);
         }
         let plan = checkpoint::Plan {
             extent: if self.options.full { Extent::Full } else { Extent::New },
@@ -230,7 +237,7 @@ impl Work<'_> {
         self.report.compare_ms = millis(started);
         self.look_up(session).await?;
         self.report.repaired = self.report.repairable;
-        if self.options.prune_orphans {
+        if self.prunes() {
             self.report.pruned = self.report.differences.empty.unwrap_or_default();
         }
         self.progress.finish();
@@ -257,12 +264,13 @@ impl Work<'_> {
             self.report.differences.empty = is_every_key.then_some(0);
             self.mark(session, &mut differences).await?;
             self.record(session, run).await?;
-            self.look_up(session).await?;
 
             self.progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
             match differences.repair(session, self.model, self.options.batch_rows, self.progress).await? {
                 Repair::Done(rows) => {
                     self.report.repaired = rows;
+                    self.read_back(session, &mut differences).await?;
+                    self.look_up(session).await?;
                     return self.finish(session, run, &differences).await;
                 }
                 Repair::LedgerReplaced => {
@@ -276,6 +284,9 @@ impl Work<'_> {
     /// Notes one difference in the report. What it is (none for an empty row), and whether to repair it.
     fn classify(&mut self, row: Row) -> Result<(Option<Kind>, bool), Error> {
         let (_, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty) = row;
+        // What has no key is no other row's balance either: nothing can be added to it.
+        let is_whole = item_id.is_some() && location_id.is_some();
+        let (item_id, location_id) = (item_id.unwrap_or_default(), location_id.unwrap_or_default());
         let discrepancy = Discrepancy {
             key: BalanceKey { org_id, item_id, location_id, lot_id },
             ledger_qty: quantity(ledger_qty)?,
@@ -289,9 +300,32 @@ impl Work<'_> {
         }
         let kind = discrepancy.classify(&self.options.tolerance);
         let asked = self.options.fix_large && matches!(kind, Kind::Large | Kind::Missing | Kind::Orphan);
-        let repair = asked || discrepancy.is_mended_unasked(&self.options.tolerance);
+        let repair = is_whole && (asked || discrepancy.is_mended_unasked(&self.options.tolerance));
         self.report.add(kind, discrepancy, repair);
         Ok((Some(kind), repair))
+    }
+
+    /// Compares what was repaired once more, and takes back that it was repaired where the database shows otherwise: a
+    /// trigger, a rule or the type of an adopted table may keep a balance from being what was written.
+    async fn read_back(
+        &mut self,
+        session: &mut PgConnection,
+        differences: &mut Differences,
+    ) -> Result<(), Error> {
+        let left: Vec<Row> = differences.left(session, self.model).await?;
+        for row in &left {
+            let (_, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty) = row.clone();
+            let (item_id, location_id) = (item_id.unwrap_or_default(), location_id.unwrap_or_default());
+            let discrepancy = Discrepancy {
+                key: BalanceKey { org_id, item_id, location_id, lot_id },
+                ledger_qty: quantity(ledger_qty)?,
+                balance_qty: quantity(balance_qty)?,
+            };
+            let kind = discrepancy.classify(&self.options.tolerance);
+            self.report.not_mended(kind, discrepancy);
+        }
+        differences.not_repaired(session, left.iter().map(|row| row.0).collect()).await?;
+        Ok(())
     }
 
     /// Classifies what was put aside, and marks what to repair.
@@ -358,15 +392,22 @@ impl Work<'_> {
         let entries = self.model.render(include_str!("newest_entries.sql"));
         for listed in self.report.unresolved_mut().take(LOOKED_UP_MAX) {
             let key = &listed.discrepancy.key;
-            let rows: Vec<(String, Option<String>, _)> = sqlx::query_as(entries.sql())
+            let read: Result<Vec<(String, Option<String>, _)>, _> = sqlx::query_as(entries.sql())
                 .bind(&key.org_id)
                 .bind(&key.item_id)
                 .bind(&key.location_id)
                 .bind(&key.lot_id)
                 .bind(ENTRIES_MAX)
                 .fetch_all(&mut *session)
-                .await
-                .context("look up the newest entries")?;
+                .await;
+            // What one key's entries hold is no reason to tell nobody of the others.
+            let rows = match read {
+                Err(error) if sqlstate(&error).is_some() => {
+                    listed.entries_error = Some(error.to_string());
+                    continue;
+                }
+                read => read.context("look up the newest entries")?,
+            };
             listed.newest_entries = rows
                 .into_iter()
                 .map(|(id, text, created_at)| Ok(Entry { id, quantity: quantity(text)?, created_at }))
@@ -391,28 +432,9 @@ impl Work<'_> {
         Ok(balances.unsigned_abs())
     }
 
-    /// Alerts those who are to know, also of what is over.
-    async fn tell(&mut self, db: &Db, alerts: &Alerts) {
-        let round = Round {
-            source: COMMAND,
-            alerts: &self.report.messages(),
-            looked_at: &|key| self.looked_at(key),
-            run_id: self.report.run_id.map(|run| run.0),
-        };
-        self.report.alerts = alert::send(alerts, Some(db), round).await;
-    }
-
-    /// Whether the problem that `key` names would have been seen, were it there.
-    fn looked_at(&self, key: &str) -> bool {
-        match key.strip_prefix(ORG_KEY) {
-            None if key == TRIGGERS_KEY => true,
-            // It is over when every organization that it was seen in was read again.
-            None if key == HISTORY_KEY => self.report.open_history == 0,
-            None => self.options.orgs.is_empty(),
-            // An organization that differs may have no alert of its own, where there are many.
-            Some(org) if self.report.differs(org) => false,
-            Some(org) => self.orgs.as_ref().is_none_or(|orgs| orgs.iter().any(|id| id.as_str() == org)),
-        }
+    /// Whether empty rows go. Those of an adopted table are the application's, which keeps more in them than a quantity.
+    fn prunes(&self) -> bool {
+        self.options.prune_orphans && !self.model.balances.is_adopted
     }
 
     /// Records what was repaired, and removes empty rows where that was asked for.
@@ -429,7 +451,7 @@ impl Work<'_> {
                 .await
                 .context("record what was repaired")?;
         }
-        if self.options.prune_orphans {
+        if self.prunes() {
             let prune = self.model.render(include_str!("prune.sql"));
             let mut first = 1;
             while first <= differences.rows {

@@ -3,7 +3,7 @@
 -- Locks: rows of stockfoil.finding.
 INSERT INTO stockfoil.finding AS f
     (opened_run, last_run, kind, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty)
-SELECT $1, $1, d.kind, d.org::text, d.item::text, d.location::text, d.lot::text, d.ledger_qty, d.balance_qty
+SELECT $1, $1, d.kind, d.org::text, coalesce(d.item::text, ''), coalesce(d.location::text, ''), d.lot::text, d.ledger_qty, d.balance_qty
 FROM pg_temp.stockfoil_difference AS d
 WHERE d.kind IS NOT NULL
 ORDER BY d.n

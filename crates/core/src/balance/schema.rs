@@ -5,14 +5,18 @@ mod records;
 mod table;
 mod trigger;
 
+pub use index::{FoundIndex, indexes, own_indexes};
+pub use trigger::{FoundTrigger, TriggerNames, triggers};
+
 use std::fmt;
 
 use sqlx::PgConnection;
 
 use crate::{
+    Error,
     db::{Context as _, DbError},
-    mapping::KeptBy,
-    model::Model,
+    mapping,
+    model::{KeptBy, Model},
     sql::{Fixed, Ident, QualifiedName, Statement},
 };
 
@@ -89,6 +93,8 @@ pub struct Object {
     pub create: Vec<Statement>,
     /// Removes it, if it is there; none where it was there before Stockfoil.
     pub drop: Option<Statement>,
+    /// The function that a trigger calls, by which it is known; empty for what is no trigger.
+    pub function: String,
     /// An index's access method, and what stands behind it in the index's definition.
     pub index: Option<(Fixed, Statement)>,
     /// What the catalog says of it when it is as it should be.
@@ -135,13 +141,19 @@ impl Objects {
     }
 }
 
-/// The parts for `model`.
+/// The parts for `model`, each trigger under the name that is its own unless something else has it.
 pub fn objects(model: &Model) -> Objects {
+    objects_named(model, &TriggerNames::default())
+}
+
+/// The parts for `model`; the statements of its triggers call them by `names`.
+pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
     let is_kept = model.balances.kept_by == KeptBy::Triggers;
     let is_incremental = is_kept && model.ledger.is_incremental;
     let is_replicated = is_kept && model.ledger.is_replicated;
-    let (mut functions, mut triggers) = if is_kept { trigger::kept(model) } else { Default::default() };
-    let (function, replicated) = trigger::replicated(model);
+    let (mut functions, mut triggers) =
+        if is_kept { trigger::kept(model, names) } else { Default::default() };
+    let (function, replicated) = trigger::replicated(model, names);
     let mut unwanted = Vec::new();
     if is_replicated {
         functions.push(function);
@@ -166,6 +178,38 @@ pub fn objects(model: &Model) -> Objects {
     }
 }
 
+/// Whose the table is that has the name of the balances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnTable {
+    /// There is none.
+    Missing,
+    /// Stockfoil made it, under this mapping or another.
+    There,
+    /// It is adopted, or not known to be Stockfoil's: it may only be used, never dropped.
+    Another,
+}
+
+/// Asks Stockfoil's memory whose the table of balances is, which stands as `states` has it.
+///
+/// # Errors
+/// Database errors.
+pub async fn own_table(
+    connection: &mut PgConnection,
+    model: &Model,
+    states: &[(&Object, State)],
+) -> Result<OwnTable, Error> {
+    if model.balances.is_adopted {
+        return Ok(OwnTable::Another);
+    }
+    let state = states.iter().find(|(object, _)| object.kind == Kind::Table).map(|(_, state)| state);
+    Ok(match state {
+        None | Some(State::Missing) => OwnTable::Missing,
+        Some(State::Intact) => OwnTable::There,
+        Some(_) if mapping::made_balances(connection, &model.balances.table).await? => OwnTable::There,
+        Some(_) => OwnTable::Another,
+    })
+}
+
 /// Compares each of `objects` with the catalog, in their order; of the unwanted ones only those that are there.
 ///
 /// # Errors
@@ -178,13 +222,17 @@ pub async fn inspect<'a>(
     let of = |kind: Kind| -> Vec<&Object> { all().filter(|object| object.kind == kind).collect() };
     let names = |kind| -> Vec<&str> { of(kind).iter().map(|object| object.name.as_str()).collect() };
     let tables = |kind| -> Vec<String> { of(kind).iter().map(|object| object.table_sql()).collect() };
+    let trigger_functions: Vec<&str> =
+        of(Kind::Trigger).iter().map(|object| object.function.as_str()).collect();
+    let tables_of_indexes: Vec<&QualifiedName> =
+        of(Kind::Index).into_iter().filter_map(|object| object.table.as_ref()).collect();
+    let indexes = index::indexes(&mut *connection, &tables_of_indexes).await?;
     let found: Vec<(String, String, String, Vec<String>)> = sqlx::query_as(include_str!("inspect.sql"))
         .bind(of(Kind::Table).into_iter().chain(of(Kind::Record)).map(Object::table_sql).collect::<Vec<_>>())
         .bind(names(Kind::Function))
         .bind(tables(Kind::Trigger))
         .bind(names(Kind::Trigger))
-        .bind(tables(Kind::Index))
-        .bind(names(Kind::Index))
+        .bind(trigger_functions)
         .bind(tables(Kind::Statistics))
         .bind(names(Kind::Statistics))
         .bind(tables(Kind::Column))
@@ -204,7 +252,10 @@ pub async fn inspect<'a>(
     let unwanted = objects.unwanted.iter().filter(|object| facts(object).is_some());
     Ok(objects
         .all()
-        .map(|object| (object, object.compare(facts(object))))
+        .map(|object| match object.kind {
+            Kind::Index => (object, object.compare_index(&indexes)),
+            _ => (object, object.compare(facts(object))),
+        })
         .chain(unwanted.map(|object| (object, State::Unwanted)))
         .collect())
 }
@@ -231,18 +282,17 @@ impl Object {
             }
             _ if self.facts == found => State::Intact,
             Kind::Function => State::Altered("its body or its settings were changed".into()),
-            _ => {
-                let different: Vec<&str> = found
-                    .iter()
-                    .filter(|fact| !fact.is_empty() && !self.facts.contains(fact))
-                    .map(String::as_str)
-                    .collect();
-                if different.is_empty() {
-                    State::Altered("its definition was changed".into())
-                } else {
-                    State::Altered(different.join(", "))
-                }
-            }
+            _ => self.difference(found),
         }
+    }
+
+    /// What is different about it, as far as that can be said in its own facts.
+    fn difference(&self, found: &[String]) -> State {
+        let different = found.iter().filter(|fact| !fact.is_empty() && !self.facts.contains(fact));
+        let different: Vec<&str> = different.map(String::as_str).collect();
+        State::Altered(match different.as_slice() {
+            [] => "its definition was changed".into(),
+            different => different.join(", "),
+        })
     }
 }

@@ -12,5 +12,12 @@ FROM (
     GROUP BY 1, 2, 3, 4
 ) AS d
 WHERE d.delta <> 0
+  -- An adopted row that went with what it is of, by a key that cascades, is not made again for entries that went with it: the
+  -- cascade's triggers run after all of it.
+  AND ({always} OR EXISTS (SELECT FROM {balances} AS b WHERE {b.is_d})
+       OR EXISTS (SELECT FROM (
+{entries}
+          ) AS e
+          WHERE e.org = d.org AND {e.item} = d.item AND {e.location} = d.location AND {e.lot} IS NOT DISTINCT FROM d.lot))
 ORDER BY {d.order}
 {balances.add}

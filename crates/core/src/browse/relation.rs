@@ -272,8 +272,7 @@ impl RelationRow {
     fn relation(self, mapping: &Mapping) -> Result<Relation, Error> {
         let name = QualifiedName::new(Ident::new(self.schema)?, Ident::new(self.name)?);
         let own = [mapping.organizations(), mapping.api_keys(), mapping.balances()].contains(&name)
-            || name.schema.as_str() == "stockfoil"
-            || name.name.as_str() == "_sqlx_migrations";
+            || name.schema.as_str() == "stockfoil";
         Ok(Relation {
             oid: self.oid,
             kind: match self.kind.as_str() {

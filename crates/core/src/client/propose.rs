@@ -4,7 +4,10 @@
 //! statistics (does it grow, or does it change), and from its first rows (is a quantity ever negative). Each guess
 //! is a line of reasons in the file; a person decides.
 
-mod candidates;
+mod balances;
+mod ledger;
+mod postings;
+mod shape;
 mod survey;
 mod text;
 mod words;
@@ -29,7 +32,9 @@ use crate::{
     report::{Outcome, Report},
     sql::{Ident, QualifiedName},
 };
-use candidates::{Balances, Ledger};
+use balances::Balances;
+use ledger::Ledger;
+use shape::is_stockfoils;
 use survey::{Survey, is_integer, primary_key};
 
 /// What to look at and where the proposal goes; checked before anything is read.
@@ -167,9 +172,9 @@ struct Users {
 }
 
 async fn draft(survey: &Survey<'_>) -> Result<Draft, Error> {
-    let (ledger, runners_up) = candidates::find(survey).await?;
+    let (ledger, runners_up) = ledger::find(survey).await?;
     let (balances, no_balances) = match &ledger {
-        Some(ledger) => candidates::balances(survey, ledger).await?,
+        Some(ledger) => balances::find(survey, ledger).await?,
         None => (None, Vec::new()),
     };
     let own = OwnTables::find(survey);
@@ -224,7 +229,7 @@ impl OwnTables {
                 own.organizations = Some(table.name.clone());
                 own.names.insert(table.name.clone());
             }
-            if has(table, &["key_id", "org_id", "hash", "revoked_at"]) || candidates::is_stockfoils(table) {
+            if has(table, &["key_id", "org_id", "hash", "revoked_at"]) || is_stockfoils(table) {
                 own.names.insert(table.name.clone());
             }
         }

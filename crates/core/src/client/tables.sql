@@ -1,4 +1,4 @@
--- The tables of some schemas: no partitions, no tables of extensions, not the migrator's own.
+-- The tables of some schemas: no partitions, no tables of extensions, not sqlx's record of versions.
 -- Locks: none but those of reading the catalog.
 SELECT n.nspname::text, c.relname::text, obj_description(c.oid, 'pg_class')
 FROM pg_catalog.pg_class c

@@ -19,10 +19,21 @@ use crate::{
 pub(crate) struct Parsed {
     /// What PostgreSQL prints of it, every name that is not built in with its schema.
     pub(crate) sql: Statement,
+    /// What PostgreSQL prints of an index's column that is made of that: it need not print the same again.
+    pub(crate) printed: String,
+    /// What it prints of an index's predicate that is made of that, where it can be one.
+    pub(crate) predicate: Option<String>,
     /// Its type.
     pub(crate) type_name: String,
     /// The type below its domains.
     pub(crate) base_type: String,
+    /// Whether equal values have one text.
+    pub(crate) has_one_text: bool,
+}
+
+/// `template` over attributes with their types.
+pub(super) fn of_types(template: &'static str) -> Statement {
+    render(template, &[("types", &render(include_str!("types.sql"), &[]))])
 }
 
 /// Parses `sql` as an expression over a row of `table`; names in it are looked for in `schemas`. The inner error says
@@ -48,23 +59,9 @@ async fn parse_in(
     schemas: &[Ident],
     sql: &str,
 ) -> Result<Result<Parsed, String>, Error> {
-    let path = Literal::new(&List(schemas.to_vec()).to_string());
-    let set_path = render("SELECT set_config('search_path', {path}, true)", &[("path", &path)]);
-    sqlx::query(set_path.sql())
-        .persistent(false)
-        .execute(&mut *connection)
-        .await
-        .context("set the search path")?;
-    let row = render("CREATE TEMPORARY TABLE stockfoil_row (LIKE {table})", &[("table", table)]);
-    match sqlx::query(row.sql()).persistent(false).execute(&mut *connection).await {
-        Err(error) if sqlstate(&error).as_deref() == Some("42501") => {
-            return Ok(Err(
-                "SQL in the mapping is checked in a temporary table, which this role may not create; GRANT TEMPORARY ON DATABASE to it"
-                    .into(),
-            ));
-        }
-        row => row.context("prepare the check of the mapping's SQL")?,
-    };
+    if let Err(reason) = prepare(connection, table, schemas).await? {
+        return Ok(Err(reason));
+    }
     // One statement each by the extended protocol, which refuses a second one behind a semicolon.
     let expression = Unparsed(sql);
     // Without parentheses of ours around it, for which its own could be mistaken.
@@ -105,19 +102,67 @@ async fn parse_in(
         .execute(&mut *connection)
         .await
         .context("set the search path")?;
-    let printed: Option<(String, String, String)> = sqlx::query_as(include_str!("printed.sql"))
+    let printed = of_types(include_str!("printed.sql"));
+    let printed: Option<(String, String, String, bool)> = sqlx::query_as(printed.sql())
         .persistent(false)
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await
         .context("read the mapping's SQL back")?;
-    Ok(match printed {
-        Some((text, type_name, base_type)) => Ok(Parsed {
-            sql: render("{text}", &[("text", &Definition::from_catalog(text))]),
-            type_name,
-            base_type,
-        }),
-        None => Err("it is not one expression; check its parentheses".into()),
-    })
+    let Some((text, type_name, base_type, has_one_text)) = printed else {
+        return Ok(Err("it is not one expression; check its parentheses".into()));
+    };
+    let sql = render("{text}", &[("text", &Definition::from_catalog(text))]);
+    let (printed, predicate) = print_again(connection, &sql, base_type == "boolean").await?;
+    Ok(Ok(Parsed { sql, printed, predicate, type_name, base_type, has_one_text }))
+}
+
+/// Makes the session's row of the ledger, which expressions are tried out on, with the names that these may use.
+async fn prepare(
+    connection: &mut PgConnection,
+    table: &QualifiedName,
+    schemas: &[Ident],
+) -> Result<Result<(), String>, Error> {
+    let path = Literal::new(&List(schemas.to_vec()).to_string());
+    let set_path = render("SELECT set_config('search_path', {path}, true)", &[("path", &path)]);
+    sqlx::query(set_path.sql())
+        .persistent(false)
+        .execute(&mut *connection)
+        .await
+        .context("set the search path")?;
+    let row = render("CREATE TEMPORARY TABLE stockfoil_row (LIKE {table})", &[("table", table)]);
+    match sqlx::query(row.sql()).persistent(false).execute(&mut *connection).await {
+        Err(error) if sqlstate(&error).as_deref() == Some("42501") => {
+            return Ok(Err(
+                "SQL in the mapping is checked in a temporary table, which this role may not create; GRANT TEMPORARY ON DATABASE to it"
+                    .into(),
+            ));
+        }
+        row => row.context("prepare the check of the mapping's SQL")?,
+    };
+    Ok(Ok(()))
+}
+
+/// What PostgreSQL prints of an index's column that is made of what it printed, and of a predicate.
+async fn print_again(
+    connection: &mut PgConnection,
+    sql: &Statement,
+    is_condition: bool,
+) -> Result<(String, Option<String>), DbError> {
+    const CONTEXT: &str = "read the mapping's SQL back";
+    let only = render(if is_condition { " WHERE {sql}" } else { "" }, &[("sql", sql)]);
+    let index = render(
+        "CREATE INDEX stockfoil_again_idx ON pg_temp.stockfoil_row (({sql})){only}",
+        &[("sql", sql), ("only", &only)],
+    );
+    sqlx::query(index.sql()).persistent(false).execute(&mut *connection).await.context(CONTEXT)?;
+    sqlx::query_as(
+        "SELECT pg_get_indexdef(indexrelid, 1, false), pg_get_expr(indpred, indrelid)
+         FROM pg_index WHERE indexrelid = to_regclass('pg_temp.stockfoil_again_idx')",
+    )
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+    .context(CONTEXT)
 }
 
 /// Runs a statement that holds the expression; the inner error is what the server says of it.

@@ -3,25 +3,30 @@
 //! The triggers come before the backfill: creating them waits for every writer that began before, so from then on
 //! each change is counted once, and the backfill adds what was there already.
 
+mod indexes;
+
 use sqlx::PgConnection;
 
 use super::{
-    MigrationError, change,
-    index::{self, Shape},
-    isolation, org,
-    preflight::{self, Finding},
-    runner::{self, MigrationReport, Patience, RUN_LOCK_WAIT},
-    step::{Goal, Lock, Run, Step},
+    change,
+    error::MigrationError,
+    finding::Finding,
+    isolation, keys,
+    patience::{Patience, RUN_LOCK_WAIT},
+    preflight, privileges, records,
+    report::MigrationReport,
+    runner,
+    step::{Goal, Lock, Step},
 };
 use crate::{
     Error, Task,
-    balance::{self, Kind, Object, State},
+    balance::{self, Kind, Object, Objects, OwnTable, State},
     catalog,
     db::Db,
-    mapping::Mapping,
-    model::Model,
+    mapping::{self, Mapping},
+    model::{Model, conflict},
     progress::Progress,
-    sql::{QualifiedName, Statement, render},
+    sql::{Fixed, Ident, List, QualifiedName, Statement, render},
 };
 
 /// The command, as its report names it.
@@ -42,7 +47,7 @@ pub struct Request {
 /// As [`run`].
 pub fn plan<'a>(db: &'a Db, mapping: &'a Mapping, request: Request) -> Task<'a, MigrationReport> {
     Box::pin(async move {
-        let model = &mapping.resolve(db).await?;
+        let model = &model(db, mapping, request).await?;
         let mut session = db.session().await?;
         runner::prepare(&mut session).await?;
         let task = task(&mut session, model, request, true).await?;
@@ -64,7 +69,7 @@ pub fn run<'a>(
     Box::pin(async move {
         db.require_writable()?;
         db.require_direct().await?;
-        let model = &mapping.resolve(db).await?;
+        let model = &model(db, mapping, request).await?;
         let mut lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
         let session = lock.session();
         runner::prepare(session).await?;
@@ -81,6 +86,13 @@ pub fn run<'a>(
     })
 }
 
+async fn model(db: &Db, mapping: &Mapping, request: Request) -> Result<Model, Error> {
+    match request.rollback {
+        true => mapping.resolve_to_take_back(db).await,
+        false => mapping.resolve(db).await,
+    }
+}
+
 async fn task(
     session: &mut PgConnection,
     model: &Model,
@@ -95,11 +107,13 @@ async fn task(
         require_organizations(session, model).await?;
     }
     let mut task = runner::Task::new(COMMAND, steps(session, model).await?);
-    task.obstacles = privileges(session, model).await?;
+    task.obstacles = obstacles(session, model).await?;
+    task.obstacles.extend(duplicate(session, model).await?);
+    task.warnings = privileges::warnings(session, model).await?;
     Ok(task)
 }
 
-async fn privileges(session: &mut PgConnection, model: &Model) -> Result<Vec<Finding>, Error> {
+async fn obstacles(session: &mut PgConnection, model: &Model) -> Result<Vec<Finding>, Error> {
     let mut tables = vec![model.ledger.table.clone()];
     for table in [&model.organizations, &model.balances.table] {
         tables.extend(catalog::parts(session, table).await?.into_iter().map(|part| part.table));
@@ -107,21 +121,58 @@ async fn privileges(session: &mut PgConnection, model: &Model) -> Result<Vec<Fin
     Ok(preflight::privileges(session, model, &tables).await?)
 }
 
-/// Everything that `migrate-balance` made goes; what the balances hold can be computed again. A table that was there
-/// before stays.
-async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task, Error> {
-    let objects = balance::objects(model);
-    let ledger = &model.ledger.table;
-    let drop = |title: String, lock, tables: Vec<QualifiedName>, parts: &[&Object]| {
-        let statements = parts.iter().filter_map(|part| part.drop.clone()).collect();
+/// A key that several rows of an adopted table have, which therefore can't be unique.
+async fn duplicate(session: &mut PgConnection, model: &Model) -> Result<Option<Finding>, Error> {
+    let table = &model.balances.table;
+    if !model.balances.is_adopted {
+        return Ok(None);
+    }
+    let mut key = conflict(model);
+    if catalog::column(session, table, &model.org_column).await?.is_none() {
+        key.retain(|column| *column != model.org_column);
+    }
+    let columns: Vec<&str> = key.iter().map(Ident::as_str).collect();
+    let detail = format!("has several rows of one key ({}), and a balance is one row", columns.join(", "));
+    let key = List(key);
+    // Without a lot the key is one in which NULLs differ.
+    let distinct = match model.balances.lot {
+        Some(_) => render("true", &[]),
+        None => render("ROW({key}) IS NOT NULL", &[("key", &key)]),
+    };
+    let broken = keys::has_duplicates(session, table, &key, &Fixed("true"), &distinct).await?;
+    let remedy = "make one of those of a key".into();
+    Ok(broken.then(|| Finding { check: "balance_key", object: table.plain(), detail, remedy }))
+}
+
+/// The parts of `model` under the names that they have or will have, and the steps that remove triggers of no use: those that
+/// a former partition keeps.
+async fn objects(session: &mut PgConnection, model: &Model) -> Result<(Objects, Vec<Step>), Error> {
+    let (names, useless) = balance::TriggerNames::of_found(balance::triggers(session, model).await?);
+    let drop = |trigger: balance::FoundTrigger| {
+        let balance::FoundTrigger { table, name, .. } = trigger;
         Step::short(
-            title,
-            lock,
-            tables,
-            statements,
-            Goal::parts(model, parts.iter().copied(), State::Missing),
+            format!("drop trigger {} of {}, which is of no use there", name.as_str(), table.plain()),
+            Lock::AccessExclusive,
+            vec![table.clone()],
+            vec![render(
+                "DROP TRIGGER IF EXISTS {trigger} ON {table}",
+                &[("trigger", &name), ("table", &table)],
+            )],
+            Goal::new(
+                "SELECT NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2)",
+                [table.to_string(), name.as_str().to_owned()],
+            ),
         )
     };
+    Ok((balance::objects_named(model, &names), useless.into_iter().map(drop).collect()))
+}
+
+/// Everything that `migrate-balance` made goes; what the balances hold can be computed again. A table that was there
+/// before, or that somebody else made, stays.
+async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task, Error> {
+    let (objects, useless) = objects(session, model).await?;
+    let ledger = &model.ledger.table;
+    let drop = |title: String, lock, tables, parts: &[&Object]| removal(model, title, lock, tables, parts);
     let (unwanted_functions, unwanted_triggers): (Vec<&Object>, Vec<&Object>) =
         objects.unwanted.iter().partition(|part| part.kind == Kind::Function);
     let triggers: Vec<&Object> = objects.triggers.iter().chain(unwanted_triggers).collect();
@@ -132,7 +183,10 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
         model.ledger.tables().cloned().collect(),
         &triggers,
     )];
-    if objects.table.drop.is_some() {
+    steps.extend(useless);
+    let states = balance::inspect(session, &objects).await?;
+    let table = balance::own_table(session, model, &states).await?;
+    if table != OwnTable::Another {
         // Its foreign key goes with it, which needs the lock on organizations too.
         steps.push(drop(
             format!("drop table {}", model.balances.table.plain()),
@@ -142,18 +196,7 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
         ));
     }
     steps.push(drop("drop the balances' functions".into(), Lock::None, vec![], &functions));
-    for object in objects.unique_key.iter().chain(&objects.key_indexes) {
-        let Some(table) = &object.table else { continue };
-        let title = format!("drop index {} of {}", object.name.as_str(), table.plain());
-        let step = if catalog::parts(session, table).await?.len() > 1 {
-            // The index of a partitioned table can't be dropped concurrently.
-            index::drop(title, table, &object.name, false)
-        } else {
-            let lock = Lock::ShareUpdateExclusive;
-            Step { run: Run::Concurrent, ..drop(title, lock, vec![table.clone()], &[object]) }
-        };
-        steps.push(step);
-    }
+    steps.extend(indexes::back(session, model).await?);
     if let Some(statistics) = &objects.statistics {
         steps.push(drop(
             format!("drop statistics {} of {}", statistics.name.as_str(), ledger.plain()),
@@ -162,20 +205,7 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
             &[statistics],
         ));
     }
-    let (records, columns): (Vec<&Object>, Vec<&Object>) =
-        objects.checkpoint.iter().partition(|part| part.kind == Kind::Record);
-    for column in columns.into_iter().rev() {
-        steps.push(drop(
-            format!("drop column {} of {}", column.name.as_str(), ledger.plain()),
-            Lock::AccessExclusive,
-            model.ledger.tables().cloned().collect(),
-            &[column],
-        ));
-    }
-    if !records.is_empty() {
-        let records: Vec<&Object> = records.into_iter().rev().collect();
-        steps.push(drop("drop the reconciliation's checkpoint".into(), Lock::None, vec![], &records));
-    }
+    steps.extend(checkpoint_back(model, &objects));
     if change::is_there(session).await? {
         steps.push(Step::short(
             "forget that balances were backfilled".into(),
@@ -185,8 +215,44 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
             Goal::new("SELECT NOT EXISTS (SELECT FROM stockfoil.backfill)", []),
         ));
     }
-    let obstacles = privileges(session, model).await?;
-    Ok(runner::Task { rollback: true, obstacles, ..runner::Task::new(COMMAND, steps) })
+    let obstacles = obstacles(session, model).await?;
+    let mut task = runner::Task { rollback: true, obstacles, ..runner::Task::new(COMMAND, steps) };
+    if table == OwnTable::Another && !model.balances.is_adopted {
+        let table = model.balances.table.plain();
+        task.warnings.push(format!(
+            "table {table} stays: it is not known to be Stockfoil's; drop it by hand where its rows are nobody's"
+        ));
+    }
+    Ok(task)
+}
+
+/// The checkpoint's columns of the ledger go, then its own records.
+fn checkpoint_back(model: &Model, objects: &Objects) -> Vec<Step> {
+    let (records, columns): (Vec<&Object>, Vec<&Object>) =
+        objects.checkpoint.iter().rev().partition(|part| part.kind == Kind::Record);
+    let ledger = &model.ledger;
+    let mut steps = Vec::new();
+    for column in columns {
+        let title = format!("drop column {} of {}", column.name.as_str(), ledger.table.plain());
+        steps.push(removal(
+            model,
+            title,
+            Lock::AccessExclusive,
+            ledger.tables().cloned().collect(),
+            &[column],
+        ));
+    }
+    if !records.is_empty() {
+        let title = "drop the reconciliation's checkpoint".into();
+        steps.push(removal(model, title, Lock::None, vec![], &records));
+    }
+    steps
+}
+
+/// The step that drops `parts`.
+fn removal(model: &Model, title: String, lock: Lock, tables: Vec<QualifiedName>, parts: &[&Object]) -> Step {
+    let statements = parts.iter().filter_map(|part| part.drop.clone()).collect();
+    Step::short(title, lock, tables, statements, Goal::parts(model, parts.iter().copied(), State::Missing))
 }
 
 /// Refuses a database whose ledger does not say yet whose an entry is.
@@ -198,98 +264,124 @@ async fn require_organizations(session: &mut PgConnection, model: &Model) -> Res
 }
 
 async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, Error> {
-    let objects = balance::objects(model);
+    let (objects, useless) = objects(session, model).await?;
     let states = balance::inspect(session, &objects).await?;
     if let Some((table, State::Altered(how))) = states.iter().find(|(object, _)| object.kind == Kind::Table) {
-        return Err(
-            MigrationError::OtherBalances { table: table.name.as_str().into(), how: how.clone() }.into()
-        );
+        let (table, how) = (table.name.as_str().to_owned(), how.clone());
+        return Err(match mapping::made_balances(session, &model.balances.table).await? {
+            true => MigrationError::BalancesOfAnotherMapping { table, how }.into(),
+            false => MigrationError::OtherBalances { table, how }.into(),
+        });
     }
-    let ledger = &model.ledger.table;
-    let create = |title: String, lock, tables, parts: &[&Object]| {
-        let statements: Vec<Statement> = parts.iter().flat_map(|part| part.create.iter().cloned()).collect();
-        Step::short(title, lock, tables, statements, Goal::parts(model, parts.iter().copied(), State::Intact))
-    };
-    let functions: Vec<&Object> = objects.functions.iter().collect();
-    let triggers: Vec<&Object> = objects.triggers.iter().collect();
-    let unwanted: Vec<&Object> = objects.unwanted.iter().collect();
-    let mut steps = Vec::from(org::records_steps());
-    if !model.balances.is_adopted {
-        steps.push(create(
-            format!("create table {}", model.balances.table.plain()),
-            Lock::ShareRowExclusive,
-            vec![model.organizations.clone()],
-            &[&objects.table],
-        ));
-    }
-    let (records, columns): (Vec<&Object>, Vec<&Object>) =
-        objects.checkpoint.iter().partition(|part| part.kind == Kind::Record);
-    if !records.is_empty() {
-        steps.push(create("create the reconciliation's checkpoint".into(), Lock::None, vec![], &records));
-    }
-    for column in columns {
-        steps.push(create(
-            format!("add column {} to {}", column.name.as_str(), ledger.plain()),
-            Lock::AccessExclusive,
-            model.ledger.tables().cloned().collect(),
-            &[column],
-        ));
-    }
+    let creation = Creation { model, objects: &objects, states: &states };
+    let mut steps = Vec::from(records::steps());
+    steps.extend(creation.table());
+    steps.extend(creation.checkpoint());
+    let mut indexes = indexes::Indexes::read(session, &objects).await?;
     if let Some(key) = &objects.unique_key {
-        steps.extend(build(session, model, key, true).await?);
+        steps.extend(indexes.build(model, key)?);
     }
-    if !triggers.is_empty() {
-        steps.push(create("create the balances' functions".into(), Lock::None, vec![], &functions));
-        // All at once, so that no write falls between two of them.
-        steps.push(create(
-            format!("create the balances' triggers on {}", ledger.plain()),
-            Lock::ShareRowExclusive,
-            model.ledger.tables().cloned().collect(),
-            &triggers,
-        ));
-    }
-    if states.iter().any(|(_, state)| *state == State::Unwanted) {
-        steps.push(Step::short(
-            format!("drop the trigger for replicated rows of {}", ledger.plain()),
-            Lock::AccessExclusive,
-            model.ledger.tables().cloned().collect(),
-            unwanted.iter().filter_map(|part| part.drop.clone()).collect(),
-            Goal::parts(model, unwanted, State::Missing),
-        ));
-    }
+    steps.extend(useless);
+    steps.extend(creation.triggers());
     for index in &objects.key_indexes {
-        steps.extend(build(session, model, index, false).await?);
+        steps.extend(indexes.build(model, index)?);
     }
-    if let Some(statistics) = &objects.statistics {
-        let mut step = create(
-            format!("create statistics {} on {}", statistics.name.as_str(), ledger.plain()),
-            Lock::ShareUpdateExclusive,
-            vec![ledger.clone()],
-            &[statistics],
-        );
-        step.statements.push(objects.analyze.clone());
-        steps.push(step);
-    }
+    // What was made for another mapping serves until its successor is there.
+    steps.extend(indexes.leftovers());
+    steps.extend(creation.statistics());
+    steps.push(privileges::step(session, model).await?);
     Ok(steps)
 }
 
-/// Builds an index of the balances concurrently, on each partition where its table is partitioned.
-async fn build(
-    session: &mut PgConnection,
-    model: &Model,
-    object: &Object,
-    is_unique: bool,
-) -> Result<Vec<Step>, Error> {
-    let (Some(table), Some((method, definition))) = (&object.table, &object.index) else {
-        return Ok(Vec::new());
-    };
-    let parts = catalog::parts(session, table).await?;
-    let shape = Shape::written(is_unique, *method, definition);
-    let places = index::named_places(&parts, &object.name);
-    let mut steps = index::build(&shape, &places, true, |_| None);
-    if let Some(last) = steps.last_mut() {
-        // The whole of it is what validate-migration asks too.
-        last.goal = Goal::parts(model, [object], State::Intact);
+/// The parts that are to be there, and how they stand.
+struct Creation<'a> {
+    model: &'a Model,
+    objects: &'a Objects,
+    states: &'a [(&'a Object, State)],
+}
+
+impl Creation<'_> {
+    fn step(&self, title: String, lock: Lock, tables: Vec<QualifiedName>, parts: &[&Object]) -> Step {
+        let statements: Vec<Statement> = parts.iter().flat_map(|part| part.create.iter().cloned()).collect();
+        let goal = Goal::parts(self.model, parts.iter().copied(), State::Intact);
+        Step::short(title, lock, tables, statements, goal)
     }
-    Ok(steps)
+
+    /// The ledger with its partitions.
+    fn ledger_tables(&self) -> Vec<QualifiedName> {
+        self.model.ledger.tables().cloned().collect()
+    }
+
+    fn is_altered(&self, kind: Kind) -> bool {
+        self.states.iter().any(|(object, state)| object.kind == kind && matches!(state, State::Altered(_)))
+    }
+
+    /// The checkpoint's own records, and its columns of the ledger.
+    fn checkpoint_parts(&self) -> (Vec<&Object>, Vec<&Object>) {
+        self.objects.checkpoint.iter().partition(|part| part.kind == Kind::Record)
+    }
+
+    fn table(&self) -> Option<Step> {
+        let balances = &self.model.balances;
+        (!balances.is_adopted).then(|| {
+            let title = format!("create table {}", balances.table.plain());
+            let tables = vec![self.model.organizations.clone()];
+            self.step(title, Lock::ShareRowExclusive, tables, &[&self.objects.table]).making(&balances.table)
+        })
+    }
+
+    fn checkpoint(&self) -> Vec<Step> {
+        let (records, columns) = self.checkpoint_parts();
+        let mut steps = Vec::new();
+        // Where keys have other types now, the functions that mark them change with the tables: no write falls between.
+        if !records.is_empty() && !self.is_altered(Kind::Record) {
+            let title = "create the reconciliation's checkpoint".into();
+            steps.push(self.step(title, Lock::None, vec![], &records));
+        }
+        let ledger = &self.model.ledger.table;
+        for column in columns {
+            let title = format!("add column {} to {}", column.name.as_str(), ledger.plain());
+            steps.push(self.step(title, Lock::AccessExclusive, self.ledger_tables(), &[column]));
+        }
+        steps
+    }
+
+    /// The triggers with their functions; one that is not wanted any more goes.
+    fn triggers(&self) -> Vec<Step> {
+        let (functions, triggers): (Vec<&Object>, Vec<&Object>) =
+            (self.objects.functions.iter().collect(), self.objects.triggers.iter().collect());
+        let ledger = &self.model.ledger.table;
+        let mut steps = Vec::new();
+        if !triggers.is_empty() {
+            let (title, parts) = match self.is_altered(Kind::Record) {
+                true => (
+                    "create the reconciliation's checkpoint and the balances' functions",
+                    [self.checkpoint_parts().0, functions].concat(),
+                ),
+                false => ("create the balances' functions", functions),
+            };
+            steps.push(self.step(title.into(), Lock::None, vec![], &parts));
+            // All at once, so that no write falls between two of them.
+            let title = format!("create the balances' triggers on {}", ledger.plain());
+            steps.push(self.step(title, Lock::ShareRowExclusive, self.ledger_tables(), &triggers));
+        }
+        if self.states.iter().any(|(_, state)| *state == State::Unwanted) {
+            let title = format!("drop the trigger for replicated rows of {}", ledger.plain());
+            let unwanted: Vec<&Object> = self.objects.unwanted.iter().collect();
+            steps.push(removal(self.model, title, Lock::AccessExclusive, self.ledger_tables(), &unwanted));
+        }
+        steps
+    }
+
+    fn statistics(&self) -> Option<Step> {
+        let statistics = self.objects.statistics.as_ref()?;
+        let ledger = &self.model.ledger.table;
+        let title = format!("create statistics {} on {}", statistics.name.as_str(), ledger.plain());
+        let mut step = self.step(title, Lock::ShareUpdateExclusive, vec![ledger.clone()], &[statistics]);
+        step.statements.push(self.objects.analyze.clone());
+        if self.is_altered(Kind::Statistics) {
+            step.statements.splice(0..0, statistics.drop.clone());
+        }
+        Some(step)
+    }
 }

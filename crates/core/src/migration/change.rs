@@ -6,11 +6,16 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::step::{Goal, Lock, Step};
 use crate::{
+    catalog,
     db::{Context as _, DbError},
     rows::stockfoil::change::Row,
     sql::{Fixed, Fragment, Ident, Literal, NameError, QualifiedName, Statement, render},
 };
+
+/// The command that makes organizations: its report names it so, and `stockfoil.change` remembers its changes by it.
+pub(super) const MIGRATE_ORG: &str = "migrate-org";
 
 /// What a row of `stockfoil.change` is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +92,60 @@ pub(super) fn note(command: &'static str, kind: Kind, table: &QualifiedName, nam
         ("relation_text", &Literal::new(&table.to_string())),
     ];
     render(template, &fragments)
+}
+
+/// The statement that notes that `command` is about to make the index `name` of `table`, and as what (`made`, JSON).
+pub(super) fn note_made(command: &'static str, table: &QualifiedName, name: &str, made: &str) -> Statement {
+    let fragments: [(&str, &dyn Fragment); 5] = [
+        ("command_text", &Literal::new(command)),
+        ("schema_text", &Literal::new(table.schema.as_str())),
+        ("table_text", &Literal::new(table.name.as_str())),
+        ("name_text", &Literal::new(name)),
+        ("made_text", &Literal::new(made)),
+    ];
+    render(include_str!("change/note_made.sql"), &fragments)
+}
+
+/// The statement that forgets the indexes that `command` made of the table `root` with the definition `tail`, or, with
+/// `heir`, remembers them as what that command took away.
+pub(super) fn pass_on(
+    command: &'static str,
+    heir: Option<&'static str>,
+    root: &str,
+    tail: &str,
+) -> Statement {
+    let heir_text = Literal::new(heir.unwrap_or_default());
+    let fragments: [(&str, &dyn Fragment); 4] = [
+        ("command", &Literal::new(command)),
+        ("heir", &heir_text),
+        ("root", &Literal::new(root)),
+        ("tail", &Literal::new(tail)),
+    ];
+    let template = match heir {
+        Some(_) => {
+            "UPDATE stockfoil.change SET command = {heir} WHERE command = {command} AND kind = 'index' AND before ->> 'root' = {root} AND before ->> 'tail' = {tail}"
+        }
+        None => {
+            "DELETE FROM stockfoil.change WHERE command = {command} AND kind = 'index' AND before ->> 'root' = {root} AND before ->> 'tail' = {tail}"
+        }
+    };
+    render(template, &fragments)
+}
+
+/// The step that forgets what `command` changed, once that is put back.
+pub(super) fn forget(command: &'static str) -> Step {
+    let command = Literal::new(command);
+    let forget = render("DELETE FROM stockfoil.change WHERE command = {command}", &[("command", &command)]);
+    let goal = Goal::Query {
+        query: render(
+            "SELECT NOT EXISTS (SELECT FROM stockfoil.change WHERE command = {command})",
+            &[("command", &command)],
+        ),
+        binds: Vec::new(),
+        table: None,
+    };
+    let statements = vec![forget, render("TRUNCATE stockfoil.fill", &[])];
+    Step::short("forget the schema that was put back".into(), Lock::None, vec![], statements, goal)
 }
 
 /// One remembered change.
@@ -194,6 +253,10 @@ pub(super) struct PlaceBefore {
     pub(super) tablespace: Option<String>,
     /// Whether CLUSTER goes by it.
     pub(super) clustered: bool,
+    /// SET STATISTICS of its expressions, each with its place from 1.
+    pub(super) statistics: Option<Vec<(u16, u32)>>,
+    /// DEPENDS ON EXTENSION.
+    pub(super) extensions: Option<Vec<String>>,
     /// COMMENT ON INDEX.
     pub(super) index_comment: Option<String>,
     /// COMMENT ON CONSTRAINT.
@@ -254,10 +317,28 @@ pub(super) async fn is_noted(
     .context("look into stockfoil.change")
 }
 
+/// The names of the indexes of `table` that a migration made or was about to make.
+///
+/// # Errors
+/// When the memory can't be read.
+pub(super) async fn noted_indexes(
+    session: &mut PgConnection,
+    table: &QualifiedName,
+) -> Result<Vec<String>, DbError> {
+    if !is_there(session).await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar(
+        "SELECT name FROM stockfoil.change WHERE kind = 'index' AND schema_name = $1 AND table_name = $2",
+    )
+    .bind(table.schema.as_str())
+    .bind(table.name.as_str())
+    .fetch_all(session)
+    .await
+    .context(format!("look into stockfoil.change for the indexes of {}", table.plain()))
+}
+
 /// Whether the database has the memory.
 pub(super) async fn is_there(connection: &mut PgConnection) -> Result<bool, DbError> {
-    sqlx::query_scalar("SELECT to_regclass('stockfoil.change') IS NOT NULL")
-        .fetch_one(connection)
-        .await
-        .context("look for stockfoil.change")
+    catalog::is_there(connection, "stockfoil.change").await
 }

@@ -5,15 +5,15 @@ use sqlx::PgConnection;
 
 use super::{
     change::{self, Kind},
-    runner::DefaultUse,
+    report::DefaultUse,
     step::{Goal, Lock, Step},
 };
 use crate::{
     catalog,
     db::{Context as _, DbError},
     model::Model,
+    org_id::OrgId,
     sql::{Ident, Literal, QualifiedName, Statement, render},
-    tenancy::OrgId,
 };
 
 /// The tenant tables but for those whose inserts must name an organization already: `--finalize` ended their default, and
@@ -49,13 +49,17 @@ pub(super) fn steps(
     let kind = model.org_type.name();
     let function =
         model.routine(include_str!("default_org.sql"), &[("default", &Literal::new(default.as_str()))]);
-    let mut steps = vec![Step::short(
-        "create function stockfoil.default_org".into(),
-        Lock::None,
-        vec![],
-        vec![function.create],
-        Goal::new(include_str!("goals/default_org.sql"), [function.body, kind.to_owned()]),
-    )];
+    let mut steps = vec![
+        Step::short(
+            "create function stockfoil.default_org".into(),
+            Lock::None,
+            vec![],
+            vec![function.create],
+            Goal::new(include_str!("goals/default_org.sql"), [function.body, kind.to_owned()]),
+        )
+        // Who may insert may have the default: default privileges may have taken functions from everybody.
+        .granting(render("GRANT EXECUTE ON FUNCTION stockfoil.default_org(text) TO PUBLIC", &[])),
+    ];
     for table in tables {
         let sequence = sequence(table);
         steps.push(Step::short(
@@ -65,10 +69,7 @@ pub(super) fn steps(
             vec![render("CREATE SEQUENCE {sequence}", &[("sequence", &sequence)])],
             Goal::new("SELECT to_regclass($1) IS NOT NULL", [sequence.to_string()]),
         ));
-        let settle = render(
-            "ALTER TABLE {table} ALTER COLUMN {org} SET DEFAULT stockfoil.default_org({counted})",
-            &[("table", table), ("org", &model.org_column), ("counted", &Literal::new(&counted(table)))],
-        );
+        let settle = settle(model, table);
         let goal = Goal::new(
             include_str!("goals/settled_default.sql"),
             [table.to_string(), model.org_column.as_str().into(), default.to_string(), kind.to_owned()],
@@ -85,6 +86,28 @@ pub(super) fn steps(
         );
     }
     steps
+}
+
+/// The statement that gives `table` the counting default.
+pub(super) fn settle(model: &Model, table: &QualifiedName) -> Statement {
+    render(
+        "ALTER TABLE {table} ALTER COLUMN {org} SET DEFAULT stockfoil.default_org({counted})",
+        &[("table", table), ("org", &model.org_column), ("counted", &Literal::new(&counted(table)))],
+    )
+}
+
+/// Whether what gives the default organization and counts inserts into `table` is there: it was not ended for good.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn is_there(session: &mut PgConnection, table: &QualifiedName) -> Result<bool, DbError> {
+    sqlx::query_scalar(
+        "SELECT to_regprocedure('stockfoil.default_org(text)') IS NOT NULL AND to_regclass($1) IS NOT NULL",
+    )
+    .bind(sequence(table).to_string())
+    .fetch_one(session)
+    .await
+    .context("look for what gives the default organization")
 }
 
 /// The steps that end the default: an insert that names no organization then fails.

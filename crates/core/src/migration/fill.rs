@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::patience;
 use crate::{
     catalog,
     db::{Context as _, DbError, gave_way},
@@ -23,13 +24,13 @@ const ROW_TIMEOUT: &str = "100ms";
 
 /// What to fill.
 #[derive(Debug, Clone)]
-pub struct Fill {
+pub(super) struct Fill {
     /// The tables that hold the rows: a partitioned table's partitions.
-    pub tables: Vec<QualifiedName>,
+    pub(super) tables: Vec<QualifiedName>,
     /// The organization's column.
-    pub org: Ident,
+    pub(super) org: Ident,
     /// The default organization's id.
-    pub default: Literal,
+    pub(super) default: Literal,
 }
 
 impl Fill {
@@ -98,7 +99,7 @@ impl Fill {
                     progress
                         .note(&format!("{title}: a writer holds rows of the batch, trying a smaller one"));
                     rows = (rows / 2).max(1);
-                    tokio::time::sleep(super::runner::jittered()).await;
+                    tokio::time::sleep(patience::jittered()).await;
                 }
                 Err(error) => {
                     return Err(DbError::Statement { context: title.to_owned(), cause: error }.into());

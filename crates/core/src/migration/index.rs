@@ -3,89 +3,28 @@
 //! On an ordinary table an index is built concurrently and then made a constraint. A partitioned table can do neither:
 //! there each partition that holds rows gets its own, then the parents get theirs, empty, and take the partitions' in.
 
+mod shape;
+
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 
-use super::step::{Goal, Lock, Step};
+pub(super) use self::shape::{Constraint, Printed, Shape, timing};
+
+use super::{
+    change,
+    step::{Goal, Lock, Step},
+};
 use crate::{
     catalog::Part,
     db::{Context as _, DbError},
-    sql::{Definition, Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
+    sql::{Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
 };
 
-/// What an index is, wherever it is built.
-#[derive(Debug, Clone)]
-pub(super) struct Shape {
-    /// UNIQUE.
-    pub(super) is_unique: bool,
-    /// Its access method.
-    pub(super) method: Definition,
-    /// What stands behind the access method: columns, INCLUDE, NULLS NOT DISTINCT, storage parameters, predicate.
-    pub(super) definition: Statement,
-    /// The same as PostgreSQL prints it, so that the catalog can be asked for it; none where only the name is known.
-    pub(super) printed: Option<Printed>,
-    /// The constraint that owns it.
-    pub(super) constraint: Option<Constraint>,
-}
-
-/// The unique constraint that owns an index.
-#[derive(Debug, Clone)]
-pub(super) struct Constraint {
-    /// What stands behind `ADD CONSTRAINT ... UNIQUE USING INDEX ...`.
-    pub(super) timing: Fixed,
-    /// The whole constraint, for a partitioned table, which can't use an index.
-    pub(super) definition: Statement,
-}
-
-/// A definition as PostgreSQL prints it.
-#[derive(Debug, Clone)]
-pub(super) struct Printed {
-    /// The organization's column, where the index begins with it.
-    pub(super) org: Option<Ident>,
-    /// What stands behind that column, or behind the opening parenthesis where there is none.
-    pub(super) tail: Definition,
-}
-
-impl Printed {
-    fn binds(&self) -> [String; 2] {
-        let org = self.org.as_ref().map_or("", Ident::as_str);
-        [org.to_owned(), self.tail.to_string()]
-    }
-}
-
-impl Shape {
-    /// An index on what PostgreSQL printed of another one, behind the organization's column where that is given.
-    pub(super) fn printed(is_unique: bool, method: Definition, printed: Printed) -> Self {
-        let tail = &printed.tail;
-        let definition = match &printed.org {
-            Some(org) => render("({org}, {tail}", &[("org", org), ("tail", tail)]),
-            None => render("({tail}", &[("tail", tail)]),
-        };
-        Self { is_unique, method, definition, printed: Some(printed), constraint: None }
-    }
-
-    /// An index on `definition`, which nobody printed.
-    pub(super) fn written(is_unique: bool, method: Fixed, definition: &Statement) -> Self {
-        Self {
-            is_unique,
-            method: Definition::from_catalog(method.to_string()),
-            definition: definition.clone(),
-            printed: None,
-            constraint: None,
-        }
-    }
-
-    fn binds(&self) -> [String; 2] {
-        self.printed.as_ref().map(Printed::binds).unwrap_or_default()
-    }
-}
-
-/// When a constraint is checked, as SQL.
-pub(super) fn timing(deferrable: bool, deferred: bool) -> Fixed {
-    Fixed(match (deferrable, deferred) {
-        (true, true) => " DEFERRABLE INITIALLY DEFERRED",
-        (true, false) => " DEFERRABLE",
-        (false, _) => "",
-    })
+/// `template` over the definitions of the indexes of table `$1`.
+pub(super) fn over_definitions(template: &'static str) -> Statement {
+    let definitions = render(include_str!("index/definitions.sql"), &[]);
+    render(template, &[("definitions", &definitions)])
 }
 
 /// Where one index of the shape goes.
@@ -110,6 +49,10 @@ impl Place {
     }
 }
 
+/// The names of indexes that a plan makes, which no other of its steps may give again.
+#[derive(Debug, Default)]
+pub(super) struct Planned(BTreeSet<String>);
+
 /// The places of a shape on `parts`: existing indexes of the same definition wherever there are some, else new names
 /// made of the table's and `words`.
 pub(super) async fn places(
@@ -117,16 +60,24 @@ pub(super) async fn places(
     parts: &[Part],
     shape: &Shape,
     words: &[&str],
+    planned: &mut Planned,
 ) -> Result<Vec<Place>, crate::Error> {
     let mut places = Vec::with_capacity(parts.len());
     let [org, tail] = shape.binds();
+    let statement = over_definitions(include_str!("index_place.sql"));
     for part in parts {
-        let name: Option<String> = sqlx::query_scalar(include_str!("index_place.sql"))
+        let noted = change::noted_indexes(session, &part.table).await?;
+        let in_schema = |name: &str| format!("{}.{name}", part.table.schema);
+        let mut free = names(&part.table, words);
+        free.retain(|name| !planned.0.contains(&in_schema(name)));
+        let name: Option<String> = sqlx::query_scalar(statement.sql())
             .bind(part.table.to_string())
             .bind(&org)
             .bind(&tail)
-            .bind(names(&part.table, words))
+            .bind(free)
             .bind(shape.is_unique)
+            .bind(shape.method.to_string())
+            .bind(noted)
             .fetch_optional(&mut *session)
             .await
             .context(format!("look for a name of an index on {}", part.table.plain()))?;
@@ -134,6 +85,7 @@ pub(super) async fn places(
             Some(name) => Ident::new(name)?,
             None => Ident::joined(&[part.table.name.as_str(), &words.join("_")]),
         };
+        planned.0.insert(in_schema(index.as_str()));
         places.push(Place {
             table: part.table.clone(),
             index,
@@ -143,26 +95,6 @@ pub(super) async fn places(
         });
     }
     Ok(places)
-}
-
-/// The places of an index called `name` on the first of `parts`; those of its partitions are named after them.
-pub(super) fn named_places(parts: &[Part], name: &Ident) -> Vec<Place> {
-    let suffix = |root: &Part| {
-        let prefix = format!("{}_", root.table.name.as_str());
-        name.as_str().strip_prefix(&prefix).unwrap_or(name.as_str()).to_owned()
-    };
-    let suffix = parts.first().map(suffix).unwrap_or_default();
-    let place = |part: &Part| Place {
-        table: part.table.clone(),
-        index: match part.parent {
-            None => name.clone(),
-            Some(_) => Ident::joined(&[part.table.name.as_str(), &suffix]),
-        },
-        is_leaf: part.is_leaf,
-        parent: part.parent,
-        tablespace: None,
-    };
-    parts.iter().map(place).collect()
 }
 
 /// `users_org_id_email_key`, as PostgreSQL would call it, and the same with a number behind it.
@@ -215,19 +147,28 @@ fn noting(mut step: Step, note: Option<Statement>) -> Step {
     step
 }
 
+/// That `place` has an index of the shape, in this state; of its name, if that is wanted.
 fn goal(shape: &Shape, place: &Place, state: &str, exact_name: bool) -> Goal {
+    let name = if exact_name { place.index.as_str() } else { "" };
+    goal_of(shape, &place.table, name, state)
+}
+
+/// That `table` has an index of the shape, in this state; of this name, if one is given.
+fn goal_of(shape: &Shape, table: &QualifiedName, name: &str, state: &str) -> Goal {
     let [org, tail] = shape.binds();
-    Goal::new(
-        include_str!("goals/index.sql"),
-        [
-            place.table.to_string(),
+    Goal::Query {
+        query: over_definitions(include_str!("goals/index.sql")),
+        binds: vec![
+            table.to_string(),
             org,
             tail,
-            if exact_name { place.index.as_str().to_owned() } else { String::new() },
+            name.to_owned(),
             state.to_owned(),
-            if shape.is_unique { "unique" } else { "" }.to_owned(),
+            if shape.is_unique { "unique" } else { "plain" }.to_owned(),
+            shape.method.to_string(),
         ],
-    )
+        table: None,
+    }
 }
 
 fn create(shape: &Shape, place: &Place, template: &'static str) -> Statement {
@@ -317,6 +258,18 @@ fn attach(place: &Place, parent: &Place) -> Step {
         )],
         Goal::new(include_str!("goals/attached.sql"), [parent_index.to_string(), index.to_string()]),
     )
+}
+
+/// Whether an index of the shape is on `table`, whole and of whatever name.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn has(
+    session: &mut PgConnection,
+    shape: &Shape,
+    table: &QualifiedName,
+) -> Result<bool, DbError> {
+    goal_of(shape, table, "", "valid").is_met(session).await
 }
 
 /// Whether an index of the shape is at `place` already, whole.

@@ -1,34 +1,18 @@
 //! Everything that stands in a migration's way, looked for before the first change, all of it at once.
 
-use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::step::{Run, Step};
+use super::{
+    finding::Finding,
+    records,
+    step::{Goal, Run, Step},
+};
 use crate::{
     db::{Context as _, Db, DbError, sqlstate},
     model::Model,
+    org_id::OrgId,
     sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
-    tenancy::OrgId,
 };
-
-/// One thing that stands in the way, or that the operator should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What was looked at, such as `foreign_keys`.
-    pub check: &'static str,
-    /// The object.
-    pub object: String,
-    /// What is the matter with it.
-    pub detail: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}; {}", self.object, self.detail, self.remedy)
-    }
-}
 
 /// What is found before the first change.
 #[derive(Debug, Default)]
@@ -56,7 +40,7 @@ impl Look {
     }
 }
 
-const LOOKS: [Look; 9] = [
+const LOOKS: [Look; 10] = [
     Look {
         name: "privileges",
         query: include_str!("preflight/privileges.sql"),
@@ -72,16 +56,23 @@ const LOOKS: [Look; 9] = [
         is_acceptable: false,
     },
     Look {
-        name: "row_types",
-        query: include_str!("preflight/row_types.sql"),
-        remedy: "change that column's type first (jsonb, say)",
+        name: "row_security",
+        query: include_str!("preflight/row_security.sql"),
+        remedy: "run as a role that sees every row (BYPASSRLS, or a superuser)",
         of_contract: false,
         is_acceptable: false,
     },
     Look {
-        name: "invalid_keys",
-        query: include_str!("preflight/invalid_keys.sql"),
-        remedy: "REINDEX INDEX CONCURRENTLY it, or drop it (DROP INDEX CONCURRENTLY)",
+        name: "columns_max",
+        query: include_str!("preflight/columns_max.sql"),
+        remedy: "copy its rows into a new table, in which the dropped columns don't count",
+        of_contract: false,
+        is_acceptable: false,
+    },
+    Look {
+        name: "row_types",
+        query: include_str!("preflight/row_types.sql"),
+        remedy: "change that column's type first (jsonb, say)",
         of_contract: false,
         is_acceptable: false,
     },
@@ -122,10 +113,12 @@ const LOOKS: [Look; 9] = [
     },
 ];
 
-/// What can be accepted by name.
-pub const ACCEPTABLE: [&str; 2] = ["on-conflict", "publications"];
-
-const WARNINGS: [&str; 2] = [include_str!("preflight/views.sql"), include_str!("preflight/exclusions.sql")];
+const WARNINGS: [&str; 4] = [
+    include_str!("preflight/policies.sql"),
+    include_str!("preflight/views.sql"),
+    include_str!("preflight/exclusions.sql"),
+    include_str!("preflight/invalid_indexes.sql"),
+];
 
 /// Looks at everything for a migration of `tables` to organizations of `model`.
 ///
@@ -304,16 +297,15 @@ async fn organizations(
     model: &Model,
     found: &mut Preflight,
 ) -> Result<(), DbError> {
-    for (table, columns) in [
-        (&model.organizations, super::org::ORGANIZATIONS_COLUMNS),
-        (&model.api_keys, super::org::API_KEYS_COLUMNS),
-    ] {
+    for (table, columns) in
+        [(&model.organizations, records::ORGANIZATIONS_COLUMNS), (&model.api_keys, records::API_KEYS_COLUMNS)]
+    {
         let other: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
             .bind(table.to_string())
             .fetch_one(&mut *session)
             .await
             .context("look for a relation of the organizations' name")?;
-        if other && !super::org::table_goal(table, columns).is_met(session).await? {
+        if other && !Goal::has_columns(table, columns).is_met(session).await? {
             found.obstacles.push(Finding {
                 check: "organizations",
                 object: table.plain(),

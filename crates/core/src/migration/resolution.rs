@@ -6,10 +6,8 @@ use super::step::{Goal, Lock, Step};
 use crate::{
     db::DbError,
     model::Model,
-    tenancy::{
-        OrgId,
-        resolution::{self, Function},
-    },
+    org_id::OrgId,
+    tenancy::resolution::{self, Function},
 };
 
 /// The steps that create them, or make them again what they were.

@@ -15,7 +15,7 @@ use crate::{
 /// PostgreSQL's table locks that a step takes, strongest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Lock {
+pub(super) enum Lock {
     /// Only on what the step itself creates.
     None,
     /// As an ordinary write.
@@ -30,7 +30,7 @@ pub enum Lock {
 
 impl Lock {
     /// The name that PostgreSQL's manual gives it.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Lock::None => "none",
             Lock::RowExclusive => "ROW EXCLUSIVE",
@@ -41,7 +41,7 @@ impl Lock {
     }
 
     /// Whether somebody who only reads or writes rows may have to wait for it.
-    pub fn blocks_rows(self) -> bool {
+    pub(super) fn blocks_rows(self) -> bool {
         self >= Lock::ShareRowExclusive
     }
 
@@ -83,7 +83,7 @@ impl Lock {
 
 /// How a step's statements are run.
 #[derive(Debug, Clone)]
-pub enum Run {
+pub(super) enum Run {
     /// All in one short transaction, tried until its lock is had.
     Short,
     /// Outside a transaction, as CREATE INDEX CONCURRENTLY wants, without a lock timeout: under one it dies on
@@ -113,7 +113,7 @@ pub enum Work {
 
 /// What holds when a step is done.
 #[derive(Debug, Clone)]
-pub enum Goal {
+pub(crate) enum Goal {
     /// A question to the catalog whose answer is whether it holds.
     Query {
         /// Answers one boolean.
@@ -136,12 +136,16 @@ pub enum Goal {
 
 impl Goal {
     /// `query` answers one boolean; its parameters are texts.
-    pub fn new<const N: usize>(query: &'static str, binds: [String; N]) -> Self {
+    pub(super) fn new<const N: usize>(query: &'static str, binds: [String; N]) -> Self {
         Self::Query { query: render(query, &[]), binds: binds.into(), table: None }
     }
 
     /// As [`new`](Self::new), asked of `table` itself; not met while there is no such table.
-    pub fn of_table<const N: usize>(table: &QualifiedName, query: &'static str, binds: [String; N]) -> Self {
+    pub(super) fn of_table<const N: usize>(
+        table: &QualifiedName,
+        query: &'static str,
+        binds: [String; N],
+    ) -> Self {
         Self::Query {
             query: render(query, &[("table", table)]),
             binds: binds.into(),
@@ -149,13 +153,23 @@ impl Goal {
         }
     }
 
+    /// The table is there, with these columns among its own.
+    pub(super) fn has_columns(table: &QualifiedName, columns: &str) -> Self {
+        Self::new(include_str!("goals/table.sql"), [table.to_string(), columns.to_owned()])
+    }
+
+    /// The state of a CHECK constraint of `table`: `there`, `valid`, or `gone`.
+    pub(super) fn check(table: &QualifiedName, check: &Ident, state: &str) -> Self {
+        Self::new(include_str!("goals/check.sql"), [table.to_string(), check.as_str().into(), state.into()])
+    }
+
     /// The relation `name` is not there (any more).
-    pub fn gone(name: &QualifiedName) -> Self {
+    pub(super) fn gone(name: &QualifiedName) -> Self {
         Self::new("SELECT to_regclass($1) IS NULL", [name.to_string()])
     }
 
     /// Each of `parts` is in `state`.
-    pub fn parts<'a>(
+    pub(super) fn parts<'a>(
         model: &Model,
         parts: impl IntoIterator<Item = &'a balance::Object>,
         state: balance::State,
@@ -169,7 +183,7 @@ impl Goal {
     ///
     /// # Errors
     /// Database errors.
-    pub async fn is_met(&self, connection: &mut PgConnection) -> Result<bool, DbError> {
+    pub(crate) async fn is_met(&self, connection: &mut PgConnection) -> Result<bool, DbError> {
         match self {
             Goal::Query { query, binds, table } => ask(connection, query, binds, table.as_ref()).await,
             Goal::Parts { model, parts, state: wanted } => {
@@ -190,31 +204,35 @@ impl Goal {
 
 /// One step.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub(super) struct Step {
     /// What it does, as an imperative phrase.
-    pub title: String,
+    pub(super) title: String,
     /// The tables that its lock is on, the quiet one first; each with its partitions.
-    pub tables: Vec<QualifiedName>,
+    pub(super) tables: Vec<QualifiedName>,
     /// The strongest lock that it takes on a table that others use.
-    pub lock: Lock,
+    pub(super) lock: Lock,
     /// What it costs beyond its lock.
-    pub work: Work,
+    pub(super) work: Work,
     /// How it is run.
-    pub run: Run,
+    pub(super) run: Run,
     /// What it sends.
-    pub statements: Vec<Statement>,
+    pub(super) statements: Vec<Statement>,
+    /// The tables outside Stockfoil's own schema that it makes and that are Stockfoil's.
+    pub(super) makes: Vec<QualifiedName>,
+    /// What it lets others do with what it makes: nobody else may, whatever default privileges say.
+    pub(super) grants: Vec<Statement>,
     /// What it notes in `stockfoil.change`, in the same transaction where it has one, else before: what it is about
     /// to make, alter or drop, and what was there.
-    pub remember: Vec<Statement>,
+    pub(super) remember: Vec<Statement>,
     /// An index left over from a killed build, which goes first: CREATE INDEX CONCURRENTLY leaves it INVALID.
-    pub leftover: Option<QualifiedName>,
+    pub(super) leftover: Option<QualifiedName>,
     /// How the catalog shows that it is done.
-    pub goal: Goal,
+    pub(super) goal: Goal,
 }
 
 impl Step {
     /// A step of one short transaction that changes the catalog only.
-    pub fn short(
+    pub(super) fn short(
         title: String,
         lock: Lock,
         tables: Vec<QualifiedName>,
@@ -228,6 +246,8 @@ impl Step {
             work: Work::Catalog,
             run: Run::Short,
             statements,
+            makes: Vec::new(),
+            grants: Vec::new(),
             remember: Vec::new(),
             leftover: None,
             goal,
@@ -235,7 +255,7 @@ impl Step {
     }
 
     /// A step that builds `index` on `table` concurrently.
-    pub fn index(
+    pub(super) fn index(
         title: String,
         table: QualifiedName,
         index: QualifiedName,
@@ -251,7 +271,7 @@ impl Step {
     }
 
     /// A step that reads `tables` whole under a lock that blocks no rows.
-    pub fn scan(title: String, tables: Vec<QualifiedName>, statement: Statement, goal: Goal) -> Self {
+    pub(super) fn scan(title: String, tables: Vec<QualifiedName>, statement: Statement, goal: Goal) -> Self {
         Self {
             work: Work::Read,
             run: Run::Scan,
@@ -259,9 +279,23 @@ impl Step {
         }
     }
 
+    /// The step, which makes `table` for Stockfoil.
+    #[must_use]
+    pub(super) fn making(mut self, table: &QualifiedName) -> Self {
+        self.makes.push(table.clone());
+        self
+    }
+
+    /// The step, which then runs `grant`.
+    #[must_use]
+    pub(super) fn granting(mut self, grant: Statement) -> Self {
+        self.grants.push(grant);
+        self
+    }
+
     /// The step, which notes `change` too.
     #[must_use]
-    pub fn remembering(mut self, change: Statement) -> Self {
+    pub(super) fn remembering(mut self, change: Statement) -> Self {
         self.remember.push(change);
         self
     }

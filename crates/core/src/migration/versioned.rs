@@ -1,37 +1,58 @@
-//! Versioned SQL files, applied by sqlx's migrator into its own table, so that `sqlx migrate info` agrees.
+//! Versioned SQL files: Stockfoil's own, recorded in `stockfoil.migration`, and those of an operator's folder, which are
+//! sqlx's and recorded where sqlx looks for them, so that `sqlx migrate info` agrees.
+//!
+//! What stands and what a run would do is one value, made by `plan`: a status shows it, a dry run shows it, and a run
+//! carries it out.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+mod doubt;
+mod files;
+mod foreign;
+mod others;
+mod plan;
+mod record;
+mod text;
+
+use std::path::{Path, PathBuf};
 
 use chrono::Utc;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{
-    PgConnection,
-    migrate::{Migrate, MigrateError, Migration, Migrator},
+    Connection as _, PgConnection,
+    migrate::{Migrate as _, MigrateError, Migration},
 };
 
-use super::{MigrationError, runner::RUN_LOCK_WAIT};
+use self::{
+    files::Files,
+    plan::{Plan, drift, is_due, plan, stand},
+};
+use super::{error::MigrationError, patience::RUN_LOCK_WAIT};
 use crate::{
     Error, Task,
-    db::{Context as _, Db, DbError},
+    db::{Context as _, Db, DbError, gave_way},
     mapping::Mapping,
     progress::Progress,
     report::{Outcome, Report},
 };
 
-/// The files that every binary carries.
-static EMBEDDED: Migrator = sqlx::migrate!("../../migrations");
-
 /// The version that creates the default inventory; recorded and never run where the tables are there.
 pub const DEFAULT_INVENTORY: i64 = 20_260_101_000_000;
 
+/// The folder that other tools and sqlx take without being told. Stockfoil only mentions it.
+pub const UNTOLD_FOLDER: &str = "migrations";
+
 /// sqlx's table of applied versions.
-const TABLE: &str = "_sqlx_migrations";
+const SQLX_TABLE: &str = "_sqlx_migrations";
+
+/// `[migrations]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// A folder of sqlx's files to apply beside Stockfoil's own; relative to the working folder.
+    pub folder: Option<PathBuf>,
+}
 
 /// What to do with the pending files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// Apply them.
     Apply,
@@ -39,8 +60,8 @@ pub enum Mode {
     DryRun,
     /// Say how things stand; what is pending or changed is a finding.
     Status,
-    /// Record everything up to this version as applied, without running it.
-    Baseline(i64),
+    /// Record exactly these versions as applied, without running them. Others stay as they are.
+    Baseline(Vec<i64>),
 }
 
 /// Where a version stands.
@@ -49,18 +70,36 @@ pub enum Mode {
 pub enum State {
     /// Applied by an earlier run.
     Applied,
+    /// Recorded by an earlier run without being run.
+    Recorded,
     /// Applied by this run.
     AppliedNow,
-    /// Recorded by this run without being run, since what it makes was there.
+    /// Recorded by this run without being run, since what it makes was there or somebody said so.
     Baselined,
-    /// Not applied.
+    /// Not applied; a run applies it.
     Pending,
+    /// Not applied; a run records it without running it, since what it makes is there.
+    ToRecord,
     /// Taken back by this run.
     TakenBack,
+    /// Forgotten by this run; what it made stays.
+    Forgotten,
     /// Applied, and its file was changed since.
     Changed,
     /// Applied, and no file has it.
     Unknown,
+    /// Begun by another migrator, and never ended.
+    Unfinished,
+}
+
+/// Whose file a version is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Stockfoil's own.
+    Stockfoil,
+    /// The operator's, of the folder.
+    Folder,
 }
 
 /// One version.
@@ -70,19 +109,30 @@ pub struct Version {
     pub version: i64,
     /// The rest of the file's name.
     pub description: String,
+    /// Whose file it is.
+    pub origin: Origin,
     /// Where it stands.
     pub state: State,
 }
 
-/// How the versioned migrations stand after a run.
+/// How the versioned migrations stand after a run, or before one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Versions {
     /// Whether nothing was to be changed.
     pub dry_run: bool,
     /// Whether only the state was asked for.
     pub status: bool,
+    /// Whether what was recorded without being run was named by somebody, and not looked for.
+    #[serde(skip)]
+    pub by_name: bool,
     /// Every version, oldest first.
     pub versions: Vec<Version>,
+    /// Tables of sqlx in which an earlier release recorded versions of Stockfoil's own; a run moves them out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<String>,
+    /// What keeps a run from its work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_the_way: Option<String>,
 }
 
 impl Versions {
@@ -96,20 +146,19 @@ impl Report for Versions {
     const SCHEMA: &'static str = "stockfoil.db_migrate/1";
 
     fn outcome(&self) -> Outcome {
-        let settled = |version: &Version| {
-            matches!(version.state, State::Applied | State::AppliedNow | State::Baselined)
-        };
-        if self.status && !self.versions.iter().all(settled) { Outcome::Findings } else { Outcome::Clean }
+        let is_settled = |version: &Version| matches!(version.state, State::Applied | State::Recorded);
+        if self.status && !self.versions.iter().all(is_settled) { Outcome::Findings } else { Outcome::Clean }
     }
 }
 
-/// Brings the database up to date with the embedded files and those of `folder`.
+/// Brings the database up to date with the embedded files and those of `folder`, in the order of their versions.
 ///
 /// Each file is one transaction with its record, so a killed run goes on where it was. A database that already
-/// has the default inventory's tables gets that file recorded, not run.
+/// has the default inventory's tables gets that file recorded, not run, and no other.
 ///
 /// # Errors
-/// [`MigrationError`] for a changed or unknown applied version, and database errors.
+/// [`MigrationError`] for a folder with a file that is not sqlx's, before anything is looked at, and for a changed or
+/// unknown applied version; database errors.
 pub fn run<'a>(
     db: &'a Db,
     mapping: &'a Mapping,
@@ -118,116 +167,109 @@ pub fn run<'a>(
     progress: &'a dyn Progress,
 ) -> Task<'a, Versions> {
     Box::pin(async move {
-        let files = files(folder).await?;
-        if let Mode::Baseline(version) = mode
-            && !files.contains_key(&version)
-        {
-            return Err(MigrationError::NoSuchVersion(version).into());
-        }
+        let files = files::read(folder).await?;
         let mut session = db.session().await?;
         if mode != Mode::Status {
             check_mapping(db, &mut session, mapping).await?;
         }
         if matches!(mode, Mode::Status | Mode::DryRun) {
-            let mut versions = states(&mut session, &files).await?;
-            if mode == Mode::DryRun {
-                refuse_drift(&versions)?;
-                if has_inventory(db, &mut session, mapping, &versions).await? {
-                    set(&mut versions, DEFAULT_INVENTORY, State::Baselined);
-                }
-            }
-            return Ok(Versions { dry_run: mode == Mode::DryRun, status: mode == Mode::Status, versions });
+            let plan = plan(db, &mut session, mapping, &files, &mode).await?;
+            return Ok(match mode {
+                Mode::Status => plan.report(false, true),
+                _ => plan.unobstructed()?.report(true, false),
+            });
         }
-
         db.require_writable()?;
         let _lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
-        // The same lock that `sqlx migrate run` takes.
-        session.lock().await.map_err(migrate_error)?;
-        session.ensure_migrations_table(TABLE).await.map_err(migrate_error)?;
-        let mut versions = states(&mut session, &files).await?;
-        refuse_drift(&versions)?;
-        let baselined = match mode {
-            Mode::Baseline(version) => version,
-            _ if has_inventory(db, &mut session, mapping, &versions).await? => DEFAULT_INVENTORY,
-            _ => 0,
-        };
-        let pending = versions.iter().filter(|version| version.state == State::Pending).count();
-        progress.begin("migrations", Some(pending as u64));
-        for version in versions.iter_mut().filter(|version| version.state == State::Pending) {
-            let Some(file) = files.get(&version.version) else { continue };
-            if version.version <= baselined {
-                session.skip(TABLE, file).await.map_err(migrate_error)?;
-                version.state = State::Baselined;
-            } else if matches!(mode, Mode::Apply) {
-                session.apply(TABLE, file).await.map_err(migrate_error)?;
-                version.state = State::AppliedNow;
-            }
-            progress.advance(1);
+        let mut due = plan(db, &mut session, mapping, &files, &mode).await?.unobstructed()?;
+        record::settle(&mut session, progress).await?;
+        due.shared.clear();
+        let mut theirs = None;
+        if due.has_due(Origin::Folder, &mode) {
+            theirs = Some(Sqlx::lock(db, progress).await?);
+            // Whoever held the lock may have run some of them.
+            due = plan(db, &mut session, mapping, &files, &mode).await?.unobstructed()?;
         }
-        progress.finish();
-        session.unlock().await.map_err(migrate_error)?;
-        Ok(Versions { dry_run: false, status: false, versions })
+        carry_out(&mut session, &mut due, &files, &mode, theirs, progress).await?;
+        let by_name = matches!(mode, Mode::Baseline(_));
+        Ok(Versions { by_name, ..due.report(false, false) })
     })
 }
 
-/// Takes Stockfoil's own versions back, the last first. The inventory's tables stay: a version that only recorded them
-/// is forgotten, one that made them stays applied. Files of `folder` stay applied too.
+/// Checks, without a database, that what lies in `folder` can be run as it is meant.
 ///
 /// # Errors
-/// Database errors; each version is one transaction with its record.
-pub(super) async fn take_back(
-    db: &Db,
-    folder: Option<&Path>,
-    dry_run: bool,
-    progress: &dyn Progress,
-) -> Result<Versions, Error> {
-    let files = files(folder).await?;
+/// [`MigrationError::ForeignFile`] and [`MigrationError::Folder`].
+pub fn check_folder(folder: &Path) -> Result<(), Error> {
+    Ok(files::check(folder)?)
+}
+
+/// Whether the folder [`UNTOLD_FOLDER`] lies in the working folder with SQL that is not Stockfoil's own: somebody may take
+/// it to be run.
+pub fn has_untold_folder() -> bool {
+    let folder = Path::new(UNTOLD_FOLDER);
+    folder.is_dir() && files::has_others_sql(folder)
+}
+
+/// Takes Stockfoil's own versions back, all in one transaction. The inventory's tables stay, whoever made them, and so do
+/// the versions of an operator's folder.
+///
+/// # Errors
+/// [`MigrationError::Unknown`] for a version of a newer release, whose way back is not here; database errors.
+pub(crate) async fn take_back(db: &Db, dry_run: bool, progress: &dyn Progress) -> Result<Versions, Error> {
+    let files = files::read(None).await?;
     let mut session = db.session().await?;
-    let mut versions = states(&mut session, &files).await?;
-    versions.retain(|version| matches!(version.state, State::Applied | State::Changed));
-    let down = |wanted: &Version| {
-        EMBEDDED.iter().find(|file| file.migration_type.is_down_migration() && file.version == wanted.version)
-    };
-    if dry_run || versions.is_empty() {
-        return Ok(Versions { dry_run, status: false, versions });
+    let own = record::own(&mut session).await?;
+    let mut versions = stand(Origin::Stockfoil, &files.own, &own.records);
+    versions.retain(|version| version.state != State::Pending);
+    let mut plan = Plan { versions, shared: own.shared, obstacle: None };
+    if let Some(unknown) = plan.versions.iter().find(|version| version.state == State::Unknown) {
+        return Err(drift(unknown).into());
+    }
+    if dry_run || plan.versions.is_empty() {
+        return Ok(plan.report(dry_run, false));
     }
     let _lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
-    session.lock().await.map_err(migrate_error)?;
-    for version in versions.iter_mut().rev() {
-        if version.version != DEFAULT_INVENTORY {
-            let Some(file) = down(version) else { continue };
-            session.revert(TABLE, file).await.map_err(migrate_error)?;
-            version.state = State::TakenBack;
+    record::settle(&mut session, progress).await?;
+    plan.shared.clear();
+    let taking = "take Stockfoil's own versions back";
+    let mut transaction = session.begin().await.context(taking)?;
+    // It lies in the schema that one of them made, and knows of nothing that is left.
+    sqlx::query("DROP TABLE stockfoil.migration").execute(&mut *transaction).await.context(taking)?;
+    for version in plan.versions.iter_mut().rev() {
+        version.state = State::Forgotten;
+        if version.version == DEFAULT_INVENTORY {
             continue;
         }
-        // A version that was recorded and not run has no time.
-        let forgotten = sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1 AND execution_time < 0")
-            .bind(version.version)
-            .execute(&mut session)
-            .await
-            .context("forget the inventory's version")?;
-        if forgotten.rows_affected() > 0 {
-            version.state = State::TakenBack;
-        }
+        let Some(file) = files::down(version.version) else { continue };
+        let context = || format!("take migration {} back", version.version);
+        sqlx::raw_sql(file.sql.clone()).execute(&mut *transaction).await.context(context())?;
+        version.state = State::TakenBack;
     }
-    let empty: bool = sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM _sqlx_migrations)")
-        .fetch_one(&mut session)
-        .await
-        .context("look for applied migrations")?;
-    if empty {
-        sqlx::query("DROP TABLE _sqlx_migrations")
-            .execute(&mut session)
-            .await
-            .context("drop the table of applied migrations")?;
-    }
-    session.unlock().await.map_err(migrate_error)?;
-    Ok(Versions { dry_run: false, status: false, versions })
+    transaction.commit().await.context(taking)?;
+    Ok(plan.report(false, false))
+}
+
+/// Whether `version` of Stockfoil's own is applied.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn is_applied(session: &mut PgConnection, version: i64) -> Result<bool, DbError> {
+    Ok(record::own(session).await?.records.contains_key(&version))
+}
+
+/// The newest applied version, of Stockfoil's own or of the sqlx table on the search path.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn head(session: &mut PgConnection) -> Result<Option<i64>, DbError> {
+    record::head(session).await
 }
 
 /// Writes an empty pair of files, `<now>_<name>.up.sql` and `.down.sql`, into `folder`, and returns their paths.
 ///
 /// # Errors
-/// [`MigrationError::BadName`], and [`MigrationError::Folder`] when they can't be written.
+/// [`MigrationError::BadName`], what [`check_folder`] refuses, and [`MigrationError::Folder`] when they can't be written.
 pub fn create(folder: &Path, name: &str) -> Result<[PathBuf; 2], Error> {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
         return Err(MigrationError::BadName(name.to_owned()).into());
@@ -235,6 +277,7 @@ pub fn create(folder: &Path, name: &str) -> Result<[PathBuf; 2], Error> {
     let failed =
         |error: std::io::Error| MigrationError::Folder { folder: folder.into(), reason: error.to_string() };
     std::fs::create_dir_all(folder).map_err(failed)?;
+    check_folder(folder)?;
     let stem = format!("{}_{name}", Utc::now().format("%Y%m%d%H%M%S"));
     let paths = ["up", "down"].map(|direction| folder.join(format!("{stem}.{direction}.sql")));
     for path in &paths {
@@ -245,83 +288,99 @@ pub fn create(folder: &Path, name: &str) -> Result<[PathBuf; 2], Error> {
     Ok(paths)
 }
 
-/// The embedded files and those of `folder`, by version; one version must have one text.
-async fn files(folder: Option<&Path>) -> Result<BTreeMap<i64, Migration>, Error> {
-    let up = |migration: &&Migration| !migration.migration_type.is_down_migration();
-    let mut files: BTreeMap<i64, Migration> =
-        EMBEDDED.iter().filter(up).map(|migration| (migration.version, migration.clone())).collect();
-    let Some(folder) = folder else { return Ok(files) };
-    let found = Migrator::new(folder)
-        .await
-        .map_err(|error| MigrationError::Folder { folder: folder.into(), reason: error.to_string() })?;
-    for migration in found.iter().filter(up) {
-        match files.get(&migration.version) {
-            Some(embedded) if embedded.checksum != migration.checksum => {
-                return Err(MigrationError::Changed {
-                    file: file_name(migration.version, &migration.description),
-                }
-                .into());
-            }
-            Some(_) => {}
-            None => {
-                files.insert(migration.version, migration.clone());
-            }
-        }
-    }
-    Ok(files)
-}
-
-async fn states(
+/// Carries the plan out, and marks in it what was done. `theirs` is there where files of the folder are due.
+async fn carry_out(
     session: &mut PgConnection,
-    files: &BTreeMap<i64, Migration>,
-) -> Result<Vec<Version>, DbError> {
-    let recorded: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *session)
-        .await
-        .context("look for applied migrations")?;
-    let applied: Vec<(i64, String, Vec<u8>)> = if recorded {
-        sqlx::query_as(
-            "SELECT version, description, checksum FROM _sqlx_migrations WHERE success ORDER BY version",
-        )
-        .fetch_all(&mut *session)
-        .await
-        .context("read the applied migrations")?
-    } else {
-        Vec::new()
-    };
-    let mut versions: BTreeMap<i64, Version> = files
-        .values()
-        .map(|file| {
-            let version = Version {
-                version: file.version,
-                description: file.description.to_string(),
-                state: State::Pending,
-            };
-            (file.version, version)
-        })
-        .collect();
-    for (version, description, checksum) in applied {
-        let state = match files.get(&version) {
-            None => State::Unknown,
-            Some(file) if *file.checksum != *checksum => State::Changed,
-            Some(_) => State::Applied,
-        };
-        versions.insert(version, Version { version, description, state });
+    plan: &mut Plan,
+    files: &Files,
+    mode: &Mode,
+    mut theirs: Option<Sqlx>,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let due = plan.versions.iter().filter(|version| is_due(version, mode)).count();
+    progress.begin("migrations", Some(due as u64));
+    for version in plan.versions.iter_mut().filter(|version| is_due(version, mode)) {
+        let is_baseline = version.state == State::ToRecord;
+        match version.origin {
+            Origin::Stockfoil => {
+                let Some(file) = files.own.get(&version.version) else { continue };
+                if is_baseline {
+                    record::baseline(session, file).await?;
+                } else {
+                    record::apply(session, file).await?;
+                }
+            }
+            Origin::Folder => {
+                let file = files.folder.as_ref().and_then(|folder| folder.files.get(&version.version));
+                let (Some(file), Some(sqlx)) = (file, &mut theirs) else { continue };
+                sqlx.take(file, is_baseline).await?;
+            }
+        }
+        version.state = if is_baseline { State::Baselined } else { State::AppliedNow };
+        progress.advance(1);
     }
-    Ok(versions.into_values().collect())
+    if let Some(sqlx) = theirs {
+        sqlx.close().await?;
+    }
+    progress.finish();
+    Ok(())
 }
 
-fn refuse_drift(versions: &[Version]) -> Result<(), MigrationError> {
-    for Version { version, description, state } in versions {
-        match state {
-            State::Changed => return Err(MigrationError::Changed { file: file_name(*version, description) }),
-            State::Unknown => {
-                return Err(MigrationError::Unknown { version: *version, description: description.clone() });
+/// sqlx's migrator on the operator's folder. It has a session of its own: what a file sets in it is none of ours.
+struct Sqlx {
+    session: PgConnection,
+    /// Qualified, so that a file may set the search path; nothing before the first file.
+    table: Option<String>,
+}
+
+impl Sqlx {
+    /// Takes the lock that `sqlx migrate run` and applications on sqlx take.
+    async fn lock(db: &Db, progress: &dyn Progress) -> Result<Self, Error> {
+        let locking = "take sqlx's lock";
+        let mut session = db.session().await?;
+        let patience: String = sqlx::query_scalar("SELECT current_setting('lock_timeout')")
+            .fetch_one(&mut session)
+            .await
+            .context(locking)?;
+        set_patience(&mut session, "1s").await.context(locking)?;
+        let taken = session.lock().await.map_err(migrate_error);
+        set_patience(&mut session, &patience).await.context(locking)?;
+        match taken {
+            Err(DbError::Statement { cause, .. }) if gave_way(&cause) => {
+                progress.note("waiting for another migrator, which holds sqlx's lock");
+                session.lock().await.map_err(migrate_error)?;
             }
-            _ => {}
+            taken => taken?,
+        }
+        Ok(Self { session, table: None })
+    }
+
+    async fn take(&mut self, file: &Migration, is_baseline: bool) -> Result<(), DbError> {
+        let table = match &self.table {
+            Some(table) => table,
+            None => {
+                self.session.ensure_migrations_table(SQLX_TABLE).await.map_err(migrate_error)?;
+                let table = record::visible(&mut self.session).await?.map(|table| table.to_string());
+                self.table.insert(table.unwrap_or_else(|| SQLX_TABLE.to_owned()))
+            }
+        };
+        if is_baseline {
+            self.session.skip(table, file).await.map_err(migrate_error)
+        } else {
+            self.session.apply(table, file).await.map(|_| ()).map_err(migrate_error)
         }
     }
-    Ok(())
+
+    async fn close(mut self) -> Result<(), DbError> {
+        self.session.unlock().await.map_err(migrate_error)?;
+        Ok(self.session.close().await?)
+    }
+}
+
+/// Sets how long the session waits for a lock.
+async fn set_patience(session: &mut PgConnection, lock_timeout: &str) -> Result<(), sqlx::Error> {
+    let set = sqlx::query("SELECT set_config('lock_timeout', $1, false)").bind(lock_timeout);
+    set.execute(session).await.map(|_| ())
 }
 
 /// Refuses a mapping that does not hold, unless its tables are those that the first version is about to make.
@@ -332,44 +391,6 @@ async fn check_mapping(db: &Db, session: &mut PgConnection, mapping: &Mapping) -
         mapping.resolve(db).await?;
     }
     Ok(())
-}
-
-/// Whether the default inventory's file is pending while its tables are there.
-async fn has_inventory(
-    db: &Db,
-    session: &mut PgConnection,
-    mapping: &Mapping,
-    versions: &[Version],
-) -> Result<bool, Error> {
-    if !versions.iter().any(|version| version.version == DEFAULT_INVENTORY && version.state == State::Pending)
-    {
-        return Ok(false);
-    }
-    let (mut there, mut missing) = (Vec::new(), Vec::new());
-    for (table, found) in mapping.look_for_tenant_tables(session).await? {
-        if found { there.push(table.plain()) } else { missing.push(table.plain()) }
-    }
-    match (there.is_empty(), missing.is_empty()) {
-        (true, _) => Ok(false),
-        (false, true) => Ok(true),
-        (false, false) => Err(MigrationError::HalfInventory {
-            database: db.facts().database.clone(),
-            there: there.join(", "),
-            missing: missing.join(", "),
-            version: DEFAULT_INVENTORY,
-        }
-        .into()),
-    }
-}
-
-fn set(versions: &mut [Version], which: i64, state: State) {
-    for version in versions.iter_mut().filter(|version| version.version == which) {
-        version.state = state;
-    }
-}
-
-fn file_name(version: i64, description: &str) -> String {
-    format!("{version}_{}.up.sql", description.replace(' ', "_"))
 }
 
 fn migrate_error(error: MigrateError) -> DbError {

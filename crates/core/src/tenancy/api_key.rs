@@ -11,8 +11,12 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{RandomError, TenancyError, fill_random};
-use crate::{config::Secret, sql::Literal};
+use super::TenancyError;
+use crate::{
+    org_id::{RandomError, fill_random},
+    settings::Secret,
+    sql::Literal,
+};
 
 /// What a generated key begins with.
 const PREFIX: &str = "sf_live_";

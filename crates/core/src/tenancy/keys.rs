@@ -2,18 +2,20 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{
-    OrgId, TenancyError,
+    TenancyError,
     api_key::{ApiKey, KeyId},
 };
 use crate::{
     Error,
     db::{Context as _, DbError},
     model::Model,
+    org_id::OrgId,
+    timestamp::Timestamp,
 };
 
 /// The longest span, in seconds: a hundred years.
@@ -89,13 +91,13 @@ pub struct KeySummary {
     /// What it is good for.
     pub state: KeyState,
     /// When it was made or given.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Timestamp,
     /// When it ends, or ended by itself.
-    pub expires_at: Option<DateTime<Utc>>,
+    pub expires_at: Option<Timestamp>,
     /// When it was revoked.
-    pub revoked_at: Option<DateTime<Utc>>,
-    /// The last day (UTC) on which it led to its organization.
-    pub last_used_on: Option<NaiveDate>,
+    pub revoked_at: Option<Timestamp>,
+    /// The last day (UTC) on which it led to its organization, as `2026-02-01`.
+    pub last_used_on: Option<String>,
 }
 
 /// Adds `key` to the keys of `org`, and reads it back; `refused` says why the server did not take it. Returns when it

@@ -1,2 +1,2 @@
 -- Locks: rows of users that this transaction has locked already.
-UPDATE {users} SET {org} = $1::text::{org.type} WHERE {users.id.text} = ANY ($2)
+UPDATE {users} AS t SET {org} = $1::text::{org.type} WHERE {t.key_text} = ANY ($2)

@@ -1,8 +1,16 @@
-//! The record of rows that were given to another organization: `stockfoil.move`.
+//! Rows that change their organization: what refers to what, what a move must leave alone, and its record, `stockfoil.move`.
+
+mod error;
+mod graph;
+pub(super) mod guard;
 
 use sqlx::PgConnection;
 
+pub use error::DataError;
+pub(super) use graph::{Edge, Graph, Table, refers};
+
 use crate::{
+    Error,
     db::{Context as _, DbError},
     history::RunId,
     sql::QualifiedName,
@@ -30,6 +38,32 @@ pub(super) async fn record(
     .await
     .context("record the moved rows in stockfoil.move")?;
     Ok(())
+}
+
+/// What becomes of `result` where `run` failed after some of its work was committed: the error says how much that is, and what
+/// comes `next`.
+pub(super) async fn partial<R>(
+    connection: &mut PgConnection,
+    run: RunId,
+    result: Result<R, Error>,
+    next: impl FnOnce() -> String,
+) -> Result<R, Error> {
+    let Err(cause) = result else { return result };
+    let counted: Result<(i64, i64, i64), sqlx::Error> =
+        sqlx::query_as(include_str!("moves/committed.sql")).bind(run).fetch_one(connection).await;
+    // What can't be counted is no reason to hide why the run failed.
+    let (moved, copied, back) = counted.unwrap_or_default();
+    let parts = [(moved, "moved"), (copied, "copied"), (back, "put back")];
+    let done: Vec<String> = parts
+        .iter()
+        .filter(|(rows, _)| *rows > 0)
+        .map(|(rows, what)| format!("{rows} rows were {what}"))
+        .collect();
+    if done.is_empty() {
+        return Err(cause);
+    }
+    Err(DataError::Partial { run: run.0, rows: done.join(" and "), next: next(), cause: Box::new(cause) }
+        .into())
 }
 
 /// Records that `run` put back what the record `id` says.

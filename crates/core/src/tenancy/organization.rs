@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{
-    OrgId, TenancyError,
+    Settings, TenancyError,
     api_key::ApiKey,
     keys::{self, Span},
     require, schema,
@@ -14,14 +14,17 @@ use super::{
 };
 use crate::{
     Error, Task, catalog,
-    config::{Config, Secret},
     db::{Context as _, Db, DbError, sqlstate},
     history::{self, RunId},
     mapping::Mapping,
     model::Model,
+    org_id::OrgId,
+    org_id::check_name,
     report::{Outcome, Report},
     rows::public::organizations,
+    settings::Secret,
     sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
+    timestamp::Timestamp,
 };
 
 /// The command, as its records name it.
@@ -29,9 +32,6 @@ const COMMAND: &str = "org-create";
 
 /// How many numbers of the sequence are tried, when some were taken by `--id` before it came to them.
 const NUMBERS_MAX: u32 = 1000;
-
-/// The longest name, in characters.
-pub const NAME_LENGTH_MAX: usize = 200;
 
 /// What is asked for; [`check`](Self::check) makes it what can be created.
 #[derive(Debug)]
@@ -68,10 +68,10 @@ impl Request {
     ///
     /// # Errors
     /// [`TenancyError`] for the first part that does not hold.
-    pub fn check(self, config: &Config) -> Result<NewOrganization, TenancyError> {
+    pub fn check(self, mapping: &Mapping, settings: &Settings) -> Result<NewOrganization, TenancyError> {
         let name = check_name(&self.name)?;
-        let org_type = config.mapping.org_type();
-        let reserved = &config.tenancy.reserved_subdomains;
+        let org_type = mapping.org_type();
+        let reserved = &settings.reserved_subdomains;
         let subdomain = self.subdomain.map(|label| Subdomain::new(&label, reserved)).transpose()?;
         let (api_key, is_generated_key) = ApiKey::new(self.api_key.as_ref())?;
         let expires = keys::check_expiry(self.expires)?;
@@ -89,18 +89,6 @@ impl Request {
             is_active: self.is_active,
         })
     }
-}
-
-/// Checks a name, and leaves out the spaces around it.
-///
-/// # Errors
-/// [`TenancyError::Name`] when nothing is left, it is longer than [`NAME_LENGTH_MAX`], or holds a control character.
-pub fn check_name(text: &str) -> Result<&str, TenancyError> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || name.chars().any(char::is_control) {
-        return Err(TenancyError::Name(text.to_owned()));
-    }
-    Ok(name)
 }
 
 /// An organization that was created. The only value that shows a key, once.
@@ -231,7 +219,7 @@ pub struct OrgSummary {
     /// How many items it has; none where the database has no table of them.
     pub items: Option<i64>,
     /// When it was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Timestamp,
 }
 
 /// The organizations, the oldest first.
@@ -310,7 +298,7 @@ pub(super) async fn find(
     connection: &mut PgConnection,
     model: &Model,
     id: &OrgId,
-) -> Result<Option<organizations::Row>, DbError> {
+) -> Result<Option<Stored>, DbError> {
     select(connection, model, id, Fixed("")).await
 }
 
@@ -319,7 +307,7 @@ pub(super) async fn find_and_lock(
     connection: &mut PgConnection,
     model: &Model,
     id: &OrgId,
-) -> Result<Option<organizations::Row>, DbError> {
+) -> Result<Option<Stored>, DbError> {
     select(connection, model, id, Fixed("FOR NO KEY UPDATE")).await
 }
 
@@ -328,7 +316,7 @@ async fn select(
     model: &Model,
     id: &OrgId,
     lock: Fixed,
-) -> Result<Option<organizations::Row>, DbError> {
+) -> Result<Option<Stored>, DbError> {
     let statement = model.render_with(
         include_str!("select_organization.sql"),
         &[("organizations.columns", &Fixed(organizations::COLUMNS)), ("lock", &lock)],
@@ -340,17 +328,28 @@ async fn select(
         .context("look for the organization")
 }
 
+/// An organization's row. Its table is among the application's, which may write any time into it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct Stored {
+    pub(super) id: OrgId,
+    pub(super) name: String,
+    pub(super) subdomain: Option<String>,
+    pub(super) is_active: bool,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+}
+
 #[derive(sqlx::FromRow)]
 struct Counted {
     #[sqlx(flatten)]
-    organization: organizations::Row,
+    organization: Stored,
     users: Option<i64>,
     items: Option<i64>,
 }
 
 impl From<Counted> for OrgSummary {
     fn from(Counted { organization, users, items }: Counted) -> Self {
-        let organizations::Row { id, name, subdomain, is_active, created_at, .. } = organization;
+        let Stored { id, name, subdomain, is_active, created_at, .. } = organization;
         Self { id, name, subdomain, is_active, users, items, created_at }
     }
 }

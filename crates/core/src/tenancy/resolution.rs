@@ -4,9 +4,11 @@
 //! They run with their owner's rights, so that the application's role needs none on the tables of organizations and
 //! keys; nobody may call them who was not granted that.
 
-use super::{OrgId, api_key};
+use super::api_key;
 use crate::{
-    model::{KeyType, Model, Routine},
+    model::{Model, Routine},
+    org_id::KeyType,
+    org_id::OrgId,
     sql::{Definition, Fixed, Fragment, Literal, Statement, render},
 };
 

@@ -1,8 +1,8 @@
 //! The tables of organizations and of their API keys, one statement an object.
 
-use super::OrgId;
 use crate::{
-    model::{KeyType, Model},
+    model::Model,
+    org_id::{KeyType, OrgId},
     sql::{Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
 };
 

@@ -1,27 +1,29 @@
 //! Changing an organization and its API keys: `org-update`.
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    OrgId, TenancyError,
+    Settings, TenancyError,
     api_key::{ApiKey, KeyId},
+    default_organization::{self, Change},
     keys::{self, KeyState, KeySummary, Span},
-    organization::{self, breaks, check_name, in_the_clear, key_taken},
+    organization::{self, Stored, breaks, in_the_clear, key_taken},
     require,
     subdomain::Subdomain,
 };
 use crate::{
     Error, Task,
-    config::{Config, Secret},
     db::{Context as _, Db, DbError},
     history::{self, RunId},
     mapping::Mapping,
     model::Model,
+    org_id::OrgId,
+    org_id::check_name,
     report::{Outcome, Report},
-    rows::public::organizations,
+    settings::Secret,
+    timestamp::Timestamp,
 };
 
 /// The command, as its records name it.
@@ -39,8 +41,6 @@ pub enum Others {
 /// What is asked for; [`check`](Self::check) makes it what can be done.
 #[derive(Debug)]
 pub struct Request {
-    /// The organization.
-    pub org: OrgId,
     /// Its new name.
     pub name: Option<String>,
     /// Its new subdomain; `Some(None)` takes it away.
@@ -64,12 +64,13 @@ pub struct Request {
 /// A change that holds every rule and is not in the database yet.
 #[derive(Debug)]
 pub struct Update {
-    org: OrgId,
     name: Option<String>,
     subdomain: Option<Option<Subdomain>>,
     is_active: Option<bool>,
     new_key: Option<NewKey>,
     revoke: Vec<KeyId>,
+    /// The default organization, as the configuration has it.
+    default_org: String,
 }
 
 #[derive(Debug)]
@@ -86,8 +87,8 @@ impl Request {
     ///
     /// # Errors
     /// [`TenancyError`] for the first part that does not hold.
-    pub fn check(self, config: &Config) -> Result<Update, TenancyError> {
-        let reserved = &config.tenancy.reserved_subdomains;
+    pub fn check(self, settings: &Settings) -> Result<Update, TenancyError> {
+        let reserved = &settings.reserved_subdomains;
         let subdomain =
             self.subdomain.map(|label| label.map(|label| Subdomain::new(&label, reserved)).transpose());
         let of_new_key = [("--api-key", self.api_key.is_some()), ("--expires", self.expires.is_some())];
@@ -104,12 +105,12 @@ impl Request {
             (None, None) => None,
         };
         let update = Update {
-            org: OrgId::of(config.mapping.org_type(), self.org.as_str())?,
             name: self.name.as_deref().map(check_name).transpose()?.map(str::to_owned),
             subdomain: subdomain.transpose()?,
             is_active: self.is_active,
             new_key,
             revoke: self.revoke.iter().map(|id| KeyId::new(id)).collect::<Result<_, _>>()?,
+            default_org: settings.default_org_id.clone(),
         };
         if update.only_lists() && !self.lists_keys {
             return Err(TenancyError::NothingAsked);
@@ -119,14 +120,15 @@ impl Request {
 }
 
 impl Update {
-    /// Whether it would leave requests that name no organization without one: it deactivates the default organization.
-    pub fn ends_default(&self, config: &Config) -> bool {
-        let default = OrgId::of(config.mapping.org_type(), &config.tenancy.default_org_id);
-        self.is_active == Some(false) && default.as_ref() == Ok(&self.org)
+    /// Whether it would leave requests that name no organization without one: `org` is the default organization, and is
+    /// deactivated.
+    pub fn ends_default(&self, org: &OrgId, mapping: &Mapping, settings: &Settings) -> bool {
+        let default = OrgId::of(mapping.org_type(), &settings.default_org_id);
+        self.is_active == Some(false) && default.as_ref() == Ok(org)
     }
 
     fn only_lists(&self) -> bool {
-        let Self { org: _, name, subdomain, is_active, new_key, revoke } = self;
+        let Self { name, subdomain, is_active, new_key, revoke, default_org: _ } = self;
         name.is_none() && subdomain.is_none() && is_active.is_none() && new_key.is_none() && revoke.is_empty()
     }
 }
@@ -155,9 +157,9 @@ pub struct OrgUpdated {
     /// Whether it can be used.
     pub is_active: bool,
     /// When it was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Timestamp,
     /// When it was changed last, its keys apart.
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: Timestamp,
     /// What was changed of it.
     pub changed: Vec<Changed>,
     /// What names the new key.
@@ -185,13 +187,13 @@ impl Report for OrgUpdated {
     }
 }
 
-/// Makes the change and its record, in one transaction; or only lists the keys.
+/// Makes the change to `org` and its record, in one transaction; or only lists the keys.
 ///
 /// # Errors
 /// [`TenancyError::UnknownOrganization`], [`TenancyError::UnknownKeys`]; [`TenancyError::SubdomainTaken`] and
 /// [`TenancyError::ApiKeyTaken`] when another organization has it; [`TenancyError::OrganizationLocked`];
 /// [`TenancyError::NotMigrated`] before `migrate-org`.
-pub fn update<'a>(db: &'a Db, mapping: &'a Mapping, update: Update) -> Task<'a, OrgUpdated> {
+pub fn update<'a>(db: &'a Db, mapping: &'a Mapping, org: OrgId, update: Update) -> Task<'a, OrgUpdated> {
     Box::pin(async move {
         if !update.only_lists() {
             db.require_writable()?;
@@ -199,10 +201,13 @@ pub fn update<'a>(db: &'a Db, mapping: &'a Mapping, update: Update) -> Task<'a, 
         let model = &mapping.resolve(db).await?;
         require(db, model, &[]).await?;
         let mut session = db.acquire().await?;
-        let org = update.org.clone();
+        if update.is_active == Some(false) {
+            // Whoever is asked about the default organization is asked about the database's own.
+            default_organization::check(&mut session, model, &update.default_org, Change::Refused).await?;
+        }
         let result = match update.only_lists() {
             true => list(&mut session, model, &org).await,
-            false => apply(&mut session, model, db, update).await,
+            false => apply(&mut session, model, db, &org, update).await,
         };
         result.map_err(
             |error| if error.gave_way() { TenancyError::OrganizationLocked(org).into() } else { error },
@@ -220,8 +225,8 @@ async fn list(session: &mut PgConnection, model: &Model, org: &OrgId) -> Result<
     Ok(report(row, keys))
 }
 
-fn report(row: organizations::Row, keys: Vec<KeySummary>) -> OrgUpdated {
-    let organizations::Row { id, name, subdomain, is_active, created_at, updated_at, .. } = row;
+fn report(row: Stored, keys: Vec<KeySummary>) -> OrgUpdated {
+    let Stored { id, name, subdomain, is_active, created_at, updated_at, .. } = row;
     OrgUpdated {
         id,
         name,
@@ -244,28 +249,28 @@ async fn apply(
     session: &mut PgConnection,
     model: &Model,
     db: &Db,
+    org: &OrgId,
     update: Update,
 ) -> Result<OrgUpdated, Error> {
     let mut tx = session.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     // A request that is the day's first with a key holds the key's row until its transaction ends.
     sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *tx).await?;
-    let org = update.org.clone();
-    let Some(row) = organization::find_and_lock(&mut tx, model, &org).await? else {
-        return Err(TenancyError::UnknownOrganization(org).into());
+    let Some(row) = organization::find_and_lock(&mut tx, model, org).await? else {
+        return Err(TenancyError::UnknownOrganization(org.clone()).into());
     };
     let run = history::start(&mut tx, COMMAND).await?;
     let (row, changed) = change(&mut tx, model, row, &update).await?;
     // First, so that a key which ends for ever is not said to end later.
-    let revoked_keys = keys::revoke(&mut tx, model, &org, &update.revoke).await?;
+    let revoked_keys = keys::revoke(&mut tx, model, org, &update.revoke).await?;
     let mut ended_keys = Vec::new();
     if let Some(NewKey { key, expires, overlap, .. }) = &update.new_key {
         let refused = |error| key_taken(error, model, "add the API key");
-        keys::insert(&mut tx, model, &org, key, *expires, refused).await?;
+        keys::insert(&mut tx, model, org, key, *expires, refused).await?;
         if let Some(overlap) = overlap {
-            ended_keys = keys::end_others(&mut tx, model, &org, key, *overlap).await?;
+            ended_keys = keys::end_others(&mut tx, model, org, key, *overlap).await?;
         }
     }
-    let keys = keys::list(&mut tx, model, &org).await?;
+    let keys = keys::list(&mut tx, model, org).await?;
     let mut report = OrgUpdated { changed, revoked_keys, ended_keys, ..report(row, keys) };
     report.warnings = warnings(&report, update.new_key.as_ref());
     if let Some(NewKey { key, is_generated, .. }) = update.new_key {
@@ -285,9 +290,9 @@ async fn apply(
 async fn change(
     connection: &mut PgConnection,
     model: &Model,
-    row: organizations::Row,
+    row: Stored,
     update: &Update,
-) -> Result<(organizations::Row, Vec<Changed>), Error> {
+) -> Result<(Stored, Vec<Changed>), Error> {
     let name = update.name.as_ref().unwrap_or(&row.name);
     let subdomain = match &update.subdomain {
         Some(label) => label.as_ref().map(Subdomain::as_str),
@@ -307,9 +312,9 @@ async fn change(
     if changed.is_empty() {
         return Ok((row, changed));
     }
-    let stored: (String, Option<String>, bool, DateTime<Utc>) =
+    let stored: (String, Option<String>, bool, Timestamp) =
         sqlx::query_as(model.render(include_str!("update_organization.sql")).sql())
-            .bind(&update.org)
+            .bind(&row.id)
             .bind(name)
             .bind(subdomain)
             .bind(is_active)
@@ -328,7 +333,7 @@ async fn change(
     if (&stored_name, stored_subdomain.as_deref(), stored_active) != (name, subdomain, is_active) {
         return Err(TenancyError::NotAsWritten("organization").into());
     }
-    let row = organizations::Row {
+    let row = Stored {
         name: stored_name,
         subdomain: stored_subdomain,
         is_active: stored_active,
@@ -365,16 +370,21 @@ fn record(report: &OrgUpdated, role: &str) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
 
-    fn config() -> Config {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        Config::load(Some(file.path()), Environment::default()).unwrap()
+    fn checked(request: Request) -> Result<Update, TenancyError> {
+        request.check(&settings())
+    }
+
+    fn settings() -> Settings {
+        Settings {
+            default_org_id: "default".into(),
+            default_org_name: "Default Organization".into(),
+            reserved_subdomains: Vec::new(),
+        }
     }
 
     fn request() -> Request {
         Request {
-            org: OrgId::new("acme").unwrap(),
             name: None,
             subdomain: None,
             is_active: None,
@@ -392,18 +402,18 @@ mod tests {
         let given = "9f86d081884c7d659a2feaa0c55ad015-given";
         let request = Request { api_key: Some(Secret::new(given)), ..request() };
         let shown = format!("{request:?}");
-        let update = request.check(&config()).unwrap();
+        let update = checked(request).unwrap();
         let shown = format!("{shown} {update:?} {update:#?}");
         assert!(shown.contains("***") && !shown.contains(given), "{shown}");
 
         let key = ApiKey::generate().unwrap();
-        let row = organizations::Row {
+        let row = Stored {
             id: OrgId::new("acme").unwrap(),
             name: "Acme".into(),
             subdomain: None,
             is_active: true,
-            created_at: Utc::now(),
-            updated_at: Utc::now(),
+            created_at: chrono::Utc::now().into(),
+            updated_at: chrono::Utc::now().into(),
         };
         let report = OrgUpdated {
             api_key_id: Some(key.id()),
@@ -417,17 +427,18 @@ mod tests {
 
     #[test]
     fn an_update_holds_every_rule_or_none_of_it() {
-        let config = config();
-        let refused = |request: Request| request.check(&config).unwrap_err().to_string();
+        let refused = |request: Request| checked(request).unwrap_err().to_string();
         let nothing = || Request { new_key: None, ..request() };
         assert!(refused(nothing()).contains("say what to change"));
-        assert!(Request { lists_keys: true, ..nothing() }.check(&config).unwrap().only_lists());
+        assert!(checked(Request { lists_keys: true, ..nothing() }).unwrap().only_lists());
         assert!(refused(Request { overlap: Some(Span::DAY), ..nothing() }).contains("--overlap needs"));
         let added = Request { new_key: Some(Others::Stay), overlap: Some(Span::DAY), ..nothing() };
         assert!(refused(added).contains("--overlap needs --rotate-key"));
-        let default = Request { org: OrgId::new("default").unwrap(), is_active: Some(false), ..nothing() };
-        assert!(default.check(&config).unwrap().ends_default(&config));
-        let other = Request { is_active: Some(false), ..nothing() };
-        assert!(!other.check(&config).unwrap().ends_default(&config));
+        let ends_default = |org, is_active| {
+            let update = checked(Request { is_active, name: Some("A".into()), ..nothing() }).unwrap();
+            update.ends_default(&OrgId::new(org).unwrap(), &Mapping::default(), &settings())
+        };
+        assert!(ends_default("default", Some(false)));
+        assert!(!ends_default("default", Some(true)) && !ends_default("acme", Some(false)));
     }
 }

@@ -6,24 +6,39 @@ use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{OrgId, TenancyError, email_pattern::EmailPattern, moves, organization, require, require_moves};
+use super::{
+    Settings, TenancyError,
+    default_organization::{self, Change},
+    email_pattern::EmailPattern,
+    moves::{
+        self,
+        guard::{self, Sight},
+    },
+    organization,
+    people::People,
+    require, require_moves,
+    unique::KeyParts,
+};
 use crate::{
     Error, Task,
     catalog::{self, UniqueKey},
-    config::Tenancy,
     db::{Context as _, Db, DbError},
     history::{self, RunId},
     mapping::Mapping,
     model::{Model, Users},
+    org_id::OrgId,
     report::{Outcome, Report},
-    sql::{Fixed, Ident, List, Statement, render},
+    sql::{Fixed, Statement},
 };
 
 /// The command, as `stockfoil.run` names it.
 pub const COMMAND: &str = "users-assign";
 
+/// What a run's summary says its records hold of each user.
+pub(super) const PRIMARY: &str = "primary";
+
 /// How often an assignment that lost to another session is tried again.
-const ATTEMPTS_MAX: u32 = 3;
+const ATTEMPTS_MAX: u32 = 5;
 
 /// Whom to move.
 #[derive(Debug, Clone)]
@@ -55,8 +70,11 @@ pub struct Assignment {
 /// A user who moves.
 #[derive(Debug, Serialize)]
 pub struct Move {
-    /// The user.
+    /// The user; by the primary key where the mapped id is NULL.
     pub user_id: String,
+    /// The primary key, by which the move is recorded.
+    #[serde(skip)]
+    key: String,
     /// The user's address.
     pub email: Option<String>,
     /// The organization that the user leaves, if any.
@@ -123,11 +141,12 @@ impl Report for UsersAssigned {
 /// Moves the selected users, in one transaction, or says who would move.
 ///
 /// Users that a unique key keeps out, or another number of them than expected, stop everything: the report then says
-/// so and nothing is changed.
+/// so and nothing is changed. No row but theirs gets another organization, by whatever trigger, rule or foreign key.
 ///
 /// # Errors
-/// [`TenancyError`] for an organization or user that is not there, rows that others hold, and databases before
-/// `migrate-org`.
+/// [`TenancyError`] for an organization or user that is not there, rows that refer to users within their organization,
+/// rows that others hold, and databases before `migrate-org`; [`DataError`](super::moves::DataError) for a table of users
+/// without a primary key, and for rows that would be taken along.
 pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) -> Task<'a, UsersAssigned> {
     Box::pin(async move {
         if !assignment.dry_run {
@@ -136,16 +155,23 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
         let model = &mapping.resolve(db).await?;
         let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
         require(db, model, &[&users.table]).await?;
+        if let Selector::Unassigned { default_org } = &assignment.selector {
+            default_organization::check(&mut *db.acquire().await?, model, default_org, Change::Refused)
+                .await?;
+        }
         if !assignment.dry_run {
             require_moves(db).await?;
         }
-        let mut attempts = 1;
+        let (mut attempts, mut sight) = (1, Sight::Counting);
         loop {
-            match attempt(db, model, users, assignment).await {
+            match attempt(db, model, users, assignment, sight).await {
+                Err(error) if guard::must_compare(&error) && sight == Sight::Counting => {
+                    sight = Sight::Comparing;
+                }
                 Err(error) => match error.sqlstate().as_deref() {
                     // Looked at again, a key that was taken meanwhile is a conflict with a name.
-                    Some("23505" | "40P01") if attempts < ATTEMPTS_MAX => attempts += 1,
-                    Some("55P03" | "40P01") => return Err(TenancyError::UsersLocked.into()),
+                    Some("23505" | "40P01" | "40001") if attempts < ATTEMPTS_MAX => attempts += 1,
+                    Some("55P03" | "40P01" | "40001") => return Err(TenancyError::UsersLocked.into()),
                     _ => return Err(error),
                 },
                 report => return report,
@@ -156,6 +182,7 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
 
 #[derive(Debug, sqlx::FromRow)]
 struct User {
+    key: String,
     id: String,
     email: Option<String>,
     org_id: Option<String>,
@@ -170,7 +197,7 @@ impl Selector {
         ids: Vec<String>,
         email_pattern: Option<&str>,
         all: bool,
-        config: &Tenancy,
+        config: &Settings,
     ) -> Result<Self, TenancyError> {
         match (ids.is_empty(), email_pattern, all) {
             (false, None, false) => Ok(Self::Ids(ids.into_iter().collect())),
@@ -204,32 +231,18 @@ async fn attempt(
     model: &Model,
     users: &Users,
     assignment: &Assignment,
+    sight: Sight,
 ) -> Result<UsersAssigned, Error> {
-    let Assignment { org, selector, expect, dry_run } = assignment;
-    let begin = if *dry_run {
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    } else {
-        "BEGIN ISOLATION LEVEL READ COMMITTED"
-    };
+    let Assignment { org, expect, dry_run, .. } = assignment;
+    let begin = if *dry_run { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { sight.begin() };
     let mut tx = db.pool().begin_with(begin).await?;
     let Some(organization) = organization::find(&mut tx, model, org).await? else {
         return Err(TenancyError::UnknownOrganization(org.clone()).into());
     };
 
-    let (ids, of_org) = selector.bounds();
-    let selected = select(&mut tx, model, selector, ids, of_org, Fixed("")).await?;
-    refuse_unknown(selector, &selected)?;
-    let (already, mut moves): (Vec<User>, Vec<User>) =
-        selected.into_iter().partition(|user| user.org_id.as_deref() == Some(org.as_str()));
-    if !dry_run {
-        // While rows are waited for, others wait for those that are held already.
-        sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *tx).await?;
-        let ids = moves.iter().map(|user| user.id.as_str()).collect();
-        moves = select(&mut tx, model, selector, Some(ids), None, Fixed("FOR UPDATE")).await?;
-        moves.retain(|user| user.org_id.as_deref() != Some(org.as_str()));
-    }
-
-    let conflicts = conflicts(&mut tx, model, users, org, &moves).await?;
+    let people = People::read(&mut tx, model, users).await?;
+    let (already_there, moves) = choose(&mut tx, &people, assignment).await?;
+    let conflicts = conflicts(&mut tx, model, users, &people, org, &moves).await?;
     let stopped = match expect {
         Some(expect) if *expect != moves.len() as u64 => {
             Some(format!("--expect says {expect}, but {} would move", moves.len()))
@@ -239,6 +252,10 @@ async fn attempt(
         }
         _ => None,
     };
+    let keys: Vec<String> = moves.iter().map(|user| user.key.clone()).collect();
+    if stopped.is_none() {
+        people.refuse_referred(&mut tx, &keys).await?;
+    }
     let applied = !dry_run && stopped.is_none() && !moves.is_empty();
     let before = members(&mut tx, model, org, &moves).await?;
     let warning = || format!("organization {org} is inactive: its users can't work until it is activated");
@@ -249,56 +266,75 @@ async fn attempt(
         applied,
         stopped,
         organizations: Vec::new(),
-        already_there: already.len(),
+        already_there,
         conflicts,
         warnings: (!organization.is_active).then(warning).into_iter().collect(),
         users: moves
             .into_iter()
-            .map(|User { id, email, org_id }| Move { user_id: id, email, from: org_id })
+            .map(|User { key, id, email, org_id }| Move { user_id: id, key, email, from: org_id })
             .collect(),
     };
     report.organizations = summary(before, &report.users);
     if !applied {
         return Ok(report);
     }
-    apply(tx, model, users, report).await
+    apply(tx, model, &people, report, sight).await
+}
+
+/// How many of the selected users are there already, and those who would move, by id; locked unless this is a dry run.
+async fn choose(
+    connection: &mut PgConnection,
+    people: &People<'_>,
+    assignment: &Assignment,
+) -> Result<(usize, Vec<User>), Error> {
+    let Assignment { org, selector, dry_run, .. } = assignment;
+    let (ids, of_org) = selector.bounds();
+    let selected = select(&mut *connection, people, selector, (ids, of_org, None), Fixed("")).await?;
+    refuse_unknown(selector, &selected)?;
+    let (already, mut moves): (Vec<User>, Vec<User>) =
+        selected.into_iter().partition(|user| user.org_id.as_deref() == Some(org.as_str()));
+    if !dry_run {
+        // While rows are waited for, others wait for those that are held already.
+        sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *connection).await?;
+        let keys = moves.iter().map(|user| user.key.as_str()).collect();
+        moves =
+            select(&mut *connection, people, selector, (None, None, Some(keys)), Fixed("FOR UPDATE OF t"))
+                .await?;
+        moves.retain(|user| user.org_id.as_deref() != Some(org.as_str()));
+    }
+
+    moves.sort_by(|one, other| (&one.id, &one.key).cmp(&(&other.id, &other.key)));
+    Ok((already.len(), moves))
 }
 
 /// Moves the users of `report` and records it, in the transaction that has locked their rows.
 async fn apply(
     mut tx: Transaction<'_, Postgres>,
     model: &Model,
-    users: &Users,
+    people: &People<'_>,
     mut report: UsersAssigned,
+    sight: Sight,
 ) -> Result<UsersAssigned, Error> {
     let org = report.org_id.clone();
-    let moved = sqlx::query(model.render(include_str!("move_users.sql")).sql())
-        .bind(&org)
-        .bind(report.users.iter().map(|user| user.user_id.as_str()).collect::<Vec<_>>())
-        .execute(&mut *tx)
-        .await
-        .map_err(referred)?
-        .rows_affected();
-    let chosen = report.users.len();
-    if usize::try_from(moved) != Ok(chosen) {
-        let table = users.table.plain();
-        return Err(TenancyError::NotAllMoved { moved, chosen, table }.into());
-    }
+    let keys: Vec<String> = report.users.iter().map(|user| user.key.clone()).collect();
+    people.give(&mut tx, &org, &keys, sight).await?;
     // In the same transaction: whoever has moved is recorded, and nobody else is.
     let run = history::start(&mut tx, COMMAND).await?;
     report.run_id = Some(run);
     let mut by_origin: BTreeMap<Option<&str>, Vec<String>> = BTreeMap::new();
     for user in &report.users {
-        by_origin.entry(user.from.as_deref()).or_default().push(user.user_id.clone());
+        by_origin.entry(user.from.as_deref()).or_default().push(user.key.clone());
     }
     for (from, ids) in &by_origin {
-        moves::record(&mut tx, run, &users.table, *from, Some(org.as_str()), ids).await?;
+        moves::record(&mut tx, run, people.table(), *from, Some(org.as_str()), ids).await?;
     }
     for members in &mut report.organizations {
         members.after = count(&mut tx, model, members.org_id.as_deref()).await?;
     }
     let report = history::finish(&mut tx, run, Ok(report), |report| {
-        serde_json::json!({ "org_id": org, "users": report.users.len(), "organizations": report.organizations })
+        serde_json::json!({
+            "org_id": org, "users": report.users.len(), "organizations": report.organizations, "keys": PRIMARY,
+        })
     })
     .await?;
     tx.commit().await.context("move the users")?;
@@ -342,30 +378,20 @@ fn summary(mut before: Vec<Members>, users: &[Move]) -> Vec<Members> {
     before
 }
 
-/// Says which foreign key does not let users leave what refers to them within their organization.
-fn referred(error: sqlx::Error) -> Error {
-    let broken = error.as_database_error().filter(|error| error.code().as_deref() == Some("23503"));
-    match broken {
-        Some(broken) => TenancyError::UsersReferred {
-            table: broken.table().unwrap_or_default().to_owned(),
-            key: broken.constraint().unwrap_or_default().to_owned(),
-        }
-        .into(),
-        None => DbError::Statement { context: "move the users".into(), cause: error }.into(),
-    }
-}
+/// Which users a selector is asked about: those with these ids, of this organization or none, with these primary keys.
+type Bounds<'a> = (Option<Vec<&'a str>>, Option<&'a str>, Option<Vec<&'a str>>);
 
-/// The users that `selector` takes, by id; `ids` and `of_org` bound those that it is asked about.
+/// The users that `selector` takes, in the order of their primary key.
 async fn select(
     connection: &mut PgConnection,
-    model: &Model,
+    people: &People<'_>,
     selector: &Selector,
-    ids: Option<Vec<&str>>,
-    of_org: Option<&str>,
+    (ids, of_org, keys): Bounds<'_>,
     lock: Fixed,
 ) -> Result<Vec<User>, DbError> {
-    let statement = model.render_with(include_str!("select_users.sql"), &[("lock", &lock)]);
-    let mut users = sqlx::query_as::<_, User>(statement.sql()).bind(ids).bind(of_org).fetch(connection);
+    let statement = people.select(lock);
+    let mut users =
+        sqlx::query_as::<_, User>(statement.sql()).bind(ids).bind(of_org).bind(keys).fetch(connection);
     let mut taken = Vec::new();
     while let Some(user) = users.try_next().await.context("read the users")? {
         if selector.takes(&user) {
@@ -379,7 +405,16 @@ fn refuse_unknown(selector: &Selector, selected: &[User]) -> Result<(), TenancyE
     let Selector::Ids(ids) = selector else { return Ok(()) };
     let known: BTreeSet<&str> = selected.iter().map(|user| user.id.as_str()).collect();
     let unknown: Vec<String> = ids.iter().filter(|id| !known.contains(id.as_str())).cloned().collect();
-    if unknown.is_empty() { Ok(()) } else { Err(TenancyError::UnknownUsers(unknown)) }
+    if !unknown.is_empty() {
+        return Err(TenancyError::UnknownUsers(unknown));
+    }
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<&str> =
+        selected.iter().map(|user| user.id.as_str()).filter(|id| !seen.insert(*id)).collect();
+    match twice.is_empty() {
+        true => Ok(()),
+        false => Err(TenancyError::AmbiguousUsers(twice.into_iter().map(str::to_owned).collect())),
+    }
 }
 
 /// Who of `moves` would break a unique key in `org`.
@@ -387,6 +422,7 @@ async fn conflicts(
     connection: &mut PgConnection,
     model: &Model,
     users: &Users,
+    people: &People<'_>,
     org: &OrgId,
     moves: &[User],
 ) -> Result<Vec<KeyConflict>, Error> {
@@ -394,30 +430,30 @@ async fn conflicts(
     if moves.is_empty() {
         return Ok(conflicts);
     }
-    let emails: BTreeMap<&str, &Option<String>> =
-        moves.iter().map(|user| (user.id.as_str(), &user.email)).collect();
-    let ids: Vec<&str> = emails.keys().copied().collect();
+    let by_key: BTreeMap<&str, &User> = moves.iter().map(|user| (user.key.as_str(), user)).collect();
+    let moving: Vec<&str> = by_key.keys().copied().collect();
     let keys = catalog::unique_keys(connection, &users.table).await?;
     for key in keys.iter().filter(|key| key.has_column(&model.org_column)) {
-        let found: Vec<(String, String)> = sqlx::query_as(conflicts_statement(model, key).sql())
-            .bind(&ids)
+        let found: Vec<(String, String)> = sqlx::query_as(conflicts_statement(model, people, key).sql())
+            .bind(&moving)
             .bind(org)
             .fetch_all(&mut *connection)
             .await
             .context(format!("look for users that share the key {}", key.name.as_str()))?;
-        for (user_id, other_user_id) in found {
-            let email = emails.get(user_id.as_str()).and_then(|email| (*email).clone());
-            conflicts.push(KeyConflict { user_id, email, key: key.name.as_str().to_owned(), other_user_id });
+        for (moved, other_user_id) in found {
+            let Some(User { id, email, .. }) = by_key.get(moved.as_str()) else { continue };
+            let (user_id, email, key) = (id.clone(), email.clone(), key.name.as_str().to_owned());
+            conflicts.push(KeyConflict { user_id, email, key, other_user_id });
         }
     }
     Ok(conflicts)
 }
 
 /// The statement that finds which users, moved to one organization, would break `key` there.
-fn conflicts_statement(model: &Model, key: &UniqueKey) -> Statement {
+fn conflicts_statement(model: &Model, people: &People<'_>, key: &UniqueKey) -> Statement {
     let parts = KeyParts::of(model, key);
     let (moved, other) = (parts.of_row("moved"), parts.of_row("other"));
-    model.render_with(
+    people.render(
         include_str!("key_conflicts.sql"),
         &[
             ("keys", &parts.selected),
@@ -427,49 +463,4 @@ fn conflicts_statement(model: &Model, key: &UniqueKey) -> Statement {
             ("same", &parts.same),
         ],
     )
-}
-
-/// A unique key within an organization, as SQL that compares two rows by it.
-pub(super) struct KeyParts {
-    names: Vec<Ident>,
-    /// Its parts but for the organization, for a select list over a row of the table.
-    pub(super) selected: List<Statement>,
-    /// Which rows of the table it is about.
-    pub(super) predicate: Statement,
-    /// The operator that says that two rows have the same.
-    pub(super) same: Fixed,
-}
-
-impl KeyParts {
-    pub(super) fn of(model: &Model, key: &UniqueKey) -> Self {
-        let org = Some(model.org_column.as_str());
-        let others = key.columns.iter().zip(&key.parts).filter(|(column, _)| column.as_deref() != org);
-        // A key of the organization's column alone has no other part: `true` then stands for "any two rows".
-        let parts = std::iter::once(render("true", &[]))
-            .chain(others.map(|(_, part)| render("{part}", &[("part", part)])));
-        let (names, selected) = parts
-            .enumerate()
-            .map(|(at, part)| {
-                let name = Ident::joined(&["key", &at.to_string()]);
-                let selected = render("{part} AS {name}", &[("part", &part), ("name", &name)]);
-                (name, selected)
-            })
-            .unzip();
-        Self {
-            names,
-            selected: List(selected),
-            predicate: match &key.predicate {
-                Some(predicate) => render("{predicate}", &[("predicate", predicate)]),
-                None => render("true", &[]),
-            },
-            same: Fixed(if key.nulls_not_distinct { "IS NOT DISTINCT FROM" } else { "=" }),
-        }
-    }
-
-    /// The parts, selected as `row`.
-    pub(super) fn of_row(&self, row: &'static str) -> List<Statement> {
-        let each =
-            self.names.iter().map(|name| render("{row}.{name}", &[("row", &Fixed(row)), ("name", name)]));
-        List(each.collect())
-    }
 }

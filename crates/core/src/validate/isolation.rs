@@ -8,7 +8,7 @@ use crate::{
     Error, Task, balance,
     db::{Context as _, Db},
     mapping::Mapping,
-    migration::{self, isolation},
+    migration::{isolation, privileges, runner},
     model::Model,
     sql::render,
     tenancy::resolution,
@@ -32,11 +32,17 @@ enum More {
     Organizations,
 }
 
-const LOOKS: [Look; 13] = [
+const LOOKS: [Look; 16] = [
     Look {
         name: "application_login",
         query: include_str!("isolation/logins.sql"),
         nothing: "no role that can log in is a member of it yet",
+        more: More::None,
+    },
+    Look {
+        name: "login",
+        query: include_str!("isolation/reached.sql"),
+        nothing: "no login has rights on the tables",
         more: More::None,
     },
     Look {
@@ -49,6 +55,12 @@ const LOOKS: [Look; 13] = [
         name: "grant",
         query: include_str!("isolation/grants.sql"),
         nothing: "there are no tables",
+        more: More::None,
+    },
+    Look {
+        name: "default_privilege",
+        query: include_str!("isolation/defaults.sql"),
+        nothing: "the owners' default privileges give nobody rights on tables to come",
         more: More::None,
     },
     Look {
@@ -91,6 +103,12 @@ const LOOKS: [Look; 13] = [
         name: "unguarded_table",
         query: include_str!("isolation/outside.sql"),
         nothing: "no other table holds rows of organizations, or refers to them",
+        more: More::None,
+    },
+    Look {
+        name: "shared_parent",
+        query: include_str!("isolation/parents.sql"),
+        nothing: "no row that belongs to no organization takes rows of organizations along",
         more: More::None,
     },
     Look {
@@ -141,7 +159,7 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping) -> Task<'a, Validation> {
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;
         let mut session = db.session().await?;
-        migration::prepare(&mut session).await?;
+        runner::prepare(&mut session).await?;
         let mut checks = Checks::default();
         policies(&mut session, model, &mut checks).await?;
         role(&mut session, model, &mut checks).await?;
@@ -270,9 +288,11 @@ async fn looks(session: &mut PgConnection, model: &Model, checks: &mut Checks) -
     let functions = objects.functions.iter().map(|function| function.name.as_str());
     let own: Vec<&str> = functions.chain(resolution::NAMES).chain(["default_org"]).collect();
     let organizations = [model.organizations.to_string(), model.api_keys.to_string()];
+    let given = render(include_str!("isolation/given.sql"), &[]);
+    let reach = render(include_str!("isolation/reach.sql"), &[]);
+    let own_objects = privileges::own();
     for look in &LOOKS {
-        let given = render(include_str!("isolation/given.sql"), &[]);
-        let statement = render(look.query, &[("given", &given)]);
+        let statement = render(look.query, &[("given", &given), ("reach", &reach), ("own", &own_objects)]);
         let query = sqlx::query_as(statement.sql())
             .bind(&tables)
             .bind(&rights)

@@ -4,7 +4,6 @@ use maud::{Markup, html};
 use stockfoil_core::browse::{Count, Relation, View};
 
 use super::{Frame, GROUPS, Shell, kind, rows, size};
-use crate::address;
 
 /// Widest bar, in units of its own drawing.
 const BAR: i64 = 100;
@@ -56,9 +55,9 @@ pub(crate) fn overview(shell: &Shell<'_>, counts: &[Option<Count>]) -> Markup {
         title: "Tables",
         table: None,
         trail: &[],
-        path: "/".into(),
+        path: shell.root.overview(None),
         fields: Vec::new(),
-        all_organizations: address::overview(None),
+        all_organizations: shell.root.overview(None),
     };
     shell.page(&frame, &content)
 }
@@ -68,7 +67,7 @@ fn line(shell: &Shell<'_>, relation: &Relation, count: Option<Count>, largest: i
     html! {
         tr {
             th scope="row" {
-                @if relation.is_readable { a href=(address::table(&relation.name, shell.org(), &View::default())) { (relation.name.plain()) } }
+                @if relation.is_readable { a href=(shell.root.table(&relation.name, shell.org(), &View::default())) { (relation.name.plain()) } }
                 @else { span.denied { (relation.name.plain()) } }
             }
             td.number { @if let Some(count) = count { (rows(count)) } @else { span.faint { "–" } } }

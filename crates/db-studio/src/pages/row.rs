@@ -4,7 +4,6 @@ use maud::{Markup, html};
 use stockfoil_core::browse::{Referrer, Row, Table, View};
 
 use super::{Frame, Shell, follow, rows, value};
-use crate::address;
 
 /// The row whose columns hold `values`.
 pub(crate) fn row(shell: &Shell<'_>, table: &Table, values: &[(String, String)], row: &Row) -> Markup {
@@ -47,12 +46,12 @@ pub(crate) fn row(shell: &Shell<'_>, table: &Table, values: &[(String, String)],
         title: &format!("{title} · {name}"),
         table: Some(relation),
         trail: &[
-            ("Tables".into(), address::overview(shell.org())),
-            (name.clone(), address::table(&relation.name, shell.org(), &View::default())),
+            ("Tables".into(), shell.root.overview(shell.org())),
+            (name.clone(), shell.root.table(&relation.name, shell.org(), &View::default())),
         ],
-        path: address::row(&relation.name, None, []),
+        path: shell.root.row(&relation.name, None, []),
         fields: fields.collect(),
-        all_organizations: address::row(&relation.name, None, pairs.iter().copied()),
+        all_organizations: shell.root.row(&relation.name, None, pairs.iter().copied()),
     };
     shell.page(&frame, &content)
 }
@@ -74,7 +73,7 @@ fn referrer_line(shell: &Shell<'_>, referrer: &Referrer) -> Markup {
     let columns: Vec<&str> = key.from_columns.iter().map(|column| column.as_str()).collect();
     let view = View { filters: referrer.filters.clone(), ..View::default() };
     html! {
-        a href=(address::table(&key.from, shell.org(), &view)) { (key.from.plain()) }
+        a href=(shell.root.table(&key.from, shell.org(), &view)) { (key.from.plain()) }
         " " span.faint { "by " (columns.join(", ")) }
         span.count {
             @match referrer.count {

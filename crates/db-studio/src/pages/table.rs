@@ -41,10 +41,10 @@ pub(crate) fn table(
     let frame = Frame {
         title: &name,
         table: Some(relation),
-        trail: &[("Tables".into(), address::overview(shell.org()))],
-        path: address::table(&relation.name, None, &View::default()),
+        trail: &[("Tables".into(), shell.root.overview(shell.org()))],
+        path: shell.root.table(&relation.name, None, &View::default()),
         fields: address::pairs(view),
-        all_organizations: address::table(&relation.name, None, &everywhere),
+        all_organizations: shell.root.table(&relation.name, None, &everywhere),
     };
     shell.page(&frame, &content)
 }
@@ -54,10 +54,10 @@ fn filters(shell: &Shell<'_>, table: &Table, view: &View) -> Markup {
     let without = |index: usize| {
         let mut view = View { start: Start::First, ..view.clone() };
         view.filters.remove(index);
-        address::table(name, shell.org(), &view)
+        shell.root.table(name, shell.org(), &view)
     };
     html! {
-        form.filters method="get" action=(address::table(name, None, &View::default())) role="search" aria-label="Filter" {
+        form.filters method="get" action=(shell.root.table(name, None, &View::default())) role="search" aria-label="Filter" {
             @if let Some(org) = shell.org() { input type="hidden" name="org" value=(org); }
             @for (name, value) in address::pairs(view) { input type="hidden" name=(name) value=(value); }
             label.unseen for="col" { "Column" }
@@ -75,7 +75,7 @@ fn filters(shell: &Shell<'_>, table: &Table, view: &View) -> Markup {
                 @for (index, filter) in view.filters.iter().enumerate() {
                     li { (describe(filter)) a href=(without(index)) aria-label={ "Remove the filter on " (filter.column) } { "×" } }
                 }
-                @if view.filters.len() > 1 { li.clear { a href=(address::table(name, shell.org(), &View { sort: view.sort.clone(), ..View::default() })) { "Remove all" } } }
+                @if view.filters.len() > 1 { li.clear { a href=(shell.root.table(name, shell.org(), &View { sort: view.sort.clone(), ..View::default() })) { "Remove all" } } }
             }
         }
     }
@@ -88,7 +88,7 @@ fn grid(shell: &Shell<'_>, table: &Table, view: &View, page: &Page) -> Markup {
         @if page.lines.is_empty() {
             p.nothing {
                 @if view.filters.is_empty() && view.start == Start::First { "No rows" @if shell.org().is_some() { " of this organization" } "." }
-                @else { "No row passes here. " a href=(address::table(name, shell.org(), &View::default())) { "Show all rows" } }
+                @else { "No row passes here. " a href=(shell.root.table(name, shell.org(), &View::default())) { "Show all rows" } }
             }
         } @else {
             div.grid.rows.wide[wide] tabindex="0" role="region" aria-label={ "Rows of " (name.plain()) } {
@@ -150,7 +150,7 @@ fn row(shell: &Shell<'_>, table: &Table, line: &Line) -> Markup {
     html! {
         tr {
             @if !table.key.is_empty() {
-                td.open { a href=(address::row(&table.relation.name, shell.org(), key)) aria-label={ "Open row " (line.key.join(", ")) } { "›" } }
+                td.open { a href=(shell.root.row(&table.relation.name, shell.org(), key)) aria-label={ "Open row " (line.key.join(", ")) } { "›" } }
             }
             @for (index, (column, cell)) in table.columns.iter().zip(&line.cells).enumerate() {
                 td.key[table.is_key(column)].number[column.is_number] {
@@ -205,7 +205,7 @@ fn referrer(shell: &Shell<'_>, key: &ForeignKey) -> Markup {
 
 fn linked(shell: &Shell<'_>, name: &stockfoil_core::sql::QualifiedName) -> Markup {
     html! {
-        @if shell.is_open(name) { a href=(address::table(name, shell.org(), &View::default())) { (name.plain()) } }
+        @if shell.is_open(name) { a href=(shell.root.table(name, shell.org(), &View::default())) { (name.plain()) } }
         @else { (name.plain()) }
     }
 }
@@ -215,7 +215,7 @@ fn names(columns: &[stockfoil_core::sql::Ident]) -> String {
 }
 
 fn at(shell: &Shell<'_>, table: &Table, view: &View, start: &Start) -> String {
-    address::table(&table.relation.name, shell.org(), &View { start: start.clone(), ..view.clone() })
+    shell.root.table(&table.relation.name, shell.org(), &View { start: start.clone(), ..view.clone() })
 }
 
 fn describe(filter: &Filter) -> Markup {

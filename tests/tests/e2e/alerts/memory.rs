@@ -128,7 +128,7 @@ async fn a_database_of_the_version_before_counts_once_it_is_migrated() {
     run().await;
     let down = testkit::workspace().join("migrations/20260102000000_alert_state_by_channel.down.sql");
     db.execute(fs::read_to_string(down).unwrap()).await;
-    db.execute("DELETE FROM _sqlx_migrations WHERE version = 20260102000000").await;
+    db.execute("DELETE FROM stockfoil.migration WHERE version = 20260102000000").await;
     assert_eq!(db.value("SELECT count(*) FROM stockfoil.alert_state").await, "1");
     run().await.says("sent: slack");
     assert!(site.state().exists());

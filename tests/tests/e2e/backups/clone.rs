@@ -95,7 +95,7 @@ async fn production_is_as_it_was_after_a_drill() {
     let before = snapshot();
 
     let folder = Folder::configured(&format!(
-        "[[backup.source]]\nname = 'x'\nkind = 'basebackup'\npath = '{}'\npattern = 'PATTERN'\nmin_count = 1\n",
+        "[[backup.source]]\nname = 'x'\nkind = 'basebackup'\npath = '{}'\npattern = 'PATTERN'\nexpect_empty = true\n",
         path("backup").display()
     ));
     let config = folder.top.path().join("stockfoil.toml");

@@ -145,7 +145,8 @@ async fn what_only_a_drill_sees() {
     ] {
         let damaged = sound_again(&db).await;
         damaged.execute(damage).await;
-        let folder = Folder::new("");
+        // So that an empty ledger is left to the seal.
+        let folder = Folder::new("expect_empty = true\n");
         super::dump(&damaged, &["-Fc"], &folder.path("stock.dump"));
         folder.run("verify-backup").await.ok();
         fs::write(folder.path("stock.dump.seal"), resealed(&before, &folder)).unwrap();
@@ -285,4 +286,63 @@ async fn seals_are_of_their_backup_and_of_their_database() {
     fs::write(folder.path("b.dump"), "").unwrap();
     seal().await.status(1).says("not sealed").says("is empty (0 bytes)");
     assert!(!folder.path("b.dump.seal").exists());
+}
+
+/// A backup of an earlier release records its versions elsewhere. It is read where it is, and its seal holds.
+#[tokio::test]
+async fn a_backup_from_before_versions_had_a_table_of_their_own_is_proven() {
+    let db = sound().await;
+    crate::migration::records::as_of_old(&db).await;
+    let (folder, drills) = (Folder::new(""), drills());
+    let path = folder.path("stock.dump");
+    super::dump(&db, &["-Fc"], &path);
+    db.run("verify-backup").arg("--seal").arg("--file").arg(&path).await.ok();
+    let seal = fs::read_to_string(folder.path("stock.dump.seal")).unwrap();
+    assert!(seal.contains("20260107000000"), "{seal}");
+    let run =
+        folder.run("verify-backup").env("TMPDIR", drills.path()).args(["--restore", "--format", "json"]);
+    let report = run.await.json();
+    let findings = report["backups"][0]["findings"].to_string();
+    // What the upgrade brought is said; nothing else is wrong with it.
+    assert!(findings.contains("7 versions applied"), "{findings}");
+    assert!(!findings.contains("critical") && !findings.contains("another migration"), "{findings}");
+}
+
+/// What a release brings to the schema says nothing of the data: a dump from before it is as good as it was.
+#[tokio::test]
+async fn a_backup_from_before_an_upgrade_is_as_good_as_it_was() {
+    let db = sound().await;
+    db.execute(
+        "DO $$ DECLARE i regclass; BEGIN
+            FOR i IN SELECT c.oid FROM pg_class c JOIN pg_index x ON x.indexrelid = c.oid
+                JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                WHERE c.relnamespace = 'public'::regnamespace AND NOT x.indisunique AND a.attname NOT IN ('org_id', 'stockfoil_tx')
+            LOOP EXECUTE format('DROP INDEX %s', i); END LOOP; END $$;
+        DELETE FROM stockfoil.migration WHERE version = (SELECT max(version) FROM stockfoil.migration);
+        DO $$ DECLARE f regprocedure; BEGIN
+            FOR f IN SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+                WHERE pronamespace = 'stockfoil'::regnamespace AND lanname = 'plpgsql'
+            LOOP EXECUTE format('ALTER FUNCTION %s SET work_mem = %L', f, '8MB'); END LOOP; END $$",
+    )
+    .await;
+    let findings = async |name: &str| {
+        let folder = Folder::new("");
+        super::dump(&db, &["-Fc"], &folder.path(name));
+        let run = folder.run("verify-backup").args(["--restore", "--format", "json"]);
+        let report = run.await.status(1).json();
+        (report["backups"][0]["status"].clone(), report["backups"][0]["findings"].to_string())
+    };
+    let (status, found) = findings("before.dump").await;
+    assert_eq!(status, "warning", "{found}");
+    assert_eq!(found.matches("of an older release of Stockfoil").count(), 1, "{found}");
+    assert!(found.contains("versions of "), "{found}");
+    // What is of the data is as bad as ever.
+    for damage in [
+        "ALTER TABLE items DROP CONSTRAINT items_org_id_fkey",
+        "UPDATE inventory_balances SET qty_canonical = qty_canonical + 5",
+    ] {
+        db.execute(damage).await;
+        let (status, found) = findings("damaged.dump").await;
+        assert_eq!(status, "critical", "{damage}: {found}");
+    }
 }

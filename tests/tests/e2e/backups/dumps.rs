@@ -206,6 +206,80 @@ async fn a_dump_of_the_wrong_content_is_found() {
     assert_eq!(report["backups"][0]["findings"][0]["text"], "was made without the data of public.extra");
 }
 
+/// What stands between a plain dump's rows must be SQL, else psql stops there.
+#[tokio::test]
+async fn a_plain_dump_with_other_programs_words_in_it_is_found() {
+    let whole = fs::read_to_string(dumps().await.join("plain.sql")).unwrap();
+    let behind_rows = whole.rfind("\n\\.\n").unwrap() + 4;
+    let among_rows = whole.find(" FROM stdin;\n").unwrap() + 13;
+    let among_columns =
+        whole.find("CREATE TABLE ").and_then(|at| Some(at + whole[at..].find('\n')? + 1)).unwrap();
+    for (at, words) in [
+        (0, "pg_dump: warning: there are circular constraints on items:\npg_dump: detail: items\n"),
+        (behind_rows, "WARNING:  terminating connection because of a crash;\n"),
+        (behind_rows, "Connection to db closed.\n"),
+        (among_rows, "pg_dump: error: query failed\n"),
+        (among_columns, "pg_dump: warning: x\n"),
+    ] {
+        let folder = Folder::new("");
+        fs::write(folder.path("stock.sql"), format!("{}{words}{}", &whole[..at], &whole[at..])).unwrap();
+        let line = whole[..at].matches('\n').count() + 1;
+        let first = words.lines().next().unwrap();
+        let run = folder.run("verify-backup").await.status(1);
+        run.says(&format!("line {line} begins with {first:?}")).says("2> into a file of its own");
+    }
+}
+
+/// Statements with other statements, quotes and semicolons inside, and files that went through other programs.
+#[tokio::test]
+async fn no_dump_that_psql_takes_is_called_damaged() {
+    let db = stocked().await;
+    db.execute(
+        r#"CREATE FUNCTION standard(a int) RETURNS int LANGUAGE sql
+            BEGIN ATOMIC SELECT CASE WHEN a > 0 THEN 1 ELSE 2 END; SELECT a; END;
+        CREATE FUNCTION quoted() RETURNS text LANGUAGE plpgsql AS $f$
+        BEGIN RETURN 'a;
+        pg_dump: $$';
+        RAISE NOTICE 'x';
+        END $f$;
+        CREATE TABLE "odd;
+        table" (a text DEFAULT E'it''s; \\
+WARNING: \'', "b"";" int);
+        CREATE RULE "twice;" AS ON INSERT TO extra DO ALSO (DELETE FROM extra; UPDATE extra SET id = 1; NOTIFY x);
+        COMMENT ON TABLE extra IS 'first;
+        NOTICE: second /* -- "';
+        CREATE MATERIALIZED VIEW kept AS SELECT 1 AS a;
+        INSERT INTO "odd;
+        table" VALUES ('pg_dump: a', 1), (E'\\', 2), ('it''s', 3);
+        INSERT INTO locations (site, name) VALUES ('\', 'a;
+pg_dump: b');"#,
+    )
+    .await;
+    db.execute(format!("ALTER DATABASE {} SET standard_conforming_strings = off", db.name())).await;
+    for (name, args, change) in [
+        ("plain.sql", &["-Fp"][..], None),
+        ("inserts.sql", &["--inserts", "-C", "--clean", "--if-exists", "--verbose"], None),
+        ("lines.sql", &["-Fp"], Some(("\n", "\r\n"))),
+        (
+            "ours.sql",
+            &["-Fp"],
+            Some((
+                "\n--\n-- PostgreSQL database dump complete",
+                "\nVACUUM ANALYZE;\n\\echo it's over\n--\n-- PostgreSQL database dump complete",
+            )),
+        ),
+    ] {
+        let folder = Folder::new("");
+        super::dump(&db, args, &folder.path(name));
+        if let Some((from, to)) = change {
+            let text = fs::read_to_string(folder.path(name)).unwrap().replace(from, to);
+            fs::write(folder.path(name), text).unwrap();
+        }
+        let run = folder.run("verify-backup").await.ok().says("read to its end as SQL");
+        assert_eq!(run.stdout.contains("20000"), name != "inserts.sql", "rows are counted: {}", run.stdout);
+    }
+}
+
 #[tokio::test]
 async fn a_killed_pg_dump_is_found() {
     let db = stocked().await;

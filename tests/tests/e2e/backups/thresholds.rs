@@ -199,3 +199,15 @@ async fn a_run_is_recorded_where_a_database_takes_it() {
     );
     assert_eq!(db.rows(sql).await, [["findings", "critical"]]);
 }
+
+#[tokio::test]
+async fn one_good_dump_is_enough_unless_more_are_configured() {
+    let folder = Folder::new("min_count = 1\n");
+    folder.plain("today.sql", 1000, MINUTE);
+    let alone = Folder::configured("");
+    let run = alone.run("monitor-backups").env("BACKUP_DIR", folder.path("")).await.ok();
+    run.says("1 good backups");
+    let folder = Folder::new("min_count = 2\n");
+    folder.plain("today.sql", 1000, MINUTE);
+    folder.run("monitor-backups").await.status(1).says("fewer than min_count (2)");
+}

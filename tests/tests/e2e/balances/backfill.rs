@@ -120,8 +120,8 @@ async fn entries_that_are_no_numbers_are_told_and_spoil_nothing_else() {
 async fn it_refuses_what_it_cannot_do() {
     let db = not_backfilled().await;
     for (args, status, words) in [
-        (["--org", "nobody"], 2, "there is no organization nobody"),
-        (["--org", "Bad Name"], 2, "can't be an organization id"),
+        (["--org", "nobody"], 2, "there is no organization with the id or subdomain \"nobody\""),
+        (["--org", "Bad Name"], 2, "can't be an organization's id or subdomain"),
         (["--batch-rows", "0"], 2, "a batch of 0 rows does nothing"),
         (["--batch-rows", "many"], 2, "--batch-rows"),
         (["--orgs", "acme"], 2, "did you mean --org?"),

@@ -206,7 +206,7 @@ async fn it_refuses_what_is_no_key() {
     for (args, words) in [
         (&["--explain", "acme"][..], "is not a balance's key; write ORGANIZATION/ITEM/LOCATION/LOT"),
         (&["--explain", "acme/bolt"], "its keys are ORGANIZATION/ITEM/LOCATION[/LOT]"),
-        (&["--explain", "nobody/bolt/l1"], "there is no organization nobody"),
+        (&["--explain", "nobody/bolt/l1"], "there is no organization with the id or subdomain \"nobody\""),
         (&["--explain", "acme/bold/l1"], "acme/bold/l1 has no ledger entry, no balance and no finding"),
         (&["--explain", "acme/bolt/l1", "--full"], "--explain and --full exclude each other"),
         (&["--explain", "acme/bolt/l1", "--org", "acme"], "--explain and --org exclude each other"),

@@ -356,7 +356,7 @@ async fn it_refuses_what_it_cannot_do() {
         (["--tolerance", "NaN"], 2, "--tolerance: NaN is not a tolerance"),
         (["--batch-rows", "0"], 2, "a batch of 0 rows does nothing"),
         (["--tolerance", "abc"], 2, "\"abc\" is not a quantity"),
-        (["--org", "nobody"], 2, "there is no organization nobody"),
+        (["--org", "nobody"], 2, "there is no organization with the id or subdomain \"nobody\""),
         (["--fixlarge", "x"], 2, "did you mean --fix-large?"),
     ] {
         db.run("reconcile-balances").args(args).await.refuses(status, words);

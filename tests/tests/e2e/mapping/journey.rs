@@ -122,7 +122,13 @@ async fn reconciles(sample: &Sample) {
     json(&db, "reconcile-balances", 1, &["--org", sample.orgs[0]]).await;
     json(&db, "reconcile-balances", 0, &["--fix-large"]).await;
     sample.assert_exact(&db, "reconcile-balances --fix-large").await;
-    assert_eq!(json(&db, "reconcile-balances", 0, &["--prune-orphans"]).await["pruned"], 1, "{what}");
+    // The rows of an adopted table are the application's, which removes them itself.
+    let is_adopted = sample.mapped == Mapped::Erp;
+    let pruned = json(&db, "reconcile-balances", 0, &["--prune-orphans"]).await["pruned"].clone();
+    assert_eq!(pruned, u64::from(!is_adopted), "{what}");
+    if is_adopted {
+        db.execute("DELETE FROM stock_quant WHERE product_id = 1 AND location_id = 8 AND lot_id = 17").await;
+    }
     assert_eq!(
         db.value("SELECT count(*) FROM stockfoil.finding WHERE closed_run IS NULL").await,
         "0",
@@ -181,8 +187,8 @@ async fn has_tenants(sample: &Sample) {
     db.run("org-create").args(again).await.status(2);
     if sample.mapped == Mapped::Prisma {
         db.run("org-create").args(["--id", "acme", "--name", "A"]).await.refuses(2, "uuid");
-        db.run("users-assign").args(["--org-id", "acme", "--all"]).await.refuses(2, "no organization");
-        db.run("reconcile-balances").args(["--org", "acme"]).await.refuses(2, "no organization");
+        db.run("users-assign").args(["--org-id", "nobody", "--all"]).await.refuses(2, "no organization");
+        db.run("reconcile-balances").args(["--org", "nobody"]).await.refuses(2, "no organization");
     }
     if sample.mapped == Mapped::TwoSchemas {
         db.run("org-create").args(["--id", "acme", "--name", "A"]).await.refuses(2, "bigint");

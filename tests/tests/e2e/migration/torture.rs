@@ -252,7 +252,8 @@ async fn killed_between_every_two_steps_forward_and_back() {
     writers.names_keys.store(false, Ordering::SeqCst);
     let contracted = killed_between_all_steps(&db, "migrate-org", &[]).await;
     let balances = killed_between_all_steps(&db, "migrate-balance", &[]).await;
-    assert!(expanded > 40 && contracted == 5 && balances >= 5, "{expanded} {contracted} {balances}");
+    // For each of five keys an index that serves its lookups, and the end of the key.
+    assert!(expanded > 40 && contracted >= 10 && balances >= 5, "{expanded} {contracted} {balances}");
     open_gate(&db).await;
     all_is_well(&db).await;
     close_gate(&db).await;

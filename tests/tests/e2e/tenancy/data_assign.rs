@@ -308,10 +308,13 @@ async fn what_can_not_be_meant_is_refused() {
         (&["--org-id", "acme", "--rows", "stockfoil.run where id > 0"], "no tenant-scoped table"),
         (&["--org-id", "acme", "--ids-file", "items"], "names no file"),
         (&["--org-id", "default", "--items", "id = 'n1'"], "name two organizations"),
-        (&["--org-id", "nowhere", "--items", "id = 'n1'"], "there is no organization \"nowhere\""),
+        (
+            &["--org-id", "nowhere", "--items", "id = 'n1'"],
+            "there is no organization with the id or subdomain \"nowhere\"",
+        ),
         (
             &["--org-id", "acme", "--from", "nowhere", "--items", "id = 'n1'"],
-            "there is no organization \"nowhere\"",
+            "there is no organization with the id or subdomain \"nowhere\"",
         ),
         (&["--org-id", "acme", "--items", "id = 'n1'", "--batch-rows", "0"], "a batch of 0 rows"),
         (&["--undo", "9999"], "there is no run 9999"),
@@ -374,7 +377,7 @@ async fn composite_foreign_keys_let_it_move_in_one_transaction() {
     db.run("users-assign")
         .args(["--org-id", "acme", "--user-id", "u1"])
         .await
-        .refuses(3, "rows of inventory_ledger refer to users");
+        .refuses(3, "rows of inventory_ledger (foreign key e_u) refer to users");
     db.execute("ALTER TABLE inventory_ledger ALTER CONSTRAINT e_i NOT DEFERRABLE").await;
     db.run("data-assign")
         .args(&args)

@@ -6,6 +6,7 @@ use serde_json::Value;
 use testkit::{Binary, Mapped, TestDb};
 
 mod holes;
+mod logins;
 mod migration;
 mod online;
 mod rows;

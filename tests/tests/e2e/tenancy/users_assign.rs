@@ -230,6 +230,11 @@ async fn all_takes_those_of_the_default_organization_and_of_none() {
 async fn the_configured_default_organization_is_meant() {
     let db = with_users(&["a@x.example", "b@x.example"]).await;
     db.execute("UPDATE users SET org_id = 'globex' WHERE id = 'u2'").await;
+    db.run("migrate-org")
+        .args(["--accept", "default-organization"])
+        .env("DEFAULT_ORG_ID", "globex")
+        .await
+        .ok();
     db.run("users-assign").args(["--org-id", "acme", "--all"]).env("DEFAULT_ORG_ID", "globex").await.ok();
     assert_eq!(members(&db, "acme").await, ["u2"]);
 }
@@ -395,8 +400,11 @@ async fn what_can_not_be_meant_is_refused() {
         (&["--org-id", "acme", "--email-pattern", "@a@b"], "begins with '@' and holds another one"),
         (&["--org-id", "acme", "--all", "--expect", "-1"], "--expect"),
         (&["--org-id", "acme", "--all", "--expect", "many"], "--expect"),
-        (&["--org-id", "no such org", "--all"], "can't be an organization id"),
-        (&["--org-id", "nowhere", "--all"], "there is no organization \"nowhere\"; org-list shows"),
+        (&["--org-id", "no such org", "--all"], "can't be an organization's id or subdomain"),
+        (
+            &["--org-id", "nowhere", "--all"],
+            "there is no organization with the id or subdomain \"nowhere\"; org-list shows",
+        ),
         (&["--org-id", "nowhere", "--all", "--dry-run"], "there is no organization"),
         (&["--all"], "--org-id"),
     ] {
@@ -427,4 +435,161 @@ async fn a_person_sees_twenty_and_a_script_all() {
     assert_eq!(page.stdout.matches("@x.example").count(), 20, "{}", page.stdout);
     assert_eq!(moved(&run("json").await.ok().json()).len(), 5000);
     assert_eq!(db.value("SELECT count(*) FROM users WHERE org_id = 'acme'").await, "5000");
+}
+
+/// Whose each item and user is.
+async fn owners(db: &TestDb) -> Vec<Vec<String>> {
+    db.rows(
+        "SELECT 'item', id, org_id FROM items UNION ALL SELECT 'user', id, org_id FROM users ORDER BY 1, 2",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_move_takes_no_row_along() {
+    let db = with_users(&["a@x.example", "b@x.example"]).await;
+    db.execute(
+        "INSERT INTO items (id, item_number, name, org_id) SELECT 'i' || n, 'I' || n, 'I', 'default' FROM generate_series(1, 3) AS n;
+         CREATE TABLE notes (id int PRIMARY KEY, org_id text); INSERT INTO notes VALUES (1, 'default');
+         CREATE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE items SET org_id = NEW.org_id WHERE id = 'i1'; RETURN NULL; END $$;
+         CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE users SET org_id = NEW.org_id WHERE id = 'u2'; RETURN NULL; END $$;
+         CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM notes; RETURN NULL; END $$;
+         CREATE FUNCTION swap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             UPDATE items SET org_id = CASE org_id WHEN 'acme' THEN 'default' ELSE 'acme' END WHERE id IN ('i1', 'i2'); RETURN NULL; END $$;
+         UPDATE items SET org_id = 'acme' WHERE id = 'i2'",
+    )
+    .await;
+    let args = ["--org-id", "acme", "--user-id", "u1"];
+    for (make, undo, table) in [
+        ("CREATE TRIGGER t AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION along()", "DROP TRIGGER t ON users", "items"),
+        ("CREATE TRIGGER t AFTER UPDATE ON users FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION other()", "DROP TRIGGER t ON users", "users"),
+        (
+            "CREATE CONSTRAINT TRIGGER t AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION along()",
+            "DROP TRIGGER t ON users",
+            "items",
+        ),
+        ("CREATE TRIGGER t AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION gone()", "DROP TRIGGER t ON users", "notes"),
+        ("CREATE TRIGGER t AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION swap()", "DROP TRIGGER t ON users", "items"),
+        ("CREATE RULE r AS ON UPDATE TO users DO ALSO UPDATE items SET org_id = NEW.org_id WHERE id = 'i1'", "DROP RULE r ON users", "items"),
+        (
+            "ALTER TABLE users ADD UNIQUE (id, org_id); ALTER TABLE notes ADD COLUMN by text;
+             UPDATE notes SET by = 'u1'; ALTER TABLE notes ADD CONSTRAINT n FOREIGN KEY (by, org_id) REFERENCES users (id, org_id) ON UPDATE CASCADE",
+            "ALTER TABLE notes DROP COLUMN by",
+            "1 rows of notes (foreign key n)",
+        ),
+    ] {
+        db.execute(make).await;
+        let before = owners(&db).await;
+        db.run("users-assign").args(args).await.refuses(3, table);
+        assert_eq!(owners(&db).await, before, "{make}");
+        assert_eq!(db.value("SELECT count(*) || ' ' || min(org_id) FROM notes").await, "1 default", "{make}");
+        db.execute(undo).await;
+    }
+    // What changes rows and leaves them whose they are is in nobody's way.
+    db.execute(
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE items SET name = 'touched'; RETURN NULL; END $$;
+         CREATE TRIGGER t AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touch()",
+    )
+    .await;
+    let report = db.run("users-assign").args(args).args(["--format", "json"]).await.ok().json();
+    assert_eq!(members(&db, "acme").await, ["u1"]);
+    // Going back is a move as well.
+    db.execute("CREATE TRIGGER back AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION along()").await;
+    let undo = ["--undo", &report["run_id"].to_string()];
+    let before = owners(&db).await;
+    db.execute("UPDATE items SET org_id = 'globex' WHERE id = 'i1'").await;
+    db.run("users-assign").args(undo).await.refuses(3, "took them along");
+    db.execute("UPDATE items SET org_id = 'default' WHERE id = 'i1'; DROP TRIGGER back ON users").await;
+    assert_eq!(owners(&db).await, before);
+    db.run("users-assign").args(undo).await.ok();
+    assert_eq!(members(&db, "acme").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn people_are_told_apart_by_their_primary_key() {
+    let db = with_users(&["a@x.example", "b@x.example", "c@x.example", "d@y.example", "e@z.example"]).await;
+    db.execute(
+        "ALTER TABLE users ADD badge text; UPDATE users SET badge = '7' WHERE id IN ('u1', 'u2'); UPDATE users SET badge = 'B' || id WHERE id IN ('u3', 'u4')",
+    )
+    .await;
+    let config = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(config.path(), "[tenancy.users]\nid = \"badge\"\n").unwrap();
+    let run = |args: &[&str]| {
+        db.run("users-assign").env("STOCKFOIL_CONFIG", config.path()).args(["--format", "json"]).args(args)
+    };
+    run(&["--org-id", "acme", "--user-id", "7"]).await.refuses(2, "several users have the id \"7\"");
+    let moved = run(&["--org-id", "acme", "--email-pattern", "a@x.example"]).await.ok().json();
+    assert_eq!(
+        (&moved["users"][0]["user_id"], members(&db, "acme").await),
+        (&json!("7"), vec!["u1".to_owned()])
+    );
+    // Whoever has no id is named by the key.
+    let nameless = run(&["--org-id", "acme", "--email-pattern", "e@z.example"]).await.ok().json();
+    assert_eq!(nameless["users"][0]["user_id"], "u5");
+    // Badges change hands; the person does not.
+    db.execute("UPDATE users SET badge = 'x' WHERE id = 'u1'; UPDATE users SET badge = 'u1', org_id = 'acme' WHERE id = 'u3'").await;
+    run(&["--undo", &moved["run_id"].to_string()]).await.ok();
+    assert_eq!(members(&db, "acme").await, ["u3", "u5"]);
+    assert_eq!(db.value("SELECT keys FROM stockfoil.move ORDER BY id LIMIT 1").await, "{u1}");
+    // A run of before recorded badges.
+    db.execute(
+        "INSERT INTO stockfoil.run (command, finished_at, outcome, summary) VALUES ('users-assign', now(), 'clean', '{}');
+         INSERT INTO stockfoil.move (run_id, schema_name, table_name, from_org, to_org, keys)
+         SELECT max(id), 'public', 'users', 'default', 'acme', '{u3}' FROM stockfoil.run",
+    )
+    .await;
+    let old = db.value("SELECT max(id) FROM stockfoil.run").await;
+    let before = everything(&db).await;
+    run(&["--undo", &old]).await.refuses(3, "recorded people by badge, which is not their primary key");
+    assert_eq!(everything(&db).await, before);
+    db.execute("ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE").await;
+    run(&["--org-id", "acme", "--email-pattern", "@y.example"])
+        .await
+        .refuses(3, "table users has no primary key");
+}
+
+#[tokio::test]
+async fn no_value_of_a_user_ends_a_command() {
+    let emails = [
+        "",
+        "@x.example",
+        "tab\tand\r\nline@x.example",
+        "\u{1b}[31mred@x.example",
+        "\u{202e}\u{feff}\u{200b}@x.example",
+        "'\"\\%_*?@x.example",
+        "NULL@x.example",
+        &format!("{}@x.example", "x".repeat(2_000)),
+    ];
+    let db = with_users(&emails).await;
+    for (n, id) in ["", " ", "tab\t\r\n", "{a,\"b\"}", "NULL", "\u{1b}]0;title\u{7}"].iter().enumerate() {
+        db.execute(format!(
+            "INSERT INTO users (id, email, name, org_id, created_at)
+             VALUES ('{id}', 'odd{n}@x.example', E'\\u001b[2J', 'default', CASE WHEN {n} % 2 = 0 THEN timestamptz 'infinity' ELSE '290000-01-01Z' END)"
+        ))
+        .await;
+    }
+    db.execute(
+        "UPDATE organizations SET created_at = '-infinity', name = E'\\u001b[31m' WHERE id = 'default'",
+    )
+    .await;
+    let before = members(&db, "default").await;
+    assert_eq!(before.len(), 14);
+    for args in
+        [&["--all"][..], &["--email-pattern", "@x.example"], &["--user-id", ""], &["--user-id", "tab\t\r\n"]]
+    {
+        for format in ["human", "json"] {
+            let args = [&["--org-id", "acme", "--format", format], args].concat();
+            let dry = db.run("users-assign").args(&args).arg("--dry-run").await.ok();
+            assert!(!dry.stdout.contains('\u{1b}') && !dry.stderr.contains('\u{1b}'), "{args:?}: {dry:?}");
+            let report = db.run("users-assign").args(&args).await.ok();
+            assert!(
+                !report.stdout.contains('\u{1b}') && !report.stderr.contains('\u{1b}'),
+                "{args:?}: {report:?}"
+            );
+            assert_ne!(members(&db, "acme").await, Vec::<String>::new(), "{args:?}");
+            let run = db.value("SELECT max(run_id) FROM stockfoil.move").await;
+            db.run("users-assign").args(["--undo", &run, "--format", format]).await.ok();
+            assert_eq!(members(&db, "default").await, before, "{args:?}");
+        }
+    }
 }

@@ -1,26 +1,26 @@
 //! What is proven of a restored database: its schema, its balances, its rows, its indexes.
 
-use std::{collections::BTreeSet, ffi::OsString};
+use std::ffi::OsString;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Clock, Drilled, Throwaway};
+use super::Drilled;
 use crate::{
     Error,
     backup::{
-        Backup, Finding,
+        Backup, BackupSource, Configured, Finding,
         figures::{self, Figures},
         reading::Reader,
         seal::Seal,
+        source::dump,
     },
     balance::reconcile::{self, Counts},
-    config::{BackupSource, Config},
     db::Db,
     model::Model,
-    report::Outcome,
-    sql::{Ident, render},
+    report::{Clock, Outcome},
+    throwaway::Cluster,
     validate::{self, Verdict},
 };
 
@@ -45,6 +45,9 @@ pub struct DatabaseProof {
     pub reconcile: Option<ReconcileProof>,
     /// Whether the rows were held against a seal.
     pub is_compared: bool,
+    /// The cluster's system identifier.
+    #[serde(skip)]
+    pub(in crate::backup) system_identifier: Option<String>,
 }
 
 /// The rows of a table.
@@ -67,54 +70,27 @@ pub struct ReconcileProof {
     pub differences: Counts,
 }
 
-/// Makes `database`, and the roles that its dump names.
-pub(super) async fn make_database(
-    config: &Config,
-    server: &Throwaway<'_>,
-    database: &'static str,
-    roles: &BTreeSet<String>,
-) -> Result<(), Finding> {
-    let make = async {
-        let mut session = session(config, server, "postgres").await?;
-        let known: Vec<String> =
-            sqlx::query_scalar("SELECT rolname::text FROM pg_roles").fetch_all(&mut session).await?;
-        for role in roles.iter().filter(|role| !known.contains(role)) {
-            // What can't be a role's name is none.
-            let Ok(name) = Ident::new(role.clone()) else { continue };
-            let statement = render("CREATE ROLE {role}", &[("role", &name)]);
-            if let Err(error) = sqlx::query(statement.sql()).execute(&mut session).await {
-                log::debug!("role {role} of the dump was not made: {error}");
-            }
-        }
-        let statement =
-            render("CREATE DATABASE {name} TEMPLATE template0", &[("name", &Ident::fixed(database))]);
-        sqlx::query(statement.sql()).execute(&mut session).await?;
-        session.close().await?;
-        Ok::<_, Error>(())
-    };
-    make.await.map_err(|error: Error| failed("made", &error))
-}
-
 /// Proves every database of the throwaway cluster that holds the inventory.
 pub(super) async fn prove(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
     backup: &Backup,
     seal: Option<&Seal>,
-    server: &Throwaway<'_>,
+    server: &Cluster<'_>,
     clock: &mut Clock,
     drilled: &mut Drilled,
 ) -> Result<Vec<DatabaseProof>, Finding> {
     let wanted = source.and_then(|source| source.database.as_deref());
-    let names = databases(reader, server, wanted).await.map_err(|error| failed("looked at", &error))?;
+    let names = databases(server, wanted).await.map_err(|error| failed("looked at", &error))?;
     let mut proofs = Vec::new();
     let mut lacking = None;
     for name in names {
-        let config = reader.config.for_socket(&server.socket(), server.superuser(), &name);
-        let db = Db::connect(&config, APPLICATION).await.map_err(|error| failed("connected to", &error))?;
-        match reader.mapping.resolve(&db).await {
+        let db = Db::connect(server.connect_options(&name), APPLICATION).await;
+        let db = db.map_err(|error| failed("connected to", &error))?;
+        match reader.config.mapping.resolve(&db).await {
             Ok(model) => {
-                let inventory = Inventory { config: &config, db: &db, model: &model };
+                let expect_empty = source.is_some_and(|source| source.expect_empty);
+                let inventory = Inventory { db: &db, model: &model, expect_empty };
                 let proof = prove_database(reader, inventory, backup, seal, clock, drilled).await;
                 proofs.push(proof.map_err(|error| failed("proven", &error))?);
             }
@@ -139,9 +115,10 @@ pub(super) async fn prove(
 
 /// A restored database that holds the inventory.
 struct Inventory<'a> {
-    config: &'a Config,
     db: &'a Db,
     model: &'a Model,
+    /// Whether a ledger without entries is as it should be.
+    expect_empty: bool,
 }
 
 async fn prove_database(
@@ -152,44 +129,28 @@ async fn prove_database(
     clock: &mut Clock,
     drilled: &mut Drilled,
 ) -> Result<DatabaseProof, Error> {
-    let Reader { mapping, progress, .. } = *reader;
-    let Inventory { config, db, model } = inventory;
+    let Inventory { db, model, .. } = inventory;
     let mut session = db.session().await?;
     let name = db.facts().database.clone();
     let is_migrated = figures::is_there(&mut session, &model.organizations.to_string()).await?;
-    let mut checks_passed = None;
-    let mut reconciled = None;
-    if is_migrated {
-        let validation = validate::run(db, mapping, config, None, validate::Scope::All, progress).await?;
-        checks_passed = Some(validation.passed);
-        let failed: Vec<_> =
-            validation.checks.iter().filter(|check| check.verdict == Verdict::Failed).collect();
-        for check in failed.iter().take(NAMED_MAX) {
-            let text = format!("validate-migration: {} of {}: {}", check.name, check.object, check.evidence);
-            drilled.findings.push(match check.name {
-                // A backup from before an upgrade lacks what the upgrade brought; it is as good as it was.
-                "versions" => Finding::warning("schema", text),
-                _ => Finding::critical("schema", text),
-            });
-        }
-        if failed.len() > NAMED_MAX {
-            let text = format!("validate-migration: {} more claims don't hold", failed.len() - NAMED_MAX);
-            drilled.findings.push(Finding::critical("schema", text));
-        }
-        clock.lap("validate");
-        reconciled = compare_balances(reader, config, db, drilled).await?;
-        clock.lap("reconcile");
+    let (checks_passed, reconciled) = if is_migrated {
+        let (passed, reconciled) = prove_migrated(reader, db, clock, drilled).await?;
+        (Some(passed), reconciled)
     } else {
-        drilled.findings.push(Finding::warning(
-            "schema",
-            format!("the database {name} was not migrated, so neither schema nor balances can be proven"),
-        ));
-    }
+        let text =
+            format!("the database {name} was not migrated, so neither schema nor balances can be proven");
+        drilled.findings.push(Finding::warning("schema", text));
+        (None, None)
+    };
     let sealed = seal.and_then(|seal| seal.figures.entries.as_ref());
     let before = sealed.map_or_else(Utc::now, |entries| entries.before);
     let found = figures::read(&mut session, model, before).await?;
     if let Some(seal) = seal {
         compare(backup, &seal.figures, &found, drilled);
+    }
+    let ledger = model.ledger.table.plain();
+    if found.rows.get(&ledger) == Some(&0) && !inventory.expect_empty {
+        drilled.findings.push(Finding::critical("rows", dump::no_rows(&ledger)));
     }
     let newest_entry_at = figures::newest_entry(&mut session, model).await?;
     session.close().await?;
@@ -206,36 +167,85 @@ async fn prove_database(
         checks_passed,
         reconcile: reconciled,
         is_compared: seal.is_some(),
+        system_identifier: found.system_identifier,
     })
+}
+
+/// Validates what the migrations claim, and compares the balances; says how many claims hold.
+async fn prove_migrated(
+    reader: &Reader<'_>,
+    db: &Db,
+    clock: &mut Clock,
+    drilled: &mut Drilled,
+) -> Result<(usize, Option<ReconcileProof>), Error> {
+    let Configured { mapping, tenancy, .. } = reader.config;
+    let validation =
+        validate::run(db, mapping, tenancy, None, validate::Scope::Found, reader.progress).await?;
+    drilled.findings.extend(schema_findings(&validation));
+    clock.lap("validate");
+    let mut reconciled = None;
+    if validation.skipped > 0 {
+        let name = &db.facts().database;
+        let text = format!("the database {name} has no balances, so they can't be proven");
+        drilled.findings.push(Finding::warning("balances", text));
+    } else {
+        reconciled = compare_balances(reader, db, drilled).await?;
+    }
+    clock.lap("reconcile");
+    Ok((validation.passed, reconciled))
+}
+
+/// What does not hold of what the migrations claim.
+fn schema_findings(validation: &validate::Validation) -> Vec<Finding> {
+    let failed = validation.checks.iter().filter(|check| check.verdict == Verdict::Failed);
+    let (of_release, of_data): (Vec<_>, Vec<_>) = failed.partition(|check| check.is_of_release);
+    let text = |check: &&validate::Check| format!("{} of {}: {}", check.name, check.object, check.evidence);
+    let mut findings: Vec<Finding> = of_data
+        .iter()
+        .take(NAMED_MAX)
+        .map(|check| Finding::critical("schema", format!("validate-migration: {}", text(check))))
+        .collect();
+    if of_data.len() > NAMED_MAX {
+        let text = format!("validate-migration: {} more claims don't hold", of_data.len() - NAMED_MAX);
+        findings.push(Finding::critical("schema", text));
+    }
+    if !of_release.is_empty() {
+        // A backup from before an upgrade lacks what the upgrade brought; it is as good as it was.
+        let named = of_release.iter().take(NAMED_MAX).map(text).collect::<Vec<_>>().join("; ");
+        let more = of_release.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let text = format!(
+            "of an older release of Stockfoil, or changed since; run migrate-all once it is restored: {named}{more}"
+        );
+        findings.push(Finding::warning("schema", text));
+    }
+    findings
 }
 
 async fn compare_balances(
     reader: &Reader<'_>,
-    config: &Config,
     db: &Db,
     drilled: &mut Drilled,
 ) -> Result<Option<ReconcileProof>, Error> {
     let options = reconcile::Options {
         orgs: Vec::new(),
         dry_run: true,
-        tolerance: config.reconcile.tolerance.clone(),
+        tolerance: reader.config.reconcile.tolerance.clone(),
         fix_large: false,
         prune_orphans: false,
         full: true,
         history_runs: 0,
         batch_rows: crate::balance::BATCH_ROWS,
     };
-    let report =
-        match reconcile::run(db, reader.mapping, &config.alerts, &config.history, &options, reader.progress)
-            .await
-        {
-            Ok(report) => report,
-            Err(Error::Balance(error)) => {
-                drilled.findings.push(Finding::warning("balances", format!("reconcile-balances: {error}")));
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+    let Configured { mapping, alerts, history, .. } = reader.config;
+    let report = match reconcile::run(db, mapping, alerts, history, &options, reader.progress).await {
+        Ok(report) => report,
+        Err(Error::Balance(error)) => {
+            drilled.findings.push(Finding::warning("balances", format!("reconcile-balances: {error}")));
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let outcome = crate::report::Report::outcome(&report);
     let Counts { small, large, orphan, missing, not_a_number, .. } = report.differences;
     let differ = small + large + orphan + missing + not_a_number;
@@ -312,13 +322,19 @@ fn compare(backup: &Backup, sealed: &Figures, found: &Figures, drilled: &mut Dri
 /// Reads every page of every table and index, and looks for each row in its indexes.
 async fn check_pages(
     reader: &Reader<'_>,
-    server: &Throwaway<'_>,
+    server: &Cluster<'_>,
     drilled: &mut Drilled,
 ) -> Result<(), Finding> {
-    let mut args: Vec<OsString> =
-        ["--all", "--install-missing", "--heapallindexed", "--no-password", "--username", server.superuser()]
-            .map(OsString::from)
-            .into();
+    let mut args: Vec<OsString> = [
+        "--all",
+        "--install-missing",
+        "--heapallindexed",
+        "--no-password",
+        "--username",
+        &server.superuser(),
+    ]
+    .map(OsString::from)
+    .into();
     args.extend(["--host".into(), server.socket().into()]);
     let pg_amcheck = server.program("pg_amcheck").within(reader.config.backup.timeout);
     let ran = pg_amcheck.text(args, reader.progress).await?;
@@ -344,12 +360,8 @@ async fn check_pages(
 }
 
 /// The databases of the cluster; only `wanted`, where one is.
-async fn databases(
-    reader: &Reader<'_>,
-    server: &Throwaway<'_>,
-    wanted: Option<&str>,
-) -> Result<Vec<String>, Error> {
-    let mut session = session(reader.config, server, "template1").await?;
+async fn databases(server: &Cluster<'_>, wanted: Option<&str>) -> Result<Vec<String>, Error> {
+    let mut session = session(server, "template1").await?;
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT datname::text FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1",
     )
@@ -359,12 +371,13 @@ async fn databases(
     Ok(names.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == name)).collect())
 }
 
-async fn session(config: &Config, server: &Throwaway<'_>, database: &str) -> Result<PgConnection, Error> {
-    let config = config.for_socket(&server.socket(), server.superuser(), database);
-    let options = config.connect_options()?.application_name(APPLICATION);
+/// A session in `database` of the throwaway cluster.
+pub(super) async fn session(server: &Cluster<'_>, database: &str) -> Result<PgConnection, Error> {
+    let options = server.connect_options(database).application_name(APPLICATION);
     Ok(PgConnection::connect_with(&options).await?)
 }
 
-fn failed(what: &str, error: &Error) -> Finding {
+/// The finding for a restored database that can't be used.
+pub(super) fn failed(what: &str, error: &Error) -> Finding {
     Finding::critical("proof", format!("the restored database can't be {what}: {error}"))
 }

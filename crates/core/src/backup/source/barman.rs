@@ -1,23 +1,28 @@
 //! Barman. It says OK where there are no backups at all, and lists WAL from its own records: so backups are counted
 //! here, and the files are looked for on the disk.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::wal::{self, Segment};
 use crate::{
     backup::{
-        Backup, Finding, Format,
-        drill::{Place, Recovery, Restored},
+        Backup, BackupSource, Finding, Format,
         listing::Listing,
         reading::{Reader, Reading},
-        tool::Program,
+        restored::{Place, Recovery, Restored, Supply},
+        tool,
+        wal::{self, Archive, Segment},
     },
-    config::BackupSource,
     progress::Silent,
+    throwaway::Program,
 };
 
 /// What `barman verify-backup` says when all is well.
@@ -62,7 +67,7 @@ struct Check {
 }
 
 fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
-    let program = Program::of_source(reader.config, source, "barman");
+    let program = tool::of_source(reader.config.backup, source, "barman");
     match &source.config_file {
         Some(file) => program.with_args(["-c".into(), file.clone()]),
         None => program,
@@ -117,7 +122,7 @@ async fn look_at_wal(
     base: &Base,
 ) -> Result<(Option<Finding>, Option<DateTime<Utc>>), Finding> {
     let args = ["list-files", "--target", "wal", server(source), id];
-    let text = program(reader, source).text(args, &Silent).await?.whole("tool")?;
+    let text = program(reader, source).text(args, &Silent).await?.whole()?;
     let bytes = [wal::SEGMENT_BYTES]
         .into_iter()
         .chain((20..=30).map(|power| 1 << power))
@@ -185,7 +190,7 @@ async fn ask<T: serde::de::DeserializeOwned>(
     args: &[&str],
 ) -> Result<T, Finding> {
     let args = ["-f", "json"].iter().chain(args).copied();
-    let mut answer: BTreeMap<String, Value> = program(reader, source).json(args, &Silent).await?;
+    let mut answer: BTreeMap<String, Value> = tool::json(&program(reader, source), args, &Silent).await?;
     let server = server(source);
     let Some(value) = answer.remove(server) else {
         return Err(Finding::critical("listing", format!("Barman does not know the server {server}")));
@@ -239,8 +244,13 @@ pub(super) async fn restore(
     }
     args.extend([server(source).to_owned(), backup.name.clone(), data.display().to_string()]);
     let program = program(reader, source).within(reader.config.backup.timeout);
-    program.text(args, reader.progress).await?.restored()?;
-    Ok(Restored::Data(Recovery::default()))
+    tool::restored(program.text(args, reader.progress).await?)?;
+    let args = ["list-files", "--target", "wal", server(source), &backup.name];
+    let text = self::program(reader, source).text(args, &Silent).await?.whole()?;
+    let paths: Vec<PathBuf> = text.lines().map(|line| line.trim().into()).collect();
+    let archive = reader.blocking(move |_| Archive::of(paths)).await?;
+    let holdings = Some(archive.holdings(Path::new("Barman's archive")));
+    Ok(Restored::Data(Recovery { supply: Supply::Folder(Arc::new(archive)), holdings }))
 }
 
 fn seconds(text: &str) -> Option<DateTime<Utc>> {

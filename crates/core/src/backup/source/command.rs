@@ -6,17 +6,17 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{payload, wal};
+use super::payload;
 use crate::{
     backup::{
-        Backup, Finding, Format,
-        drill::{Place, Restored},
+        Backup, BackupSource, Finding, Format,
         listing::Listing,
         reading::{Reader, Reading},
-        tool::Program,
+        restored::{Place, Restored},
+        tool, wal,
     },
-    config::BackupSource,
     progress::Silent,
+    throwaway::Program,
 };
 
 /// What the program of `list` writes.
@@ -96,7 +96,7 @@ enum VerdictStatus {
 /// Why nothing can be told of them.
 pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let (program, args) = program(reader, source, &source.list, "", Path::new(""));
-    let listed: Listed = program.json(args, &Silent).await?;
+    let listed: Listed = tool::json(&program, args, &Silent).await?;
     let mut listing = Listing::default();
     let names: Vec<String> = listed.backups.iter().map(|entry| entry.name.clone()).collect();
     for entry in listed.backups {
@@ -136,7 +136,8 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
         return read_restored(reader, source, backup).await.unwrap_or_else(Reading::of);
     }
     let (program, args) = program(reader, source, &source.verify, &backup.name, Path::new(""));
-    let verdict = program.within(reader.config.backup.timeout).json::<Verdict>(args, reader.progress).await;
+    let verdict =
+        tool::json::<Verdict>(&program.within(reader.config.backup.timeout), args, reader.progress).await;
     match verdict {
         Err(finding) => Reading::of(finding),
         Ok(Verdict { status: VerdictStatus::Ok, checksummed, message }) => Reading {
@@ -190,7 +191,7 @@ async fn fetch(
     }
     let (program, args) = program(reader, source, &source.restore, &backup.name, files);
     let ran = program.within(reader.config.backup.timeout).text(args, reader.progress).await?;
-    ran.restored()
+    tool::restored(ran)
 }
 
 /// The program of `words`, with the places in its arguments filled in.
@@ -204,5 +205,5 @@ fn program(
     let (name, args) = words.split_first().map_or(("", &[][..]), |(name, args)| (name.as_str(), args));
     let folder = folder.to_string_lossy();
     let fill = |word: &String| word.replace("{backup}", backup).replace("{folder}", &folder);
-    (Program::of_source(reader.config, source, name), args.iter().map(fill).collect())
+    (tool::of_source(reader.config.backup, source, name), args.iter().map(fill).collect())
 }

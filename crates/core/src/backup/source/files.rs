@@ -13,14 +13,13 @@ use glob::{MatchOptions, Pattern};
 use super::{basebackup, dump};
 use crate::{
     backup::{
-        Backup, Finding,
-        drill::{Place, Restored},
+        Backup, BackupKind, BackupSource, Finding,
         listing::Listing,
-        meter::Meter,
         reading::{Reader, Reading},
+        restored::{Place, Restored},
         seal,
     },
-    config::{BackupKind, BackupSource},
+    progress::meter::Meter,
 };
 
 /// Finds the backups in the folder of `source`.
@@ -58,7 +57,7 @@ pub(in crate::backup) async fn read(
     if backup.is_physical() {
         basebackup::read(reader, source, backup, path).await
     } else {
-        dump::read(reader, path, backup).await
+        dump::read(reader, source, path, backup).await
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 use super::{dump, files};
 use crate::backup::{
     Backup, Finding,
-    drill::{Place, Restored},
     reading::{Reader, Reading},
+    restored::{Place, Restored},
     seal,
 };
 

@@ -6,17 +6,17 @@ use std::{collections::BTreeMap, ffi::OsString};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::wal::{self, Segment};
 use crate::{
     backup::{
-        Backup, Finding, Format,
-        drill::{Place, Recovery, Restored},
+        Backup, BackupSource, Finding, Format,
         listing::Listing,
         reading::{Reader, Reading},
-        tool::{Program, source_environment},
+        restored::{Place, Recovery, Restored, Supply},
+        tool,
+        wal::{self, Holdings, Segment},
     },
-    config::BackupSource,
     progress::Silent,
+    throwaway::Program,
 };
 
 /// How many lines of a report are repeated.
@@ -103,7 +103,7 @@ struct Listed {
 type Files = BTreeMap<String, Listed>;
 
 fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
-    Program::of_source(reader.config, source, "pgbackrest").with_args(options(source))
+    tool::of_source(reader.config.backup, source, "pgbackrest").with_args(options(source))
 }
 
 /// The options of every call.
@@ -124,84 +124,95 @@ fn options(source: &BackupSource) -> Vec<OsString> {
 pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let program = program(reader, source);
     let name = source.stanza.as_deref().unwrap_or_default();
-    let stanzas: Vec<Stanza> = program.json(["info", "--output=json"], &Silent).await?;
+    let stanzas: Vec<Stanza> = tool::json(&program, ["info", "--output=json"], &Silent).await?;
     let mut listing = Listing::default();
     let Some(stanza) = stanzas.into_iter().find(|stanza| stanza.name == name) else {
         return Err(Finding::critical("listing", format!("pgBackRest knows no stanza {name}")));
     };
-    let mut problem = |status: &Status, what: String| {
-        if status.code != 0 {
-            listing
-                .problems
-                .push(Finding::critical("status", format!("{what} is not well: {}", status.message)));
-        }
-    };
-    problem(&stanza.status, format!("the stanza {name}"));
-    if stanza.repo.len() > 1 {
-        for repository in &stanza.repo {
-            problem(&repository.status, format!("repository {} of the stanza {name}", repository.key));
-        }
-    }
-    let labels: Vec<&str> = stanza.backup.iter().map(|entry| entry.label.as_str()).collect();
+    listing.problems.extend(problems(&stanza));
     let mut folders = BTreeMap::new();
     let mut archive = Files::new();
     if !stanza.backup.is_empty() {
         for repository in &stanza.repo {
-            let ls = |path: String| {
-                let mut args = vec!["repo-ls".to_owned(), path, "--output=json".to_owned()];
-                if stanza.repo.len() > 1 {
-                    args.push(format!("--repo={}", repository.key));
-                }
-                args
+            let list = |path: String, is_deep| {
+                let (program, stanza) = (&program, &stanza);
+                async move { list_files(program, stanza, repository.key, &path, is_deep).await }
             };
-            let found: Files = program.json(ls(format!("backup/{name}")), &Silent).await?;
-            folders.insert(repository.key, found);
-            let mut args = ls(format!("archive/{name}"));
-            args.push("--recurse".into());
-            archive.extend(program.json::<Files>(args, &Silent).await?);
+            folders.insert(repository.key, list(format!("backup/{name}"), false).await?);
+            archive.extend(list(format!("archive/{name}"), true).await?);
         }
     }
     for entry in &stanza.backup {
-        let mut backup = describe(entry, &stanza.db)?;
-        let is_there = |label: &str| {
-            folders.get(&entry.database.repository).is_some_and(|folders| folders.contains_key(label))
-        };
-        if !is_there(&entry.label) {
-            backup.find("listing", "is gone: pgBackRest lists it, but its repository has no such folder");
-        }
-        for reference in entry.reference.iter().flatten() {
-            if !labels.contains(&reference.as_str()) || !is_there(reference) {
-                backup.find("chain", format!("needs the backup {reference}, which is gone"));
-            }
-        }
-        if entry.error == Some(true) {
-            backup.find(
-                "status",
-                "has pages whose checksum does not hold: pgBackRest flagged it when it was made",
-            );
-        }
-        if let Some(finding) = lacking_wal(entry, &archive) {
-            backup.findings.push(finding);
-        }
-        listing.backups.push(backup);
+        listing.backups.push(look_at(entry, &stanza, &folders, &archive)?);
     }
     if let Some(newest) = stanza.backup.iter().max_by_key(|entry| entry.timestamp.start) {
-        let (segments, bytes) = (segments(&archive, segment_bytes(newest)), segment_bytes(newest));
-        if let Some(first) = newest.archive.start.as_deref().and_then(|name| Segment::parse(name, bytes)) {
-            // What the backup itself lacks is said with it.
-            let stop = newest.archive.stop.as_deref().and_then(|name| Segment::parse(name, bytes));
-            let after = stop.unwrap_or(first);
-            let missing = wal::missing(&segments, after);
-            let missing: Vec<Segment> =
-                missing.into_iter().filter(|segment| segment.number > after.number).collect();
-            listing.problems.extend(wal::missing_finding(&missing, bytes, "the archive"));
-        }
-        let times = archive.iter().filter(|(path, _)| segment_of(path, bytes).is_some());
-        let newest_at = times.filter_map(|(_, file)| file.time).max();
-        let newest_at = newest_at.and_then(|time| DateTime::from_timestamp(time, 0));
-        listing.problems.extend(wal::age_finding(source, newest_at, Utc::now()));
+        listing.problems.extend(check_archive(source, newest, &archive));
     }
     Ok(listing)
+}
+
+/// What pgBackRest itself finds wrong with the stanza and its repositories.
+fn problems(stanza: &Stanza) -> Vec<Finding> {
+    let problem = |status: &Status, what: String| {
+        let text = || format!("{what} is not well: {}", status.message);
+        (status.code != 0).then(|| Finding::critical("status", text()))
+    };
+    let name = &stanza.name;
+    let mut problems: Vec<Finding> =
+        problem(&stanza.status, format!("the stanza {name}")).into_iter().collect();
+    if stanza.repo.len() > 1 {
+        problems.extend(stanza.repo.iter().filter_map(|repository| {
+            problem(&repository.status, format!("repository {} of the stanza {name}", repository.key))
+        }));
+    }
+    problems
+}
+
+/// One of the backups, with what is missing of it in its repository's `folders` and `archive`.
+fn look_at(
+    entry: &Entry,
+    stanza: &Stanza,
+    folders: &BTreeMap<u32, Files>,
+    archive: &Files,
+) -> Result<Backup, Finding> {
+    let mut backup = describe(entry, &stanza.db)?;
+    let is_there = |label: &str| {
+        folders.get(&entry.database.repository).is_some_and(|folders| folders.contains_key(label))
+    };
+    if !is_there(&entry.label) {
+        backup.find("listing", "is gone: pgBackRest lists it, but its repository has no such folder");
+    }
+    for reference in entry.reference.iter().flatten() {
+        if !stanza.backup.iter().any(|entry| entry.label == *reference) || !is_there(reference) {
+            backup.find("chain", format!("needs the backup {reference}, which is gone"));
+        }
+    }
+    if entry.error == Some(true) {
+        let text = "has pages whose checksum does not hold: pgBackRest flagged it when it was made";
+        backup.find("status", text);
+    }
+    backup.findings.extend(lacking_wal(entry, archive));
+    Ok(backup)
+}
+
+/// What the archive lacks of what came after the `newest` backup.
+fn check_archive(source: &BackupSource, newest: &Entry, archive: &Files) -> Vec<Finding> {
+    let bytes = segment_bytes(newest);
+    let mut problems = Vec::new();
+    if let Some(first) = newest.archive.start.as_deref().and_then(|name| Segment::parse(name, bytes)) {
+        // What the backup itself lacks is said with it.
+        let stop = newest.archive.stop.as_deref().and_then(|name| Segment::parse(name, bytes));
+        let after = stop.unwrap_or(first);
+        let missing = wal::missing(&segments(archive, bytes), after);
+        let missing: Vec<Segment> =
+            missing.into_iter().filter(|segment| segment.number > after.number).collect();
+        problems.extend(wal::missing_finding(&missing, bytes, "the archive"));
+    }
+    let times = archive.iter().filter(|(path, _)| segment_of(path, bytes).is_some());
+    let newest_at = times.filter_map(|(_, file)| file.time).max();
+    let newest_at = newest_at.and_then(|time| DateTime::from_timestamp(time, 0));
+    problems.extend(wal::age_finding(source, newest_at, Utc::now()));
+    problems
 }
 
 fn describe(entry: &Entry, databases: &[Database]) -> Result<Backup, Finding> {
@@ -279,7 +290,7 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
 async fn verify(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Result<Reading, Finding> {
     let program = program(reader, source).within(reader.config.backup.timeout);
     let ran = program.text(["verify", "--output=text", "--verbose"], reader.progress).await?;
-    let text = ran.whole("tool")?;
+    let text = ran.whole()?;
     let status = text.lines().find_map(|line| line.trim().strip_prefix("status: "));
     let own = format!("backup: {}, status: ", backup.name);
     let own = text.lines().find_map(|line| line.trim().strip_prefix(&own));
@@ -324,17 +335,55 @@ pub(super) async fn restore(
     args.push(format!("--set={}", backup.name).into());
     args.push("restore".into());
     let program = program(reader, source).within(reader.config.backup.timeout);
-    program.text(args, reader.progress).await?.restored()?;
-    place.give(&own)?;
+    tool::restored(program.text(args, reader.progress).await?)?;
     private.push("--no-archive-async".into());
     private.push("archive-get".into());
-    let words = [source.program.clone().unwrap_or_else(|| "pgbackrest".into()).into()]
-        .into_iter()
-        .chain(options(source))
-        .chain(private);
-    let command: Vec<String> = words.map(|word| super::shell_quoted(&word.to_string_lossy())).collect();
-    let restore_command = Some(format!("{} %f \"%p\"", command.join(" ")));
-    Ok(Restored::Data(Recovery { restore_command, environment: source_environment(reader.config, source) }))
+    let holdings = Some(holdings(reader, source, backup).await?);
+    let supply = Supply::Tool(self::program(reader, source).with_args(private));
+    Ok(Restored::Data(Recovery { supply, holdings }))
+}
+
+/// What the repositories hold of WAL.
+async fn holdings(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Result<Holdings, Finding> {
+    let program = program(reader, source);
+    let name = source.stanza.as_deref().unwrap_or_default();
+    let stanzas: Vec<Stanza> = tool::json(&program, ["info", "--output=json"], &Silent).await?;
+    let stanza = stanzas.into_iter().find(|stanza| stanza.name == name);
+    let stanza =
+        stanza.ok_or_else(|| Finding::critical("listing", format!("pgBackRest knows no stanza {name}")))?;
+    let mut archive = Files::new();
+    for repository in &stanza.repo {
+        archive
+            .extend(list_files(&program, &stanza, repository.key, &format!("archive/{name}"), true).await?);
+    }
+    let entry = stanza.backup.iter().find(|entry| entry.label == backup.name);
+    let segment_bytes = entry.map_or(wal::SEGMENT_BYTES, segment_bytes);
+    let timeline =
+        |path: &String| u32::from_str_radix(path.rsplit('/').next()?.strip_suffix(".history")?, 16).ok();
+    Ok(Holdings {
+        place: format!("the archive of stanza {name}"),
+        segments: segments(&archive, segment_bytes),
+        histories: Some(archive.keys().filter_map(timeline).collect()),
+        segment_bytes,
+    })
+}
+
+/// The files of a repository in the folder `path`.
+async fn list_files(
+    program: &Program,
+    stanza: &Stanza,
+    repository: u32,
+    path: &str,
+    is_deep: bool,
+) -> Result<Files, Finding> {
+    let mut args = vec!["repo-ls".to_owned(), path.to_owned(), "--output=json".to_owned()];
+    if stanza.repo.len() > 1 {
+        args.push(format!("--repo={repository}"));
+    }
+    if is_deep {
+        args.push("--recurse".to_owned());
+    }
+    tool::json(program, args, &Silent).await
 }
 
 #[cfg(test)]

@@ -9,14 +9,14 @@ use serde::Deserialize;
 use super::payload;
 use crate::{
     backup::{
-        Backup, Finding, Format,
-        drill::{Place, Restored},
+        Backup, BackupSource, Finding, Format,
         listing::Listing,
         reading::{Reader, Reading},
-        tool::Program,
+        restored::{Place, Restored},
+        tool,
     },
-    config::BackupSource,
     progress::Silent,
+    throwaway::Program,
 };
 
 /// The files of so many snapshots are looked at; of the others nothing but their time is known.
@@ -40,7 +40,7 @@ struct Node {
 }
 
 fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
-    let program = Program::of_source(reader.config, source, "restic");
+    let program = tool::of_source(reader.config.backup, source, "restic");
     match &source.repository {
         Some(repository) => program.with_args(["--repo", repository]),
         None => program,
@@ -59,7 +59,7 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
     if let Some(tag) = &source.tag {
         args.extend(["--tag", tag]);
     }
-    let snapshots: Option<Vec<Snapshot>> = program.json(args, &Silent).await?;
+    let snapshots: Option<Vec<Snapshot>> = tool::json(&program, args, &Silent).await?;
     let mut snapshots = snapshots.unwrap_or_default();
     snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.time));
     let mut listing = Listing::default();
@@ -67,7 +67,7 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
         let name = short_id.unwrap_or_else(|| id.chars().take(8).collect());
         let mut backup = Backup::of_tool(name, Some(Format::Snapshot), 0, time);
         if at < LOOKED_AT_MAX {
-            let text = program.text(["ls", "--json", &id], &Silent).await?.whole("tool")?;
+            let text = program.text(["ls", "--json", &id], &Silent).await?.whole()?;
             let mut files = 0;
             let mut newest: Option<DateTime<Utc>> = None;
             for line in text.lines() {
@@ -136,5 +136,5 @@ async fn fetch(
     let args = ["restore", backup.name.as_str(), "--target", &*target];
     let program = program(reader, source).within(reader.config.backup.timeout);
     let ran = program.text(args, reader.progress).await?;
-    ran.restored()
+    tool::restored(ran)
 }

@@ -8,14 +8,15 @@ use serde::Deserialize;
 use super::basebackup;
 use crate::{
     backup::{
-        Backup, Finding, Format,
-        drill::{Place, Recovery, Restored},
+        Backup, BackupSource, Finding, Format,
         listing::Listing,
         reading::{Reader, Reading},
-        tool::{Program, source_environment},
+        restored::{Place, Recovery, Restored, Supply},
+        tool,
+        wal::{Holdings, SEGMENT_BYTES, Segment},
     },
-    config::BackupSource,
     progress::Silent,
+    throwaway::Program,
 };
 
 #[derive(Deserialize)]
@@ -41,10 +42,14 @@ struct Timeline {
     status: String,
     #[serde(default)]
     missing_segments: Option<Vec<String>>,
+    #[serde(default)]
+    start_segment: Option<String>,
+    #[serde(default)]
+    end_segment: Option<String>,
 }
 
 fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
-    Program::of_source(reader.config, source, "wal-g").with_args(options(source))
+    tool::of_source(reader.config.backup, source, "wal-g").with_args(options(source))
 }
 
 fn options(source: &BackupSource) -> Vec<OsString> {
@@ -57,7 +62,8 @@ fn options(source: &BackupSource) -> Vec<OsString> {
 /// Why nothing can be told of them.
 pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<Listing, Finding> {
     let program = program(reader, source);
-    let entries: Option<Vec<Entry>> = program.json(["backup-list", "--detail", "--json"], &Silent).await?;
+    let entries: Option<Vec<Entry>> =
+        tool::json(&program, ["backup-list", "--detail", "--json"], &Silent).await?;
     let entries = entries.unwrap_or_default();
     let mut listing = Listing::default();
     for entry in &entries {
@@ -83,13 +89,14 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
     if entries.is_empty() {
         return Ok(listing);
     }
-    let timelines: Option<Vec<Timeline>> = program.json(["wal-show", "--detailed-json"], &Silent).await?;
+    let timelines: Option<Vec<Timeline>> =
+        tool::json(&program, ["wal-show", "--detailed-json"], &Silent).await?;
     let timelines = timelines.unwrap_or_default();
     let newest = timelines.iter().max_by_key(|timeline| timeline.id);
     match newest {
         None => listing.problems.push(Finding::critical("wal", "no WAL was ever archived")),
         Some(Timeline { status, .. }) if status == "OK" => {}
-        Some(Timeline { id, status, missing_segments }) => {
+        Some(Timeline { id, status, missing_segments, .. }) => {
             let missing = missing_segments.clone().unwrap_or_default();
             let named = missing.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
             let text =
@@ -125,12 +132,30 @@ pub(super) async fn restore(
     backup: &Backup,
 ) -> Result<Restored, Finding> {
     fetch(reader, source, backup, &place.data()).await?;
-    let program = source.program.clone().unwrap_or_else(|| "wal-g".into());
-    let words = [program.into()].into_iter().chain(options(source)).chain(["wal-fetch".into()]);
-    let command: Vec<String> =
-        words.map(|word: OsString| super::shell_quoted(&word.to_string_lossy())).collect();
-    let restore_command = Some(format!("{} %f \"%p\"", command.join(" ")));
-    Ok(Restored::Data(Recovery { restore_command, environment: source_environment(reader.config, source) }))
+    let supply = Supply::Tool(program(reader, source).with_args(["wal-fetch"]));
+    let program = program(reader, source);
+    let timelines: Option<Vec<Timeline>> =
+        tool::json(&program, ["wal-show", "--detailed-json"], &Silent).await?;
+    Ok(Restored::Data(Recovery { supply, holdings: holdings(&timelines.unwrap_or_default())? }))
+}
+
+/// What the storage holds of WAL; none where WAL-G does not tell by segments.
+fn holdings(timelines: &[Timeline]) -> Result<Option<Holdings>, Finding> {
+    let unknown = || Finding::unknown("tool", "wal-g tells of WAL by a name that is none");
+    let parse = |name: &String| Segment::parse(name, SEGMENT_BYTES).ok_or_else(unknown);
+    let mut segments = Vec::new();
+    for timeline in timelines {
+        let (Some(start), Some(end)) = (&timeline.start_segment, &timeline.end_segment) else {
+            return Ok(None);
+        };
+        let (start, end) = (parse(start)?, parse(end)?);
+        let missing: Vec<Segment> =
+            timeline.missing_segments.iter().flatten().map(parse).collect::<Result<_, _>>()?;
+        let numbers = (start.number..=end.number).map(|number| Segment { number, ..start });
+        segments.extend(numbers.filter(|segment| !missing.contains(segment)));
+    }
+    let place = "the storage of WAL-G".to_owned();
+    Ok(Some(Holdings { place, segments, histories: None, segment_bytes: SEGMENT_BYTES }))
 }
 
 async fn fetch(
@@ -142,5 +167,5 @@ async fn fetch(
     let args: [OsString; 3] = ["backup-fetch".into(), data.into(), backup.name.clone().into()];
     let program = program(reader, source).within(reader.config.backup.timeout);
     let ran = program.text(args, reader.progress).await?;
-    ran.restored()
+    tool::restored(ran)
 }

@@ -1,5 +1,5 @@
--- Sums again, whatever their age: all entries of marked keys, and all entries of the organizations whose turn it is. As
--- `new.sql`; and for those whose turn it is, of those that were sealed before, below {watermark}.
+-- Sums again, whatever their age: all entries of the keys put aside, and all entries of the organizations whose turn it is.
+-- As `new.sql`; and of those that were sealed before, below {watermark}.
 -- Locks: ACCESS SHARE on ledger, which stops no writer.
 CREATE TEMPORARY TABLE stockfoil_again ON COMMIT DROP AS
 SELECT d.org, d.item, d.location, d.lot,
@@ -7,7 +7,9 @@ SELECT d.org, d.item, d.location, d.lot,
        coalesce(sum(e.quantity) FILTER (WHERE e.tx >= {next}), 0) AS pending_quantity,
        count(*) FILTER (WHERE e.tx IS NULL OR e.tx < {next}) AS sealed_entries,
        bit_xor({e.hash}) FILTER (WHERE e.tx IS NULL OR e.tx < {next}) AS sealed_hash,
-       NULL::numeric AS past_quantity, NULL::bigint AS past_entries, NULL::bigint AS past_hash
+       coalesce(sum(e.quantity) FILTER (WHERE e.tx IS NULL OR e.tx < {watermark}), 0) AS past_quantity,
+       count(*) FILTER (WHERE e.tx IS NULL OR e.tx < {watermark}) AS past_entries,
+       bit_xor({e.hash}) FILTER (WHERE e.tx IS NULL OR e.tx < {watermark}) AS past_hash
 FROM pg_temp.stockfoil_dirty AS d
 JOIN (
 {tx_entries}

@@ -1,5 +1,5 @@
--- The keys of the organizations whose turn it is that were not marked, and whose sealed entries are not those that were
--- sealed: something changed them without the triggers seeing it.
+-- The keys that no trigger marked, of the organizations whose turn it is and those that a run saw differ, whose sealed
+-- entries are not those that were sealed: something changed them without the triggers seeing it.
 -- Locks: nothing but the checkpoint's own.
 SELECT coalesce(c.org, s.org)::text, coalesce(c.item, s.item)::text, coalesce(c.location, s.location)::text,
        coalesce(c.lot, s.lot)::text, s.past_quantity::text, c.quantity::text
@@ -7,13 +7,14 @@ FROM (
     SELECT k.org, k.item, k.location, k.lot,
            sum(k.quantity) AS quantity, sum(k.entries) AS entries, bit_xor(k.hash) AS hash
     FROM stockfoil.checkpoint_sum AS k
-    JOIN pg_temp.stockfoil_turn AS t ON t.org = k.org
+    WHERE k.org IN (SELECT t.org FROM pg_temp.stockfoil_turn AS t)
+       OR {key.weight} IN (SELECT d.weight FROM pg_temp.stockfoil_dirty AS d WHERE NOT d.is_changed)
     GROUP BY 1, 2, 3, 4
 ) AS c
 FULL JOIN (SELECT * FROM pg_temp.stockfoil_again WHERE past_entries > 0) AS s
     ON s.org = c.org AND s.item = c.item AND s.location = c.location AND coalesce(s.lot::text, '') = coalesce(c.lot::text, '')
 WHERE (c.quantity, c.entries, c.hash) IS DISTINCT FROM (s.past_quantity, s.past_entries::numeric, s.past_hash)
   AND NOT EXISTS (SELECT FROM pg_temp.stockfoil_dirty AS d
-                  WHERE d.org = coalesce(c.org, s.org) AND d.item = coalesce(c.item, s.item)
+                  WHERE d.is_changed AND d.org = coalesce(c.org, s.org) AND d.item = coalesce(c.item, s.item)
                     AND d.location = coalesce(c.location, s.location) AND d.lot IS NOT DISTINCT FROM coalesce(c.lot, s.lot))
 ORDER BY 1, 2, 3, 4

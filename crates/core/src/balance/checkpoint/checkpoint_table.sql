@@ -8,5 +8,10 @@ CREATE TABLE IF NOT EXISTS stockfoil.checkpoint (
     system_identifier text NOT NULL,
     round             integer NOT NULL,
     run_id            bigint NOT NULL,
-    sealed_at         timestamptz NOT NULL DEFAULT clock_timestamp()
+    sealed_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- A digest of the SQL by which entries and balances were read.
+    mapping           text,
+    -- The tables that were read, and the triggers that mark what changes, as they were.
+    sources           text[],
+    keepers           text[]
 )

@@ -1,13 +1,15 @@
 -- What the checkpoint of ledger $5 holds of one key ($1 to $4), what its sealed entries are now, and the marks that say
--- that some of them were updated or deleted since. No row where there is no checkpoint, or another cluster's.
+-- that some of them were updated or deleted since. No row where there is no checkpoint, another cluster's, or one of
+-- another mapping than $6.
 -- Locks: ACCESS SHARE on ledger, which stops no writer.
 SELECT c.run_id, c.sealed_at, k.quantity::text AS sealed_qty, k.entries AS sealed_entries,
        h.quantity::text AS ledger_qty, h.entries AS ledger_entries,
        (k.quantity, k.entries, k.hash) IS DISTINCT FROM (h.quantity, h.entries, h.hash) AS differs,
        (SELECT count(*) FROM stockfoil.dirty_key AS d
-        WHERE d.org IS NULL
-           OR d.org = $1::text::{org.type} AND d.item = $2::text::{item.type} AND d.location = $3::text::{location.type}
-              AND d.lot IS NOT DISTINCT FROM $4::text::{lot.type}) AS marks
+        WHERE d.run_id IS NULL
+          AND (d.org IS NULL
+               OR d.org = $1::text::{org.type} AND d.item = $2::text::{item.type} AND d.location = $3::text::{location.type}
+                  AND d.lot IS NOT DISTINCT FROM $4::text::{lot.type})) AS marks
 FROM stockfoil.checkpoint AS c
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(s.quantity), 0) AS quantity, coalesce(sum(s.entries), 0)::bigint AS entries,
@@ -25,4 +27,4 @@ CROSS JOIN LATERAL (
       AND {e.location} = $3::text::{location.type} AND {e.lot} IS NOT DISTINCT FROM $4::text::{lot.type}
       AND (e.tx IS NULL OR e.tx < c.watermark)
 ) AS h
-WHERE c.ledger = $5 AND c.system_identifier = (SELECT system_identifier::text FROM pg_control_system())
+WHERE c.ledger = $5 AND c.mapping = $6 AND c.system_identifier = (SELECT system_identifier::text FROM pg_control_system())

@@ -5,39 +5,22 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{COMMAND, Options, Snapshot};
+use super::{Options, Snapshot};
 use crate::{
-    alert::{Alert, Deliveries, Severity},
+    alert::Deliveries,
     balance::{self, State, checkpoint::FullReason},
     history::{Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity},
+    org_id::OrgId,
     report::{Metric, Outcome, Report},
-    tenancy::OrgId,
+    timestamp::Timestamp,
 };
 
 /// How many differences a report lists; all of them are in `stockfoil.finding`.
 pub const LISTED_MAX: usize = 1000;
 
-/// How many organizations get an alert of their own; the others share one.
-const ALERTED_ORGS_MAX: usize = 10;
-
 /// How many keys an alert names.
-const ALERTED_KEYS_MAX: usize = 10;
-
-/// The problem that triggers are not as they should be.
-pub(super) const TRIGGERS_KEY: &str = "triggers";
-
-/// The problem that sealed entries were changed.
-pub(super) const HISTORY_KEY: &str = "history";
-
-/// The problem that organizations were never backfilled.
-const NOT_BACKFILLED_KEY: &str = "not_backfilled";
-
-/// The problem of those organizations that have no alert of their own.
-const OTHERS_KEY: &str = "balances";
-
-/// Before the id of an organization: the problem that its balances differ.
-pub(super) const ORG_KEY: &str = "balances/";
+pub(super) const ALERTED_KEYS_MAX: usize = 10;
 
 /// One entry of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,7 +30,7 @@ pub struct Entry {
     /// Its quantity; none where it has none.
     pub quantity: Option<Quantity>,
     /// When it was made, where the ledger says.
-    pub created_at: Option<DateTime<Utc>>,
+    pub created_at: Option<Timestamp>,
 }
 
 /// A difference with what is known of it.
@@ -66,6 +49,10 @@ pub struct Listed {
     pub repaired: bool,
     /// The newest entries of its key, for the first of those that a person must look at.
     pub newest_entries: Vec<Entry>,
+    /// Why those can't be told.
+    pub entries_error: Option<String>,
+    /// Whether this run corrected the balance and then read that it still differs; the quantities are those after it.
+    pub still_differs: bool,
 }
 
 /// How many differences there are of each kind.
@@ -139,6 +126,8 @@ pub struct ReconcileReport {
     pub unresolved: u64,
     /// How many empty rows were removed, or would be in a dry run.
     pub pruned: u64,
+    /// The balances' table, where it was there before Stockfoil: its rows are the application's, and none is removed.
+    pub adopted: Option<String>,
     /// What changed in `stockfoil.finding`.
     pub findings: Findings,
     /// The organizations that were compared; none: all.
@@ -149,6 +138,8 @@ pub struct ReconcileReport {
     pub not_backfilled: Vec<OrgId>,
     /// Functions and triggers that are not as they should be.
     pub broken_parts: Vec<BrokenPart>,
+    /// Partitions without triggers of their own: what is written straight into them is counted by nobody.
+    pub uncovered_partitions: Vec<String>,
     /// Why every entry was read; none when only new entries and changed keys were.
     pub full: Option<FullReason>,
     /// How many keys were summed again because their entries were updated or deleted.
@@ -175,7 +166,7 @@ pub struct ReconcileReport {
     pub(super) repairable: u64,
     /// How many unresolved differences each organization has, with the first keys in words.
     #[serde(skip)]
-    by_org: BTreeMap<OrgId, (u64, Vec<String>)>,
+    pub(super) by_org: BTreeMap<OrgId, (u64, Vec<String>)>,
 }
 
 impl Report for ReconcileReport {
@@ -259,12 +250,14 @@ impl ReconcileReport {
             repaired: 0,
             unresolved: 0,
             pruned: 0,
+            adopted: None,
             findings: Findings::default(),
             compared: None,
             snapshot: None,
             open_history: 0,
             not_backfilled: Vec::new(),
             broken_parts: Vec::new(),
+            uncovered_partitions: Vec::new(),
             full: None,
             marked_keys: 0,
             verified_organizations: 0,
@@ -304,6 +297,8 @@ impl ReconcileReport {
             discrepancy,
             repaired,
             newest_entries: Vec::new(),
+            entries_error: None,
+            still_differs: false,
         };
         if repaired {
             self.repairable += 1;
@@ -312,6 +307,27 @@ impl ReconcileReport {
             }
             return;
         }
+        self.list_unresolved(listed);
+    }
+
+    /// Takes note that a difference that was mended is there all the same, as `discrepancy`.
+    pub(super) fn not_mended(&mut self, kind: Kind, discrepancy: Discrepancy) {
+        self.repaired = self.repaired.saturating_sub(1);
+        self.listed.retain(|listed| listed.discrepancy.key != discrepancy.key);
+        self.list_unresolved(Listed {
+            kind,
+            drift: discrepancy.drift(),
+            key: discrepancy.key.to_string(),
+            discrepancy,
+            repaired: false,
+            newest_entries: Vec::new(),
+            entries_error: None,
+            still_differs: true,
+        });
+    }
+
+    /// Counts a difference that a person must look at, and lists it before the repaired ones.
+    fn list_unresolved(&mut self, listed: Listed) {
         self.unresolved += 1;
         let (count, keys) = self.by_org.entry(listed.discrepancy.key.org_id.clone()).or_default();
         *count += 1;
@@ -356,88 +372,6 @@ impl ReconcileReport {
             "compare_ms": self.compare_ms,
         })
     }
-
-    /// What people must be told.
-    pub(super) fn messages(&self) -> Vec<Alert> {
-        let alert = |severity, key: String, summary: String, details: Vec<String>| Alert {
-            source: COMMAND,
-            severity,
-            key,
-            summary,
-            details,
-            run_id: self.run_id.map(|run| run.0),
-        };
-        let mut messages = Vec::new();
-        if !self.broken_parts.is_empty() {
-            let details = self
-                .broken_parts
-                .iter()
-                .map(|BrokenPart { kind, name, state }| format!("{kind} {name} {state}"))
-                .chain(["Run migrate-balance, then backfill-balances.".to_owned()])
-                .collect();
-            let summary = "balances are not kept any more: the ledger's triggers were changed".to_owned();
-            messages.push(alert(Severity::Critical, TRIGGERS_KEY.into(), summary, details));
-        }
-        if self.changed_history > 0 {
-            let words = |history: &ChangedHistory| {
-                let side = |quantity: &Option<Quantity>| {
-                    quantity.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
-                };
-                format!(
-                    "{}: now {}, sealed {}",
-                    history.key,
-                    side(&history.ledger_qty),
-                    side(&history.sealed_qty)
-                )
-            };
-            let mut details: Vec<String> =
-                self.listed_history.iter().take(ALERTED_KEYS_MAX).map(words).collect();
-            if self.changed_history > details.len() as u64 {
-                details.push(format!("and {} more", self.changed_history - details.len() as u64));
-            }
-            details.push(
-                "Look for sessions that disabled triggers or wrote as a replica; reconcile-balances --explain KEY shows a key's entries."
-                    .into(),
-            );
-            let summary = format!(
-                "old ledger entries of {} were changed without the triggers seeing it",
-                keys(self.changed_history)
-            );
-            messages.push(alert(Severity::Critical, HISTORY_KEY.into(), summary, details));
-        }
-        for (org, (count, keys)) in self.by_org.iter().take(ALERTED_ORGS_MAX) {
-            let mut details = keys.clone();
-            if *count > keys.len() as u64 {
-                details.push(format!("and {} more, see stockfoil.finding", count - keys.len() as u64));
-            }
-            details.push(
-                "Find the cause (reconcile-balances --explain KEY), then mend the balances from the ledger: reconcile-balances --fix-large"
-                    .into(),
-            );
-            let summary = format!("{} of organization {org} differ from the ledger", balances(*count));
-            messages.push(alert(Severity::Critical, format!("{ORG_KEY}{org}"), summary, details));
-        }
-        let others: Vec<_> = self.by_org.iter().skip(ALERTED_ORGS_MAX).collect();
-        if !others.is_empty() {
-            let count = others.iter().map(|(_, (count, _))| count).sum();
-            let summary =
-                format!("{} of {} more organizations differ from the ledger", balances(count), others.len());
-            let details = vec!["See stockfoil.finding, or reconcile-balances --org.".to_owned()];
-            messages.push(alert(Severity::Critical, OTHERS_KEY.into(), summary, details));
-        }
-        if !self.not_backfilled.is_empty() {
-            let details = self
-                .not_backfilled
-                .iter()
-                .take(ALERTED_KEYS_MAX)
-                .map(|org| format!("organization {org}: run backfill-balances --org {org}"))
-                .collect();
-            let summary =
-                format!("the balances of {} organizations were never backfilled", self.not_backfilled.len());
-            messages.push(alert(Severity::Warning, NOT_BACKFILLED_KEY.into(), summary, details));
-        }
-        messages
-    }
 }
 
 impl Listed {
@@ -448,18 +382,11 @@ impl Listed {
             quantity.as_ref().map_or_else(|| none.to_owned(), ToString::to_string)
         };
         format!(
-            "{}: {key}: ledger {}, balance {}",
+            "{}: {key}: ledger {}, balance {}{}",
             self.kind,
             side(ledger_qty, "has no entry"),
-            side(balance_qty, "is missing")
+            side(balance_qty, "is missing"),
+            if self.still_differs { ", though it was just corrected" } else { "" }
         )
     }
-}
-
-fn keys(count: u64) -> String {
-    if count == 1 { "1 key".into() } else { format!("{count} keys") }
-}
-
-fn balances(count: u64) -> String {
-    if count == 1 { "1 balance".into() } else { format!("{count} balances") }
 }

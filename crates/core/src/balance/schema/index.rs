@@ -1,7 +1,10 @@
 //! The ledger's indexes and statistics over the balance key; they take no part in correctness.
 
+use sqlx::PgConnection;
+
 use super::{Kind, Object};
 use crate::{
+    db::{Context as _, DbError},
     model::{Model, Posting, joined},
     sql::{Fixed, Fragment, Ident, List, QualifiedName, Statement, render},
 };
@@ -35,14 +38,14 @@ fn key_index(at: usize, posting: &Posting, model: &Model) -> Object {
         "({parts}){include}{only}",
         &[("parts", &joined(&parts, ", ")), ("include", &include), ("only", &only)],
     );
-    let mut facts = vec![String::new(), parts.len().to_string()];
+    let mut facts = vec!["btree".to_owned(), String::new(), parts.len().to_string()];
     facts.push(model.org_column.as_str().to_owned());
     for term in terms.into_iter().flatten() {
         let column = term.column.as_ref().map(|column| column.as_str().to_owned());
-        facts.push(column.unwrap_or_else(|| term.sql.to_string()));
+        facts.push(column.unwrap_or_else(|| term.printed.clone()));
     }
     facts.extend(included.map(|column| column.as_str().to_owned()));
-    facts.push(ledger.filter.as_ref().map(|filter| as_predicate(filter.as_str())).unwrap_or_default());
+    facts.push(ledger.filter_printed.clone().unwrap_or_default());
     index(
         Ident::joined(&[ledger.table.name.as_str(), &suffix]),
         &ledger.table,
@@ -76,17 +79,128 @@ pub(super) fn index(
         )],
         drop: Some(render("DROP INDEX CONCURRENTLY IF EXISTS {index}", &[("index", &qualified)])),
         table: Some(table.clone()),
+        function: String::new(),
         index: Some((method, definition)),
         facts,
         name,
     }
 }
 
-/// An expression as an index's predicate prints it: without the parentheses that PostgreSQL puts around an index's
-/// column unless it is a function's call.
-fn as_predicate(expression: &str) -> String {
-    let bare = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
-    bare.unwrap_or(expression).to_owned()
+/// An index of one of the balances' tables, as the catalog has it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct FoundIndex {
+    /// The table, as it was asked for.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is whole and used.
+    pub is_valid: bool,
+    /// The index of the partitioned table that it is a part of.
+    pub parent: Option<String>,
+    /// What makes its definition.
+    facts: Vec<String>,
+}
+
+/// The indexes of `tables`.
+///
+/// # Errors
+/// When the catalog can't be read.
+pub async fn indexes(
+    connection: &mut PgConnection,
+    tables: &[&QualifiedName],
+) -> Result<Vec<FoundIndex>, DbError> {
+    let mut tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    tables.sort();
+    tables.dedup();
+    sqlx::query_as(include_str!("../indexes.sql"))
+        .bind(tables)
+        .fetch_all(connection)
+        .await
+        .context("look at the balances' indexes")
+}
+
+/// The names of the indexes of `table`, the ledger, the balances or a partition, that `migrate-balance` made.
+///
+/// # Errors
+/// When the catalog can't be read.
+pub async fn own_indexes(
+    connection: &mut PgConnection,
+    model: &Model,
+    table: &QualifiedName,
+) -> Result<Vec<String>, DbError> {
+    let mut model = model.clone();
+    model.ledger.key_index = true;
+    let objects = super::objects(&model);
+    let of_model: Vec<&Object> = objects.unique_key.iter().chain(&objects.key_indexes).collect();
+    let is_own = |index: &FoundIndex| {
+        of_model
+            .iter()
+            .any(|object| object.part_name(table).is_some_and(|name| object.is_own_index(index, &name)))
+    };
+    let found = indexes(connection, &[table]).await?;
+    Ok(found.into_iter().filter(is_own).map(|index| index.name).collect())
+}
+
+impl Object {
+    /// What the index is called on `part`, its table or a partition of that.
+    pub fn part_name(&self, part: &QualifiedName) -> Option<Ident> {
+        let root = self.table.as_ref()?;
+        if root == part {
+            return Some(self.name.clone());
+        }
+        let prefix = format!("{}_", root.name.as_str());
+        let suffix = self.name.as_str().strip_prefix(&prefix).unwrap_or(self.name.as_str());
+        Some(Ident::joined(&[part.name.as_str(), suffix]))
+    }
+
+    /// Whether it is an index that keeps something unique.
+    pub fn is_unique_index(&self) -> bool {
+        self.facts.get(1).is_some_and(|unique| unique.starts_with("unique"))
+    }
+
+    /// Whether `found` is of the index's definition, and has `name` or that with a number behind it.
+    pub fn is_index(&self, found: &FoundIndex, name: &Ident) -> bool {
+        found.facts == self.facts && is_of_family(&found.name, name)
+    }
+
+    /// Whether `found` was made for another mapping, or is left over: it has `name`, maybe with numbers behind it, and
+    /// begins with the same column, which is Stockfoil's.
+    pub fn is_own_index(&self, found: &FoundIndex, name: &Ident) -> bool {
+        let what = |facts: &[String]| {
+            let is_unique = facts.get(1).is_some_and(|unique| unique.starts_with("unique"));
+            (facts.first().cloned(), is_unique, facts.get(3).cloned())
+        };
+        is_of_family(&found.name, name) && what(&found.facts) == what(&self.facts)
+    }
+
+    /// How `found`, the indexes of its table among others, compare with it.
+    pub(super) fn compare_index(&self, found: &[FoundIndex]) -> super::State {
+        let table = self.table_sql();
+        let mut own = found
+            .iter()
+            .filter(|index| index.table == table && self.is_own_index(index, &self.name))
+            .peekable();
+        if own.peek().is_none() {
+            return super::State::Missing;
+        }
+        let same: Vec<&FoundIndex> = own.clone().filter(|index| self.is_index(index, &self.name)).collect();
+        if same.iter().any(|index| index.is_valid) {
+            return super::State::Intact;
+        }
+        if !same.is_empty() {
+            return super::State::Altered("invalid".into());
+        }
+        let facts = own.next().map(|index| index.facts.as_slice()).unwrap_or_default();
+        self.difference(facts)
+    }
+}
+
+/// Whether `found` is `name`, the same for a second posting, or either with a number behind it.
+fn is_of_family(found: &str, name: &Ident) -> bool {
+    let base = name.as_str().trim_end_matches(|c: char| c.is_ascii_digit());
+    found
+        .strip_prefix(base)
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'))
 }
 
 /// The columns of the first posting's key, as far as it is made of columns.
@@ -114,6 +228,7 @@ pub(super) fn statistics(model: &Model) -> Option<Object> {
         )],
         drop: Some(render("DROP STATISTICS IF EXISTS {statistics}", &[("statistics", &qualified)])),
         table: Some(table.clone()),
+        function: String::new(),
         index: None,
         facts: columns.iter().map(|column| column.as_str().to_owned()).collect(),
         name,

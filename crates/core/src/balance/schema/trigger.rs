@@ -1,9 +1,14 @@
 //! The triggers on the ledger that keep the balances, and their functions.
 
+use std::collections::{HashMap, hash_map::Entry};
+
+use sqlx::PgConnection;
+
 use super::{Kind, Object, SCHEMA};
 use crate::{
+    db::Context as _,
     model::Model,
-    sql::{Fixed, Fragment, Ident, Literal, QualifiedName, render},
+    sql::{Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
 };
 
 /// A trigger's event: its word, the bits of `pg_trigger.tgtype` for its statement trigger, its transition tables.
@@ -11,6 +16,8 @@ struct Event {
     word: &'static str,
     function: &'static str,
     template: &'static str,
+    /// What removes from the balances, where the template asks for it.
+    remove: &'static str,
     /// What marks the keys that are not as they were sealed.
     mark: &'static str,
     tgtype: u8,
@@ -19,11 +26,12 @@ struct Event {
     create: &'static str,
 }
 
-const EVENTS: [Event; 4] = [
+const EVENTS: [Event; 3] = [
     Event {
         word: "insert",
         function: "balance_on_insert",
         template: include_str!("../on_insert.sql"),
+        remove: "",
         mark: include_str!("../checkpoint/mark_new.sql"),
         tgtype: 4,
         old: "",
@@ -35,6 +43,7 @@ const EVENTS: [Event; 4] = [
         word: "update",
         function: "balance_on_update",
         template: include_str!("../on_update.sql"),
+        remove: "",
         mark: include_str!("../checkpoint/mark_changed.sql"),
         tgtype: 16,
         old: "old_rows",
@@ -45,7 +54,8 @@ const EVENTS: [Event; 4] = [
     Event {
         word: "delete",
         function: "balance_on_delete",
-        template: include_str!("../on_delete.sql"),
+        template: include_str!("../on_removal.sql"),
+        remove: "{take}",
         mark: include_str!("../checkpoint/mark_old.sql"),
         tgtype: 8,
         old: "old_rows",
@@ -53,30 +63,36 @@ const EVENTS: [Event; 4] = [
         create: "CREATE OR REPLACE TRIGGER {trigger} AFTER DELETE ON {table}
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
     },
-    Event {
-        word: "truncate",
-        function: "balance_on_truncate",
-        template: include_str!("../on_truncate.sql"),
-        mark: include_str!("../checkpoint/mark_all.sql"),
-        tgtype: 32,
-        old: "",
-        new: "",
-        create: "CREATE OR REPLACE TRIGGER {trigger} AFTER TRUNCATE ON {table}
-    FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
-    },
 ];
+
+/// An empty ledger has no balances.
+const TRUNCATE: Event = Event {
+    word: "truncate",
+    function: "balance_on_truncate",
+    template: include_str!("../on_removal.sql"),
+    remove: "    DELETE FROM {balances}",
+    mark: include_str!("../checkpoint/mark_all.sql"),
+    tgtype: 32,
+    old: "",
+    new: "",
+    create: "CREATE OR REPLACE TRIGGER {trigger} AFTER TRUNCATE ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+};
+
+/// The rows of an adopted table are the application's, which keeps more in them than a quantity: they stay.
+const TRUNCATE_ADOPTED: Event = Event {
+    remove: "    UPDATE {balances} SET {balances.set_empty} WHERE {balances.quantity} IS DISTINCT FROM 0",
+    ..TRUNCATE
+};
 
 /// On a partitioned ledger each partition's entries are taken before it is emptied.
 const TRUNCATE_PARTITION: Event = Event {
-    word: "truncate",
-    function: "balance_on_truncate",
     template: include_str!("../on_truncate_partition.sql"),
-    mark: include_str!("../checkpoint/mark_all.sql"),
+    remove: "",
     tgtype: 34,
-    old: "",
-    new: "",
     create: "CREATE OR REPLACE TRIGGER {trigger} BEFORE TRUNCATE ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+    ..TRUNCATE
 };
 
 /// What tells a row that replication applied: such a session fires only triggers that are enabled always.
@@ -87,24 +103,29 @@ const NEW_ROW: Fixed = Fixed("(SELECT NEW.* WHERE TG_OP <> 'DELETE') AS new_rows
 const OLD_ROW: Fixed = Fixed("(SELECT OLD.* WHERE TG_OP <> 'INSERT') AS old_rows");
 
 /// The functions and triggers that keep the balances, whatever their ledger is written by.
-pub(super) fn kept(model: &Model) -> (Vec<Object>, Vec<Object>) {
-    let whole = if model.ledger.is_partitioned { &EVENTS[..3] } else { &EVENTS[..] };
-    let events = whole.iter().chain(model.ledger.is_partitioned.then_some(&TRUNCATE_PARTITION));
+pub(super) fn kept(model: &Model, names: &TriggerNames) -> (Vec<Object>, Vec<Object>) {
+    let truncate = if model.ledger.is_partitioned {
+        &TRUNCATE_PARTITION
+    } else if model.balances.is_adopted {
+        &TRUNCATE_ADOPTED
+    } else {
+        &TRUNCATE
+    };
     let mut functions =
         vec![function("balance_refuse", include_str!("../refuse.sql"), "plpgsql", model, &[])];
     let mut triggers = Vec::new();
-    for event in events {
+    for event in EVENTS.iter().chain([truncate]) {
         functions.push(event_function(event, model));
         // Replication fires a statement trigger for TRUNCATE and for no other change.
         let is_always = model.ledger.is_replicated && event.word == "truncate";
-        triggers.extend(model.ledger.tables().map(|table| trigger(event, table, is_always)));
+        triggers.extend(model.ledger.tables().map(|table| trigger(event, table, is_always, names)));
     }
     (functions, triggers)
 }
 
 /// The function and the triggers for rows that replication applied. Created on the ledger, the trigger comes to its
 /// partitions by itself.
-pub(super) fn replicated(model: &Model) -> (Object, Vec<Object>) {
+pub(super) fn replicated(model: &Model, names: &TriggerNames) -> (Object, Vec<Object>) {
     const FUNCTION: &str = "balance_on_replicated";
     let tx_entries = model.tx_entries(&NEW_ROW);
     let (new, old) = (model.entries(&NEW_ROW), model.entries(&OLD_ROW));
@@ -132,7 +153,7 @@ pub(super) fn replicated(model: &Model) -> (Object, Vec<Object>) {
     let name = Ident::joined(&[model.ledger.table.name.as_str(), "balance_replicated"]);
     let triggers = model.ledger.tables().map(|table| {
         let fragments: [(&str, &dyn Fragment); 4] = [
-            ("trigger", &name),
+            ("trigger", &names.of(table, FUNCTION, &name)),
             ("table", table),
             ("function", &function_name(FUNCTION)),
             ("is_replicated", &Fixed(IS_REPLICATED)),
@@ -150,6 +171,7 @@ pub(super) fn replicated(model: &Model) -> (Object, Vec<Object>) {
             table: Some(table.clone()),
             create: create.iter().filter(|_| is_root).map(|sql| render(sql, &fragments)).collect(),
             drop: is_root.then(|| render(drop, &fragments)),
+            function: FUNCTION.to_owned(),
             index: None,
             facts: vec![
                 // AFTER ROW INSERT, DELETE, UPDATE.
@@ -159,11 +181,92 @@ pub(super) fn replicated(model: &Model) -> (Object, Vec<Object>) {
                 String::new(),
                 format!("when {IS_REPLICATED}"),
                 ALWAYS.to_owned(),
+                String::new(),
             ],
         }
     });
     let triggers = triggers.collect();
     (function, triggers)
+}
+
+/// A trigger of a ledger's table, or of another table that calls a function of the balances'.
+#[derive(Debug, Clone)]
+pub struct FoundTrigger {
+    /// Its table.
+    pub table: QualifiedName,
+    /// Its name.
+    pub name: Ident,
+    /// The balances' function that it calls; none where it is the application's.
+    function: Option<String>,
+    /// Whether the table is the ledger or one of its partitions.
+    is_of_ledger: bool,
+}
+
+/// What the triggers are called: as they are where they are there, whatever their tables are called now, and by a name
+/// that nothing else has where they are not.
+#[derive(Debug, Clone, Default)]
+pub struct TriggerNames {
+    /// By table and function.
+    there: HashMap<(String, String), Ident>,
+    /// By table, the names of the application's own.
+    taken: Vec<(String, Ident)>,
+}
+
+impl TriggerNames {
+    /// The names on the ledger of `model`, and the triggers that are of no use: on tables that are none of its partitions
+    /// any more, or a second time on one of them.
+    pub fn of_found(found: Vec<FoundTrigger>) -> (Self, Vec<FoundTrigger>) {
+        let (mut names, mut useless) = (Self::default(), Vec::new());
+        for trigger in found {
+            let table = trigger.table.to_string();
+            match &trigger.function {
+                None => names.taken.push((table, trigger.name)),
+                Some(_) if !trigger.is_of_ledger => useless.push(trigger),
+                Some(function) => match names.there.entry((table, function.clone())) {
+                    Entry::Occupied(_) => useless.push(trigger),
+                    Entry::Vacant(place) => {
+                        place.insert(trigger.name);
+                    }
+                },
+            }
+        }
+        (names, useless)
+    }
+
+    fn of(&self, table: &QualifiedName, function: &str, wanted: &Ident) -> Ident {
+        let table = table.to_string();
+        if let Some(name) = self.there.get(&(table.clone(), function.to_owned())) {
+            return name.clone();
+        }
+        let others = self.there.iter().map(|((of, _), name)| (of, name));
+        let others: Vec<(&String, &Ident)> =
+            self.taken.iter().map(|(of, name)| (of, name)).chain(others).collect();
+        let is_free = |name: &Ident| !others.iter().any(|(of, other)| **of == table && *other == name);
+        let numbered = (1..=others.len()).map(|n| Ident::joined(&[wanted.as_str(), &n.to_string()]));
+        std::iter::once(wanted.clone()).chain(numbered).find(is_free).unwrap_or_else(|| wanted.clone())
+    }
+}
+
+/// The triggers of the ledger's tables, and those of any table that call a function of the balances'.
+///
+/// # Errors
+/// When the catalog can't be read.
+pub async fn triggers(
+    connection: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<FoundTrigger>, crate::Error> {
+    let tables: Vec<String> = model.ledger.tables().map(ToString::to_string).collect();
+    let rows: Vec<(String, String, String, Option<String>, bool)> =
+        sqlx::query_as(include_str!("../triggers.sql"))
+            .bind(tables)
+            .fetch_all(connection)
+            .await
+            .context("look at the ledger's triggers")?;
+    let found = |(schema, table, name, function, is_of_ledger): (String, String, String, _, _)| {
+        let table = QualifiedName::new(Ident::new(schema)?, Ident::new(table)?);
+        Ok(FoundTrigger { table, name: Ident::new(name)?, function, is_of_ledger })
+    };
+    rows.into_iter().map(found).collect()
 }
 
 /// What the catalog says of a trigger that replication fires too.
@@ -181,13 +284,13 @@ fn event_function(event: &Event, model: &Model) -> Object {
     let mark = if model.ledger.is_incremental { model.render(event.mark) } else { render("", &[]) };
     let moved = model.render(include_str!("../moved_entries.sql"));
     let old = model.entries(&Fixed("old_rows"));
-    let take = model.render_with(include_str!("../take.sql"), &[("taken_entries", &old)]);
+    let remove = model.render_with(event.remove, &[("take", &taking(model, &old))]);
     let (take_text, marker) = take_partition(model);
     let fragments: [(&str, &dyn Fragment); 6] = [
         ("refuse", &refuse),
         ("mark", &mark),
         ("moved_entries", &moved),
-        ("take", &take),
+        ("remove", &remove),
         ("take_text", &take_text),
         ("marker", &marker),
     ];
@@ -213,6 +316,7 @@ fn function(
         table: None,
         create: vec![routine.create, revoke],
         drop: Some(render("DROP ROUTINE IF EXISTS {function}", &fragments)),
+        function: String::new(),
         index: None,
         facts: vec![
             language.to_owned(),
@@ -221,6 +325,13 @@ fn function(
             routine.body,
         ],
     }
+}
+
+/// The statement that takes `entries` from their balances.
+fn taking(model: &Model, entries: &Statement) -> Statement {
+    let always = Fixed(if model.balances.is_adopted { "false" } else { "true" });
+    let fragments: [(&str, &dyn Fragment); 2] = [("taken_entries", entries), ("always", &always)];
+    model.render_with(include_str!("../take.sql"), &fragments)
 }
 
 /// The statement that takes a partition's entries from their balances, with a marker for the partition's name.
@@ -234,15 +345,16 @@ fn take_partition(model: &Model) -> (Literal, Literal) {
         _ => "ONLY @the_partition_that_is_emptied@",
     };
     let entries = model.entries(&Fixed(source));
-    let take = model.render_with(include_str!("../take.sql"), &[("taken_entries", &entries)]);
+    let take = taking(model, &entries);
     (Literal::new(take.as_str()), Literal::new(marker))
 }
 
-fn trigger(event: &Event, table: &QualifiedName, is_always: bool) -> Object {
+fn trigger(event: &Event, table: &QualifiedName, is_always: bool, names: &TriggerNames) -> Object {
     let name = Ident::joined(&[table.name.as_str(), "balance", event.word]);
     let function = function_name(event.function);
+    let called = names.of(table, event.function, &name);
     let fragments: [(&str, &dyn Fragment); 3] =
-        [("trigger", &name), ("function", &function), ("table", table)];
+        [("trigger", &called), ("function", &function), ("table", table)];
     let mut create = vec![render(event.create, &fragments)];
     if is_always {
         create.push(render("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}", &fragments));
@@ -252,6 +364,7 @@ fn trigger(event: &Event, table: &QualifiedName, is_always: bool) -> Object {
         create,
         drop: Some(render("DROP TRIGGER IF EXISTS {trigger} ON {table}", &fragments)),
         table: Some(table.clone()),
+        function: event.function.to_owned(),
         index: None,
         facts: vec![
             event.tgtype.to_string(),
@@ -260,6 +373,7 @@ fn trigger(event: &Event, table: &QualifiedName, is_always: bool) -> Object {
             event.new.to_owned(),
             String::new(),
             if is_always { ALWAYS.to_owned() } else { String::new() },
+            String::new(),
         ],
         name,
     }

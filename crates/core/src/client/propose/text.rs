@@ -2,7 +2,9 @@
 
 use super::{
     Draft,
-    candidates::{Balances, Ledger, Term},
+    balances::Balances,
+    ledger::Ledger,
+    postings::Term,
     survey::{SAMPLE_ROWS, Survey},
 };
 use crate::sql::{Ident, QualifiedName};

@@ -26,6 +26,12 @@ SELECT {command_text}, 'unique_key', {schema_text}, {table_text}, {name_text}, j
                    'parent', (SELECT up.number FROM numbered AS up WHERE up.index = p.parent),
                    'tablespace', (SELECT s.spcname FROM pg_tablespace AS s WHERE s.oid = pc.reltablespace),
                    'clustered', pi.indisclustered,
+                   'statistics', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum)
+                                  FROM pg_attribute AS a WHERE a.attrelid = p.index AND a.attstattarget >= 0),
+                   'extensions', (SELECT jsonb_agg(e.extname ORDER BY e.extname)
+                                  FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
+                                  WHERE d.classid = 'pg_class'::regclass AND d.objid = p.index AND d.deptype = 'x'
+                                    AND d.refclassid = 'pg_extension'::regclass),
                    'index_comment', obj_description(p.index, 'pg_class'),
                    'constraint_comment', (SELECT obj_description(pk.oid, 'pg_constraint') FROM pg_constraint AS pk
                                           WHERE pk.conindid = p.index AND pk.contype = 'u'))

@@ -1,7 +1,8 @@
 -- What makes the application's role $1 more than an application's: $2 are the tables, $3 is the operations role. What is the
 -- matter, and what to do. Locks: none.
-WITH app AS (SELECT r.* FROM pg_roles AS r WHERE r.rolname = $1),
-owners AS (SELECT DISTINCT c.relowner AS oid FROM pg_class AS c WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($2::text[]) AS t))
+WITH own AS ({own}), app AS (SELECT r.* FROM pg_roles AS r WHERE r.rolname = $1),
+owners AS (SELECT DISTINCT c.relowner AS oid FROM pg_class AS c WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($2::text[]) AS t)
+           UNION SELECT o.owner FROM own AS o)
 SELECT 'is a superuser, whom nothing binds', format('ALTER ROLE %I NOSUPERUSER', rolname) FROM app WHERE rolsuper
 UNION ALL
 SELECT 'bypasses row-level security', format('ALTER ROLE %I NOBYPASSRLS', rolname) FROM app WHERE rolbypassrls
@@ -16,12 +17,22 @@ FROM app JOIN pg_class AS c ON c.relowner = app.oid
 WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($2::text[]) AS t) AND NOT app.rolsuper
 HAVING count(*) > 0
 UNION ALL
+SELECT format('owns %s, by which Stockfoil keeps the organizations apart', string_agg(o.kind || ' ' || o.object, ', ' ORDER BY o.kind, o.object)),
+       format('ALTER %s %s OWNER TO another role', upper(min(o.kind)), (array_agg(o.object ORDER BY o.kind, o.object))[1])
+FROM app JOIN own AS o ON o.owner = app.oid
+WHERE NOT app.rolsuper
+HAVING count(*) > 0
+UNION ALL
 SELECT format('is a member of %s, %s', r.rolname,
               CASE WHEN r.rolsuper THEN 'a superuser' WHEN r.rolbypassrls THEN 'which bypasses row-level security'
-                   WHEN r.oid IN (SELECT oid FROM owners) THEN 'which owns tables' WHEN r.rolcreaterole THEN 'which may create roles'
+                   WHEN r.oid IN (SELECT oid FROM owners) THEN 'which owns tables or what is Stockfoil''s' WHEN r.rolcreaterole THEN 'which may create roles'
                    ELSE 'which reaches past the tables' END),
        format('REVOKE %I FROM %I (or from the role between them)', r.rolname, app.rolname)
 FROM app JOIN pg_roles AS r ON r.oid <> app.oid AND pg_has_role(app.oid, r.oid, 'MEMBER')
 WHERE NOT app.rolsuper
   AND (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.oid IN (SELECT oid FROM owners) OR r.rolname = $3
-       OR r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_read_all_stats', 'pg_monitor'))
+       OR r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_read_all_data', 'pg_write_all_data',
+                       'pg_maintain', 'pg_read_all_stats', 'pg_monitor'))
+  -- What it has by the operations role alone goes with that.
+  AND NOT EXISTS (SELECT FROM pg_roles AS o WHERE o.rolname = $3 AND o.oid <> r.oid AND pg_has_role(app.oid, o.oid, 'MEMBER')
+                                            AND r.rolname ~ '^pg_' AND pg_has_role(o.oid, r.oid, 'MEMBER'))

@@ -5,26 +5,31 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::{COMMAND, Grant, ObjectKind, POLICY, default_goal, foreign_key, grant_goal};
+use super::{
+    COMMAND, POLICY, default_goal, foreign_key,
+    rights::{self, Grant, ObjectKind, grant_goal},
+};
 use crate::{
     Error, catalog,
     db::Context as _,
     migration::{
         change::{self, Change, ForeignKeyBefore, FunctionBefore, Kind, PolicyBefore},
-        index, rollback,
+        default_org, index, lookup,
         step::{Goal, Lock, Step},
     },
     model::Model,
     sql::{Definition, Fragment, Ident, Literal, QualifiedName, render},
 };
 
-/// The steps that take isolation back; none where nothing of it is remembered.
+/// The steps that take isolation back; none where nothing of it is remembered. Where it `ends_there`, what isolation ended
+/// comes back too; on the way to the schema as it was that would be made for nothing.
 ///
 /// # Errors
 /// Database errors.
 pub(in crate::migration) async fn back(
     session: &mut PgConnection,
     model: &Model,
+    ends_there: bool,
 ) -> Result<Vec<Step>, Error> {
     let mut changes = Vec::new();
     for change in change::of(session, COMMAND).await? {
@@ -60,7 +65,8 @@ pub(in crate::migration) async fn back(
             steps.extend(drop_key(session, change).await?);
         }
     }
-    for change in of(Kind::Index) {
+    // An index that isolation dropped has what it was before.
+    for change in of(Kind::Index).filter(|change| change.before.is_none()) {
         // A partition's index goes with its parent's.
         if !index::is_attached(session, &change.table, &change.name).await? {
             let title = format!("drop {} of {}", change.name, change.table.plain());
@@ -71,13 +77,16 @@ pub(in crate::migration) async fn back(
         steps.extend(owner(change)?);
     }
     for table in &model.tenant_tables {
-        steps.extend(default(session, model, table).await?);
+        steps.extend(default(session, model, table, ends_there).await?);
+    }
+    if ends_there {
+        steps.extend(lookup::restore(session, model, &changes).await?);
     }
     steps.extend(revokes(of(Kind::Grant))?);
     for change in of(Kind::Role) {
         steps.push(role(change)?);
     }
-    steps.push(rollback::forget(session, COMMAND).await?);
+    steps.push(change::forget(COMMAND));
     Ok(steps)
 }
 
@@ -206,23 +215,31 @@ fn owner(change: &Change) -> Result<Option<Step>, Error> {
     )))
 }
 
-/// The default that isolation gave goes; before it the migration had ended the default organization.
+/// The default that isolation gave goes. Where it `ends_there`, one that gave the default organization comes back; where
+/// there was none any more, nothing is there that could give it.
 async fn default(
     session: &mut PgConnection,
     model: &Model,
     table: &QualifiedName,
+    ends_there: bool,
 ) -> Result<Option<Step>, Error> {
     let org = &model.org_column;
     if catalog::column(session, table, org).await?.is_none() {
         return Ok(None);
     }
-    let drop =
-        render("ALTER TABLE {table} ALTER COLUMN {org} DROP DEFAULT", &[("table", table), ("org", org)]);
+    let (title, statement) = if ends_there && default_org::is_there(session, table).await? {
+        let title = format!("let inserts into {} have the default organization again", table.plain());
+        (title, default_org::settle(model, table))
+    } else {
+        let title = format!("give inserts into {} the session's organization no longer", table.plain());
+        let drop = "ALTER TABLE {table} ALTER COLUMN {org} DROP DEFAULT";
+        (title, render(drop, &[("table", table), ("org", org)]))
+    };
     Ok(Some(Step::short(
-        format!("give inserts into {} the session's organization no longer", table.plain()),
+        title,
         Lock::AccessExclusive,
         vec![table.clone()],
-        vec![drop],
+        vec![statement],
         default_goal(model, table, false),
     )))
 }
@@ -236,7 +253,7 @@ fn revokes<'a>(changes: impl Iterator<Item = &'a Change>) -> Result<Vec<Step>, E
         let held: Vec<String> = change.before()?.unwrap_or_default();
         let most: &[&'static str] = match kind {
             ObjectKind::Table => super::ROWS,
-            ObjectKind::Sequence => super::SEQUENCE,
+            ObjectKind::Sequence => rights::SEQUENCE,
             ObjectKind::Schema => &["USAGE", "CREATE"],
             ObjectKind::Function => &["EXECUTE"],
         };

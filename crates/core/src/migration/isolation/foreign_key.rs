@@ -8,12 +8,12 @@ use crate::{
     db::Context as _,
     migration::{
         change::{self, Kind},
-        index::{self, Printed, Shape},
-        preflight::Finding,
+        finding::Finding,
+        index::{self, Planned, Printed, Shape},
         step::{Goal, Lock, Step},
     },
     model::Model,
-    sql::{Definition, Fixed, Fragment, Ident, List, QualifiedName, Statement, render},
+    sql::{Definition, Fixed, Fragment, Ident, List, QualifiedName, Statement, all_of, render},
 };
 
 /// A foreign key that does not pair the organizations.
@@ -182,15 +182,10 @@ async fn pointing(
     model: &Model,
     key: &ForeignKey,
 ) -> Result<(i64, Option<String>), Error> {
-    let same = key
-        .columns
-        .iter()
-        .zip(&key.referenced_columns)
-        .map(|(column, referenced)| {
-            render("t.{column} = r.{referenced}", &[("column", column), ("referenced", referenced)])
-        })
-        .reduce(|all, next| render("{all} AND {next}", &[("all", &all), ("next", &next)]))
-        .unwrap_or_else(|| render("false", &[]));
+    let pairs = key.columns.iter().zip(&key.referenced_columns);
+    let same = all_of(pairs.map(|(column, referenced)| {
+        render("t.{column} = r.{referenced}", &[("column", column), ("referenced", referenced)])
+    }));
     let query = render(
         include_str!("crossing.sql"),
         &[
@@ -227,12 +222,14 @@ pub(super) async fn steps(session: &mut PgConnection, model: &Model) -> Result<V
 
 async fn unique_key(session: &mut PgConnection, model: &Model, key: &ForeignKey) -> Result<Vec<Step>, Error> {
     let parts = catalog::parts(session, &key.referenced).await?;
-    let printed = Printed { org: Some(model.org_column.clone()), tail: key.referenced_tail.clone() };
-    let shape = Shape::printed(true, Definition::from_catalog("btree".into()), printed);
+    let printed = Printed::new(Some(model.org_column.clone()), key.referenced_tail.clone());
+    let shape = Shape::printed(true, Definition::from_catalog("btree".into()), printed)
+        .printed_again(session, &key.referenced)
+        .await?;
     let mut words = vec![model.org_column.as_str()];
     words.extend(key.referenced_columns.iter().map(Ident::as_str));
     words.push("key");
-    let places = index::places(session, &parts, &shape, &words).await?;
+    let places = index::places(session, &parts, &shape, &words, &mut Planned::default()).await?;
     Ok(index::build(&shape, &places, false, |place| {
         Some(change::note(COMMAND, Kind::Index, &place.table, place.index.as_str()))
     }))

@@ -7,20 +7,22 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    Root,
-    graph::{Graph, Table},
+    super::moves::{Edge, Graph, Table},
+    conflicts::{self, Conflict},
+    copies::Copies,
+    selection::Root,
 };
 use crate::{
     Error,
     db::Context as _,
-    model::{Model, joined},
-    sql::{Fixed, Fragment, Statement, render},
-    tenancy::OrgId,
+    model::Model,
+    org_id::OrgId,
+    sql::{Fixed, Fragment, Literal, Statement, render},
 };
-use serde::Serialize;
 
 /// A row that both sides use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,21 +39,6 @@ pub struct Shared {
     pub moving: i64,
     /// How many stay.
     pub staying: i64,
-}
-
-/// A row that can't arrive, because another one has the same key there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Conflict {
-    /// The table.
-    pub table: String,
-    /// The row's primary key.
-    pub key: String,
-    /// What a person knows it by.
-    pub label: String,
-    /// The unique constraint or index.
-    pub unique_key: String,
-    /// The primary key of the row that has it.
-    pub other_key: String,
 }
 
 /// What there is to do.
@@ -111,53 +98,13 @@ pub(super) async fn create_tables(
     Ok(())
 }
 
-/// Makes the session's temporary table of copies of `table`'s rows.
-pub(super) async fn create_copies(
-    session: &mut PgConnection,
-    model: &Model,
-    graph: &Graph,
-    place: usize,
-) -> Result<(), Error> {
-    let table = &graph.tables[place];
-    let key = &table.key[0].0;
-    for template in [
-        "CREATE TEMPORARY TABLE {copies} AS SELECT t.{key} AS old, t.{key} AS new, false AS is_new FROM {table} AS t WHERE false",
-        "ALTER TABLE {copies} ALTER is_new SET DEFAULT false",
-        "CREATE UNIQUE INDEX ON {copies} (old)",
-    ] {
-        sqlx::query(graph.of_table(model, place, template, &[("key", key)]).sql())
-            .persistent(false)
-            .execute(&mut *session)
-            .await
-            .context(format!("put copies of {} aside", table.name.plain()))?;
+impl<'a> Closure<'a> {
+    /// The shared rows of which each side gets its own.
+    pub(super) fn copies(&self) -> Copies<'a> {
+        let Self { model, graph, from, to, copied, .. } = *self;
+        Copies { model, graph, from, to, tables: copied }
     }
-    Ok(())
-}
 
-/// The columns of `table` that refer to rows of tables whose rows are copied, each with its value: the copy's key
-/// where the row has one.
-pub(super) fn repointed(
-    graph: &Graph,
-    place: usize,
-    copied: &BTreeSet<usize>,
-) -> Vec<(crate::sql::Ident, Statement)> {
-    let mut columns: Vec<(crate::sql::Ident, Statement)> = Vec::new();
-    for edge in graph.edges.iter().filter(|edge| edge.child == place && copied.contains(&edge.parent)) {
-        // `copyable` has seen to it that keys onto copied rows are of one column.
-        let [(column, _)] = edge.columns.as_slice() else { continue };
-        if columns.iter().any(|(known, _)| known == column) {
-            continue;
-        }
-        let value = render(
-            "coalesce((SELECT m.new FROM {copies} AS m WHERE m.old = t.{column}), t.{column})",
-            &[("copies", &graph.tables[edge.parent].copies), ("column", column)],
-        );
-        columns.push((column.clone(), value));
-    }
-    columns
-}
-
-impl Closure<'_> {
     /// Looks, in one snapshot where the session is in no transaction, at what belongs together and what is left to do.
     pub(super) async fn find(&self, session: &mut PgConnection, is_atomic: bool) -> Result<Found, Error> {
         if is_atomic {
@@ -240,7 +187,7 @@ impl Closure<'_> {
     }
 
     /// The foreign keys by which rows belong to rows, between tables whose rows can be put aside.
-    fn edges(&self) -> impl Iterator<Item = &super::graph::Edge> {
+    fn edges(&self) -> impl Iterator<Item = &Edge> {
         self.graph.belongings().filter(|edge| {
             [edge.child, edge.parent].iter().all(|place| !self.graph.tables[*place].key.is_empty())
         })
@@ -268,12 +215,35 @@ impl Closure<'_> {
 
     async fn count(&self, session: &mut PgConnection) -> Result<Found, Error> {
         let Self { model, graph, .. } = *self;
-        let mut found = Found { rows: vec![(0, 0); graph.tables.len()], ..Found::default() };
-        for place in self.copied {
-            self.known_copies(session, *place).await?;
+        let copies = self.copies();
+        copies.look_up(session).await?;
+        let mut found = Found { rows: self.count_rows(session).await?, ..Found::default() };
+        for edge in self.edges() {
+            found.shared.extend(self.shared_by(session, edge).await?);
+        }
+        for edge in
+            graph.edges.iter().filter(|edge| edge.is_mention && !graph.tables[edge.child].key.is_empty())
+        {
+            found.mentions.extend(self.mentions(session, edge).await?);
         }
         for (place, _) in self.kept() {
-            let copied = self.copies_now(place);
+            let arrives = render(
+                "(c.org = {from} AND (NOT c.shared OR {copied}))",
+                &[("from", &Literal::new(self.from.as_str())), ("copied", &copies.due(place))],
+            );
+            found
+                .conflicts
+                .extend(conflicts::find(session, model, graph, place, &arrives, self.to.as_str()).await?);
+        }
+        Ok(found)
+    }
+
+    /// By table: how many rows move, and how many are to be copied.
+    async fn count_rows(&self, session: &mut PgConnection) -> Result<Vec<(u64, u64)>, Error> {
+        let Self { model, graph, .. } = *self;
+        let mut counted = vec![(0, 0); graph.tables.len()];
+        for (place, _) in self.kept() {
+            let copied = self.copies().due(place);
             let statement = graph.of_table(
                 model,
                 place,
@@ -286,259 +256,71 @@ impl Closure<'_> {
                 .fetch_one(&mut *session)
                 .await
                 .context("count what belongs there")?;
-            found.rows[place] = (rows.unsigned_abs(), copies.unsigned_abs());
+            counted[place] = (rows.unsigned_abs(), copies.unsigned_abs());
         }
-        for edge in self.edges() {
-            let parent = &graph.tables[edge.parent];
-            let uncopied = match self.copied.contains(&edge.parent) {
-                true => Fixed("(pc.follows OR pc.org = $1)"),
-                false => Fixed("true"),
-            };
-            let is_listed = graph.of_edge(
-                model,
-                edge,
-                "SELECT EXISTS (SELECT FROM {parent_closure} AS pc WHERE pc.shared AND {uncopied} AND $1::text IS NOT NULL)",
-                &[("uncopied", &uncopied)],
-            );
-            let is_listed: bool = sqlx::query_scalar(is_listed.sql())
-                .persistent(false)
-                .bind(self.to)
-                .fetch_one(&mut *session)
-                .await
-                .context("list what is shared")?;
-            if !is_listed {
-                continue;
-            }
-            let (key, label) = (parent.key_text("p"), parent.label(model, "p"));
-            let more: [(&str, &dyn Fragment); 3] =
-                [("uncopied", &uncopied), ("p.key_text", &key), ("p.label", &label)];
-            let statement = graph.of_edge(model, edge, include_str!("shared_rows.sql"), &more);
-            let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(statement.sql())
-                .persistent(false)
-                .bind(self.to)
-                .fetch_all(&mut *session)
-                .await
-                .context("list what is shared")?;
-            found.shared.extend(rows.into_iter().map(|(key, label, moving, staying)| Shared {
-                table: parent.name.plain(),
-                key,
-                label,
-                used_by: graph.tables[edge.child].name.plain(),
-                moving,
-                staying,
-            }));
-        }
-        for edge in
-            graph.edges.iter().filter(|edge| edge.is_mention && !graph.tables[edge.child].key.is_empty())
-        {
-            let statement = graph.of_edge(model, edge, include_str!("mentions.sql"), &[]);
-            let rows: i64 = sqlx::query_scalar(statement.sql())
-                .persistent(false)
-                .bind(self.from)
-                .bind(self.to)
-                .fetch_one(&mut *session)
-                .await
-                .context("count the people who are mentioned")?;
-            if rows > 0 {
-                let table = graph.tables[edge.child].name.plain();
-                found.mentions.push((table, edge.name.as_str().to_owned(), rows, edge.holds_org));
-            }
-        }
-        for (place, _) in self.kept() {
-            let arrives = render(
-                "(c.org = {from} AND (NOT c.shared OR {copied}))",
-                &[
-                    ("from", &crate::sql::Literal::new(self.from.as_str())),
-                    ("copied", &self.copies_now(place)),
-                ],
-            );
-            found
-                .conflicts
-                .extend(conflicts(session, model, graph, place, &arrives, self.to.as_str()).await?);
-        }
-        Ok(found)
+        Ok(counted)
     }
 
-    /// That the row `c` of the closure is to be copied, and has no copy yet.
-    fn copies_now(&self, place: usize) -> Statement {
-        let from = crate::sql::Literal::new(self.from.as_str());
-        match self.copied.contains(&place) {
-            false => render("false", &[]),
-            true => render(
-                "c.shared AND NOT c.follows AND c.org = {from} AND NOT EXISTS (SELECT FROM {copies} AS m WHERE m.old = c.k0)",
-                &[("from", &from), ("copies", &self.graph.tables[place].copies)],
-            ),
-        }
-    }
-
-    async fn known_copies(&self, session: &mut PgConnection, place: usize) -> Result<(), Error> {
+    /// The rows that are shared since rows of both sides refer to them by `edge`.
+    async fn shared_by(&self, session: &mut PgConnection, edge: &Edge) -> Result<Vec<Shared>, Error> {
         let Self { model, graph, .. } = *self;
-        let table = &graph.tables[place];
-        let (key, key_type) = &table.key[0];
-        let more: [(&str, &dyn Fragment); 2] = [("table_key", key), ("table_key_type", key_type)];
-        self.run(session, &graph.of_table(model, place, "TRUNCATE {copies}", &[])).await?;
-        let statement = graph.of_table(model, place, include_str!("known_copies.sql"), &more);
-        sqlx::query(statement.sql())
+        let parent = &graph.tables[edge.parent];
+        let uncopied = match self.copied.contains(&edge.parent) {
+            true => Fixed("(pc.follows OR pc.org = $1)"),
+            false => Fixed("true"),
+        };
+        let is_listed = graph.of_edge(
+            model,
+            edge,
+            "SELECT EXISTS (SELECT FROM {parent_closure} AS pc WHERE pc.shared AND {uncopied} AND $1::text IS NOT NULL)",
+            &[("uncopied", &uncopied)],
+        );
+        let is_listed: bool = sqlx::query_scalar(is_listed.sql())
             .persistent(false)
             .bind(self.to)
-            .bind(table.name.schema.as_str())
-            .bind(table.name.name.as_str())
-            .execute(session)
+            .fetch_one(&mut *session)
             .await
-            .context("look for the copies that there are")?;
-        Ok(())
-    }
-
-    /// Copies the shared rows that have no copy yet, and records them for run `run`.
-    pub(super) async fn copy(
-        &self,
-        session: &mut PgConnection,
-        run: crate::history::RunId,
-    ) -> Result<Vec<(usize, u64)>, Error> {
-        let Self { model, graph, .. } = *self;
-        let mut transaction = session.begin().await?;
-        let mut made = Vec::new();
-        let order = parents_first(graph, self.copied);
-        for place in &order {
-            let table = &graph.tables[*place];
-            let new_key = new_key(table)?;
-            let copied = self.copies_now(*place);
-            let allocate = graph.of_table(
-                model,
-                *place,
-                "INSERT INTO {copies} (old, new, is_new) SELECT c.k0, {new_key}, true FROM {closure} AS c WHERE {copied}",
-                &[("new_key", &new_key), ("copied", &copied)],
-            );
-            let context = || format!("copy rows of {}", table.name.plain());
-            sqlx::query(allocate.sql())
-                .persistent(false)
-                .execute(&mut *transaction)
-                .await
-                .context(context())?;
+            .context("list what is shared")?;
+        if !is_listed {
+            return Ok(Vec::new());
         }
-        for place in order {
-            let table = &graph.tables[place];
-            let key = &table.key[0].0;
-            let repointed = repointed(graph, place, self.copied);
-            let taken = |name: &crate::sql::Ident| {
-                name == key || *name == model.org_column || name.as_str() == crate::model::TX
-            };
-            let columns: Vec<_> =
-                table.columns.iter().filter(|column| !column.is_generated && !taken(&column.name)).collect();
-            let names = columns.iter().map(|column| render(", {name}", &[("name", &column.name)]));
-            let values =
-                columns.iter().map(|column| match repointed.iter().find(|(name, _)| *name == column.name) {
-                    Some((_, value)) => render(", {value}", &[("value", value)]),
-                    None => render(", t.{name}", &[("name", &column.name)]),
-                });
-            let (names, values) =
-                (joined(&names.collect::<Vec<_>>(), ""), joined(&values.collect::<Vec<_>>(), ""));
-            let more: [(&str, &dyn Fragment); 3] =
-                [("table_key", key), ("copied_columns", &names), ("copied_values", &values)];
-            let copy = graph.of_table(model, place, include_str!("copy.sql"), &more);
-            let context = || format!("copy rows of {}", table.name.plain());
-            let copies = sqlx::query(copy.sql())
-                .persistent(false)
-                .bind(self.to)
-                .execute(&mut *transaction)
-                .await
-                .context(context())?
-                .rows_affected();
-            let record = graph.of_table(
-                model,
-                place,
-                "WITH made AS (UPDATE {copies} SET is_new = false WHERE is_new RETURNING old::text, new::text)
-                 INSERT INTO stockfoil.move (run_id, schema_name, table_name, from_org, to_org, keys, copies)
-                 SELECT $1, $2, $3, $4, $5, array_agg(old), array_agg(new) FROM made HAVING count(*) > 0",
-                &[],
-            );
-            sqlx::query(record.sql())
-                .persistent(false)
-                .bind(run)
-                .bind(table.name.schema.as_str())
-                .bind(table.name.name.as_str())
-                .bind(self.from)
-                .bind(self.to)
-                .execute(&mut *transaction)
-                .await
-                .context("record the copies in stockfoil.move")?;
-            made.push((place, copies));
-        }
-        transaction.commit().await.context("copy what is shared")?;
-        Ok(made)
-    }
-}
-
-/// The rows of a table that `arrives` says to come to `org`, and can't.
-pub(super) async fn conflicts(
-    session: &mut PgConnection,
-    model: &Model,
-    graph: &Graph,
-    place: usize,
-    arrives: &Statement,
-    org: &str,
-) -> Result<Vec<Conflict>, Error> {
-    let table = &graph.tables[place];
-    let label = table.label(model, "t");
-    let mut found = Vec::new();
-    for key in table.unique_keys.iter().filter(|key| key.has_column(&model.org_column)) {
-        let parts = super::super::users::KeyParts::of(model, key);
-        let (moved, other) = (parts.of_row("moved"), parts.of_row("other"));
-        let more: [(&str, &dyn Fragment); 7] = [
-            ("t.label", &label),
-            ("unique", &parts.selected),
-            ("arrives", arrives),
-            ("predicate", &parts.predicate),
-            ("moved", &moved),
-            ("other", &other),
-            ("same", &parts.same),
-        ];
-        let statement = graph.of_table(model, place, include_str!("conflicts.sql"), &more);
-        let rows: Vec<(String, String, String)> = sqlx::query_as(statement.sql())
+        let (key, label) = (parent.key_text("p"), parent.label(model, "p"));
+        let more: [(&str, &dyn Fragment); 3] =
+            [("uncopied", &uncopied), ("p.key_text", &key), ("p.label", &label)];
+        let statement = graph.of_edge(model, edge, include_str!("shared_rows.sql"), &more);
+        let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(statement.sql())
             .persistent(false)
-            .bind(org)
+            .bind(self.to)
             .fetch_all(&mut *session)
             .await
-            .context(format!("look for rows that share the key {}", key.name.as_str()))?;
-        found.extend(rows.into_iter().map(|(row, label, other_key)| Conflict {
-            table: table.name.plain(),
-            key: row,
+            .context("list what is shared")?;
+        let shared = rows.into_iter().map(|(key, label, moving, staying)| Shared {
+            table: parent.name.plain(),
+            key,
             label,
-            unique_key: key.name.as_str().to_owned(),
-            other_key,
-        }));
+            used_by: graph.tables[edge.child].name.plain(),
+            moving,
+            staying,
+        });
+        Ok(shared.collect())
     }
-    Ok(found)
-}
 
-/// The tables of `among`, those that others refer to first.
-pub(super) fn parents_first(graph: &Graph, among: &BTreeSet<usize>) -> Vec<usize> {
-    let mut left: Vec<usize> = among.iter().copied().collect();
-    let mut order = Vec::new();
-    while !left.is_empty() {
-        let waits = |place: usize| {
-            graph
-                .edges
-                .iter()
-                .any(|edge| edge.child == place && edge.parent != place && left.contains(&edge.parent))
-        };
-        // Tables that refer to each other in a circle have no first one.
-        let next = left.iter().position(|place| !waits(*place)).unwrap_or(0);
-        order.push(left.remove(next));
-    }
-    order
-}
-
-/// SQL of a new key for a row of `table`.
-pub(super) fn new_key(table: &Table) -> Result<Statement, super::DataError> {
-    let refuse = |reason: String| super::DataError::NotCopyable { table: table.name.plain(), reason };
-    let [(name, key_type)] = table.key.as_slice() else {
-        return Err(refuse("its primary key is not one column".into()));
-    };
-    let column = table.columns.iter().find(|column| column.name == *name);
-    match (column.and_then(|column| column.default.as_ref()), key_type.to_string().as_str()) {
-        (Some(default), _) => Ok(render("{default}", &[("default", default)])),
-        (None, "text" | "uuid") => Ok(render("gen_random_uuid()::{key_type}", &[("key_type", key_type)])),
-        (None, _) => Err(refuse(format!("its key {} has no default that makes a new one", name.as_str()))),
+    /// The people outside the organization whom rows mention by `edge`, as [`Found::mentions`] has them.
+    async fn mentions(
+        &self,
+        session: &mut PgConnection,
+        edge: &Edge,
+    ) -> Result<Option<(String, String, i64, bool)>, Error> {
+        let Self { model, graph, .. } = *self;
+        let statement = graph.of_edge(model, edge, include_str!("mentions.sql"), &[]);
+        let rows: i64 = sqlx::query_scalar(statement.sql())
+            .persistent(false)
+            .bind(self.from)
+            .bind(self.to)
+            .fetch_one(session)
+            .await
+            .context("count the people who are mentioned")?;
+        let table = graph.tables[edge.child].name.plain();
+        Ok((rows > 0).then(|| (table, edge.name.as_str().to_owned(), rows, edge.holds_org)))
     }
 }

@@ -4,19 +4,27 @@ use std::collections::BTreeSet;
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::{closure::repointed, graph::Graph};
+use super::{
+    super::moves::{
+        self, DataError, Graph,
+        guard::{self, Sight},
+    },
+    copies::repointed,
+};
 use crate::{
     Error,
     db::{Context as _, give_way, pause_after_giving_way},
     history::RunId,
-    mapping::KeptBy,
-    model::{Model, joined},
+    model::{KeptBy, Model, joined},
     progress::Progress,
-    sql::{Fixed, Fragment, List, Statement, render},
+    sql::{Fixed, Fragment, Ident, List, Statement, render},
 };
 
 /// After so many attempts at one batch somebody is told.
 const TELL_AFTER_ATTEMPTS: u32 = 20;
+
+/// So often a batch is tried in one snapshot when others write what it writes.
+const OVERTAKEN_MAX: u32 = 50;
 
 /// What becomes of a batch's keys in the records.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +35,23 @@ enum Record {
     Undone(i64, RunId),
 }
 
+/// What has become of the attempts at one batch.
+#[derive(Debug)]
+struct Patience {
+    sight: Sight,
+    attempts: u32,
+    overtaken: u32,
+}
+
 /// The rows of one table, put aside and numbered.
 pub(super) struct Transfer<'a> {
+    model: &'a Model,
     graph: &'a Graph,
     place: usize,
     from: Option<&'a str>,
     to: Option<&'a str>,
+    /// What the larger transaction sees that a batch is a part of, if it is; what is deferred stays so then.
+    within: Option<Sight>,
     statements: Statements,
 }
 
@@ -97,7 +116,7 @@ pub(super) async fn number(
         }
         _ => Vec::new(),
     };
-    let part = |at: usize| crate::sql::Ident::joined(&["part", &at.to_string()]);
+    let part = |at: usize| Ident::joined(&["part", &at.to_string()]);
     let selected = parts
         .iter()
         .enumerate()
@@ -122,7 +141,7 @@ pub(super) async fn number(
         .context(context())?
         .rows_affected();
     for template in ["CREATE INDEX IF NOT EXISTS {index} ON {closure} (n)", "ANALYZE {closure}"] {
-        let index = crate::sql::Ident::joined(&[table.closure.name.as_str(), "n"]);
+        let index = Ident::joined(&[table.closure.name.as_str(), "n"]);
         let statement = graph.of_table(model, place, template, &[("index", &index)]);
         sqlx::query(statement.sql()).persistent(false).execute(&mut *session).await.context(context())?;
     }
@@ -131,7 +150,7 @@ pub(super) async fn number(
 
 impl<'a> Transfer<'a> {
     pub(super) fn new(
-        model: &Model,
+        model: &'a Model,
         graph: &'a Graph,
         place: usize,
         from: Option<&'a str>,
@@ -175,7 +194,12 @@ impl<'a> Transfer<'a> {
         } else {
             Statements::Plain(of(include_str!("move.sql"), &[]))
         };
-        Self { graph, place, from, to, statements }
+        Self { model, graph, place, from, to, within: None, statements }
+    }
+
+    /// The same, within a transaction in which constraints are deferred and which sees so much, if there is one.
+    pub(super) fn within(self, within: Option<Sight>) -> Self {
+        Self { within, ..self }
     }
 
     /// Moves the rows numbered `first` to `last`, `batch_rows` at a time, and returns how many moved.
@@ -189,22 +213,23 @@ impl<'a> Transfer<'a> {
     ) -> Result<u64, Error> {
         let record = Record::Made(run);
         let rows_max = i64::from(batch_rows);
-        let (mut moved, mut next, mut rows, mut attempts) = (0, first, rows_max, 0);
+        let (mut moved, mut next, mut rows) = (0, first, rows_max);
+        let mut patience = self.patience();
         while next <= last {
             let end = last.min(next + rows - 1);
-            match self.batch(session, next, end, record).await {
+            match self.batch(session, next, end, record, patience.sight).await {
                 Ok(count) => {
                     moved += count;
                     progress.advance(count);
                     next = end + 1;
                     rows = (rows * 2).min(rows_max);
-                    attempts = 0;
+                    (patience.attempts, patience.overtaken) = (0, 0);
                 }
-                Err(error) if error.gave_way() => {
-                    rows = (rows / 2).max(1);
-                    self.wait(&mut attempts, progress).await;
+                Err(error) => {
+                    if self.go_on_after(error, &mut patience, progress).await? {
+                        rows = (rows / 2).max(1);
+                    }
                 }
-                Err(error) => return Err(error),
             }
         }
         Ok(moved)
@@ -220,17 +245,49 @@ impl<'a> Transfer<'a> {
         run: RunId,
         progress: &dyn Progress,
     ) -> Result<u64, Error> {
-        let mut attempts = 0;
+        let mut patience = self.patience();
         loop {
-            match self.batch(session, first, last, Record::Undone(record, run)).await {
+            match self.batch(session, first, last, Record::Undone(record, run), patience.sight).await {
                 Ok(count) => {
                     progress.advance(count);
                     return Ok(count);
                 }
-                Err(error) if error.gave_way() => self.wait(&mut attempts, progress).await,
-                Err(error) => return Err(error),
-            }
+                Err(error) => self.go_on_after(error, &mut patience, progress).await?,
+            };
         }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { sight: self.within.unwrap_or(Sight::Counting), attempts: 0, overtaken: 0 }
+    }
+
+    /// Passes on an error after which another attempt is of no use; says whether fewer rows have a better chance.
+    async fn go_on_after(
+        &self,
+        error: Error,
+        patience: &mut Patience,
+        progress: &dyn Progress,
+    ) -> Result<bool, Error> {
+        if error.gave_way() {
+            self.wait(&mut patience.attempts, progress).await;
+            return Ok(true);
+        }
+        if self.within.is_some() {
+            return Err(error);
+        }
+        if guard::must_compare(&error) && patience.sight == Sight::Counting {
+            patience.sight = Sight::Comparing;
+            return Ok(false);
+        }
+        if !guard::was_overtaken(&error) {
+            return Err(error);
+        }
+        patience.overtaken += 1;
+        if patience.overtaken >= OVERTAKEN_MAX {
+            return Err(DataError::Overtaken(self.graph.tables[self.place].name.plain()).into());
+        }
+        self.wait(&mut patience.attempts, progress).await;
+        Ok(true)
     }
 
     /// Waits after giving way, and says so now and then.
@@ -249,44 +306,89 @@ impl<'a> Transfer<'a> {
         first: i64,
         last: i64,
         record: Record,
+        sight: Sight,
     ) -> Result<u64, Error> {
         let table = &self.graph.tables[self.place].name;
         let context = || format!("move rows of {}", table.plain());
-        let mut transaction = session.begin().await?;
+        let mut transaction = match self.within {
+            Some(_) => session.begin().await?,
+            None => session.begin_with(sight.begin()).await?,
+        };
+        let keys = self.give(&mut transaction, first, last, sight).await?;
+        match record {
+            Record::Made(run) if !keys.is_empty() => {
+                moves::record(&mut transaction, run, table, self.from, self.to, &keys).await?;
+            }
+            Record::Made(_) => {}
+            Record::Undone(record, run) => {
+                moves::mark_undone(&mut transaction, record, run).await?;
+            }
+        }
+        transaction.commit().await.context(context())?;
+        Ok(keys.len() as u64)
+    }
+
+    /// Moves the rows numbered `first` to `last`, and no others, and returns their keys.
+    async fn give(
+        &self,
+        connection: &mut PgConnection,
+        first: i64,
+        last: i64,
+        sight: Sight,
+    ) -> Result<Vec<String>, Error> {
+        let Self { model, graph, .. } = *self;
+        let table = &graph.tables[self.place].name;
+        let mut attempt = connection.begin().await?;
+        let before = guard::written(&mut attempt, model).await?;
+        let keys = self.update(&mut attempt, first, last).await?;
+        let touched = before.beyond(&mut attempt, model, table, keys.len()).await?;
+        if touched.is_empty() {
+            attempt.commit().await?;
+            return Ok(keys);
+        }
+        sight.require_comparing(table)?;
+        attempt.rollback().await?;
+        let others = guard::others(connection, model, graph, &touched, table, &keys).await?;
+        let keys = self.update(connection, first, last).await?;
+        let after = guard::others(connection, model, graph, &touched, table, &keys).await?;
+        others.require(&after, table)?;
+        Ok(keys)
+    }
+
+    async fn update(
+        &self,
+        connection: &mut PgConnection,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<String>, Error> {
+        let context = || format!("move rows of {}", self.graph.tables[self.place].name.plain());
         let keys: Vec<String> = match &self.statements {
             Statements::Plain(statement) => sqlx::query_scalar(statement.sql())
                 .bind(first)
                 .bind(last)
                 .bind(self.from)
                 .bind(self.to)
-                .fetch_one(&mut *transaction)
+                .fetch_one(&mut *connection)
                 .await
                 .context(context())?,
             Statements::Ledger { hold, take, give, moving, keys } => {
-                transaction.execute("DELETE FROM pg_temp.stockfoil_batch").await.context(context())?;
+                connection.execute("DELETE FROM pg_temp.stockfoil_batch").await.context(context())?;
                 sqlx::query(hold.sql())
                     .bind(first)
                     .bind(last)
                     .bind(self.from)
-                    .execute(&mut *transaction)
+                    .execute(&mut *connection)
                     .await
                     .context(context())?;
-                transaction.execute(take.sql()).await.context(context())?;
-                sqlx::query(moving.sql()).bind(self.to).execute(&mut *transaction).await.context(context())?;
-                transaction.execute(give.sql()).await.context(context())?;
-                sqlx::query_scalar(keys.sql()).fetch_one(&mut *transaction).await.context(context())?
+                connection.execute(take.sql()).await.context(context())?;
+                sqlx::query(moving.sql()).bind(self.to).execute(&mut *connection).await.context(context())?;
+                connection.execute(give.sql()).await.context(context())?;
+                sqlx::query_scalar(keys.sql()).fetch_one(&mut *connection).await.context(context())?
             }
         };
-        match record {
-            Record::Made(run) if !keys.is_empty() => {
-                super::super::moves::record(&mut transaction, run, table, self.from, self.to, &keys).await?;
-            }
-            Record::Made(_) => {}
-            Record::Undone(record, run) => {
-                super::super::moves::mark_undone(&mut transaction, record, run).await?;
-            }
+        if self.within.is_none() {
+            guard::settle(connection).await?;
         }
-        transaction.commit().await.context(context())?;
-        Ok(keys.len() as u64)
+        Ok(keys)
     }
 }

@@ -1,13 +1,21 @@
 //! Putting back what a run gave to another organization.
 
-use std::{collections::BTreeSet, time::Duration};
+mod copies;
+mod look;
+mod put_back;
 
 use serde::Serialize;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::{
-    ByOrganization, Conflict, DataError, Graph, TableMoves, Transfer, by_table, closure, conflicts,
-    graph::refers, needs_one_transaction, transfer,
+    super::{
+        moves::{self, DataError, Graph, guard::Sight},
+        users,
+    },
+    at_once,
+    conflicts::Conflict,
+    open,
+    report::TableMoves,
 };
 use crate::{
     Error, Task,
@@ -17,8 +25,6 @@ use crate::{
     model::Model,
     progress::Progress,
     report::{Outcome, Report},
-    sql::{Fragment, Literal, Statement, render},
-    tenancy::{require, require_moves},
 };
 
 /// A run to take back.
@@ -57,7 +63,7 @@ pub struct InTheWay {
 }
 
 /// What was put back, or would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Undone {
     /// The command.
     pub command: &'static str,
@@ -75,6 +81,8 @@ pub struct Undone {
     pub rows: u64,
     /// The tables of which rows go back; their copies are those that are deleted.
     pub tables: Vec<TableMoves>,
+    /// How many rows of an adopted table of balances went with their entries.
+    pub balance_rows: u64,
     /// How many copies stay, since rows refer to them.
     pub copies_kept: u64,
     /// Rows that are no longer where the run put them, and stay.
@@ -117,23 +125,21 @@ pub fn undo<'a>(
 ) -> Task<'a, Undone> {
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;
-        require(db, model, &model.tenant_tables.iter().collect::<Vec<_>>()).await?;
-        require_moves(db).await?;
-        db.require_direct().await?;
-        if !request.dry_run {
-            db.require_writable()?;
-        }
-        let _lock = match request.dry_run {
-            true => None,
-            false => Some(db.run_lock(Duration::ZERO, progress).await?),
-        };
+        let _lock = open(db, model, request.dry_run, progress).await?;
         let mut session = db.session().await?;
         check(&mut session, request).await?;
         let graph = Graph::read(&mut session, model).await?;
-        let is_atomic = needs_one_transaction(&graph)?;
+        let is_atomic = at_once::is_needed(&graph, model)?;
+        require_primary_keys(&mut session, model, &graph, request).await?;
         progress.begin("look at what the run moved", None);
-        let mut work =
-            Work { model, graph: &graph, request, progress, done: vec![(0, 0); graph.tables.len()] };
+        let mut work = Work {
+            model,
+            graph: &graph,
+            request,
+            at_once: None,
+            progress,
+            done: vec![(0, 0); graph.tables.len()],
+        };
         let (mut report, records) = work.look(&mut session).await?;
         progress.finish();
         if request.dry_run || report.stopped.is_some() {
@@ -144,30 +150,17 @@ pub fn undo<'a>(
         report.run_id = Some(run);
         let result = match is_atomic {
             false => work.put_back(&mut session, run, &records, report).await,
-            true => {
-                let mut transaction = session.begin().await?;
-                transaction
-                    .execute("SET CONSTRAINTS ALL DEFERRED")
-                    .await
-                    .context("defer the foreign keys")?;
-                let report = work.put_back(&mut transaction, run, &records, report).await;
-                match report {
-                    Ok(report) => match transaction.commit().await.context("put back what was moved") {
-                        Ok(()) => Ok(report),
-                        Err(error) => Err(error.into()),
-                    },
-                    Err(error) => Err(error),
-                }
-            }
+            true => work.put_back_at_once(&mut session, run, &records, report).await,
         };
         let mut other = db.session().await?;
-        history::finish(&mut other, run, result, |report| {
+        let ended = history::finish(&mut other, run, result, |report| {
             serde_json::json!({
                 "undo": request.run, "rows": report.rows, "tables": report.tables,
                 "copies_kept": report.copies_kept, "elsewhere": report.elsewhere.len(),
             })
         })
-        .await
+        .await;
+        moves::partial(&mut other, run, ended, || "the same command puts back the rest".into()).await
     })
 }
 
@@ -193,6 +186,31 @@ async fn check(session: &mut PgConnection, request: &Undo) -> Result<(), Error> 
     }
 }
 
+/// Refuses the records of a run that did not hold the primary keys of people.
+async fn require_primary_keys(
+    session: &mut PgConnection,
+    model: &Model,
+    graph: &Graph,
+    request: &Undo,
+) -> Result<(), Error> {
+    let Some(users) = &model.users else { return Ok(()) };
+    let is_primary =
+        |place: usize| matches!(graph.tables[place].key.as_slice(), [(key, _)] if *key == users.id);
+    if request.command != users::COMMAND || graph.place(&users.table).is_none_or(is_primary) {
+        return Ok(());
+    }
+    let keys: Option<String> =
+        sqlx::query_scalar("SELECT summary ->> 'keys' FROM stockfoil.run WHERE id = $1")
+            .bind(request.run)
+            .fetch_one(session)
+            .await
+            .context("read what the run recorded")?;
+    match keys.as_deref() {
+        Some(users::PRIMARY) => Ok(()),
+        _ => Err(DataError::OtherKeys { run: request.run, column: users.id.as_str().to_owned() }.into()),
+    }
+}
+
 /// A record of the run.
 #[derive(Debug)]
 struct Moved {
@@ -208,319 +226,9 @@ struct Work<'a> {
     model: &'a Model,
     graph: &'a Graph,
     request: &'a Undo,
+    /// What the one transaction sees that all of it is done in, if it is.
+    at_once: Option<Sight>,
     progress: &'a dyn Progress,
     /// By table: rows put back, and copies deleted.
     done: Vec<(u64, u64)>,
-}
-
-impl Work<'_> {
-    /// What goes back, and what keeps it from that.
-    async fn look(&mut self, session: &mut PgConnection) -> Result<(Undone, Vec<Moved>), Error> {
-        let Self { model, graph, request, .. } = *self;
-        closure::create_tables(session, model, graph).await?;
-        let mut elsewhere = Vec::new();
-        let mut records = Vec::new();
-        let mut found = Vec::new();
-        let mut orgs: BTreeSet<String> = BTreeSet::new();
-        for (place, table) in graph.tables.iter().enumerate() {
-            if table.key.is_empty() {
-                continue;
-            }
-            let name = table.name.plain();
-            let rows: Vec<(i64, Option<String>, String)> = sqlx::query_as(
-                "SELECT id, from_org, to_org FROM stockfoil.move
-                 WHERE run_id = $1 AND copies IS NULL AND undone_run IS NULL AND schema_name = $2 AND table_name = $3 ORDER BY id",
-            )
-            .bind(request.run)
-            .bind(table.name.schema.as_str())
-            .bind(table.name.name.as_str())
-            .fetch_all(&mut *session)
-            .await
-            .context("read what the run moved")?;
-            if rows.is_empty() {
-                continue;
-            }
-            let keys = table.key_from("i.id");
-            let more: [(&str, &dyn Fragment); 1] = [("keys_from_id", &keys)];
-            let put_aside = graph.of_table(model, place, include_str!("put_back.sql"), &more);
-            sqlx::query(put_aside.sql())
-                .persistent(false)
-                .bind(request.run)
-                .bind(table.name.schema.as_str())
-                .bind(table.name.name.as_str())
-                .execute(&mut *session)
-                .await
-                .context(format!("look for the rows of {name}"))?;
-            let text = table.closure_text("c");
-            let statement =
-                graph.of_table(model, place, include_str!("elsewhere.sql"), &[("c.key_text", &text)]);
-            let others: Vec<(String, Option<String>)> = sqlx::query_as(statement.sql())
-                .persistent(false)
-                .fetch_all(&mut *session)
-                .await
-                .context(format!("look where the rows of {name} are"))?;
-            let drop = graph.of_table(
-                model,
-                place,
-                "DELETE FROM {closure} AS c WHERE NOT EXISTS (SELECT FROM {table} AS t WHERE {t.is_c} AND t.{org}::text = c.org)",
-                &[],
-            );
-            sqlx::query(drop.sql())
-                .persistent(false)
-                .execute(&mut *session)
-                .await
-                .context("leave out what is elsewhere")?;
-            elsewhere.extend(others.into_iter().map(|(key, org_id)| Elsewhere {
-                table: name.clone(),
-                key,
-                org_id,
-            }));
-            let mut by_org: ByOrganization<Vec<i64>> = ByOrganization::new();
-            for (id, from, to) in rows {
-                by_org.entry(from.clone()).or_default().push(id);
-                orgs.insert(to.clone());
-                records.push(Moved { place, id, from, to, rows: None });
-            }
-            for (org, ids) in by_org {
-                let Some(org) = org else { continue };
-                let ids = Literal::new(&format!(
-                    "{{{}}}",
-                    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-                ));
-                let arrives = render("c.move_id = ANY ({ids}::bigint[])", &[("ids", &ids)]);
-                found.extend(conflicts(session, model, graph, place, &arrives, &org).await?);
-            }
-            let mut last = 0;
-            for org in &orgs {
-                // A run has one organization that gets; its records say so each.
-                last = transfer::number(session, model, graph, place, org).await?.max(last);
-            }
-            self.done[place].0 = last.unsigned_abs();
-            let ranges = graph.of_table(
-                model,
-                place,
-                "SELECT move_id, min(n), max(n) FROM {closure} WHERE n IS NOT NULL GROUP BY 1",
-                &[],
-            );
-            let ranges: Vec<(i64, i64, i64)> = sqlx::query_as(ranges.sql())
-                .persistent(false)
-                .fetch_all(&mut *session)
-                .await
-                .context("number the rows")?;
-            for (id, first, last) in ranges {
-                if let Some(record) = records.iter_mut().find(|record| record.id == id) {
-                    record.rows = Some((first, last));
-                }
-            }
-        }
-        let mut in_the_way = Vec::new();
-        for org in &orgs {
-            in_the_way.extend(self.left_behind(session, org).await?);
-        }
-        let rows = self.done.iter().map(|(rows, _)| rows).sum();
-        let stopped = match request.expect {
-            Some(expect) if expect != rows => {
-                Some(format!("--expect says {expect}, but {rows} rows would go back"))
-            }
-            _ if !in_the_way.is_empty() => Some(format!(
-                "rows that are not of run {} refer to its rows; move them first, or undo the run that moved them",
-                request.run
-            )),
-            _ if !found.is_empty() => {
-                Some(format!("{} of them can't go back, because a key of theirs is taken", found.len()))
-            }
-            _ => None,
-        };
-        let report = Undone {
-            command: request.command,
-            undone_run: request.run,
-            dry_run: request.dry_run,
-            run_id: None,
-            applied: false,
-            stopped,
-            rows,
-            tables: by_table(graph, &self.done),
-            copies_kept: 0,
-            elsewhere,
-            conflicts: found,
-            in_the_way,
-        };
-        Ok((report, records))
-    }
-
-    /// Rows of `org` that refer to rows that go back, and are not among these.
-    async fn left_behind(&self, session: &mut PgConnection, org: &str) -> Result<Vec<InTheWay>, Error> {
-        let Self { model, graph, .. } = *self;
-        let mut found = Vec::new();
-        for edge in graph.belongings() {
-            let (child, parent) = (&graph.tables[edge.child], &graph.tables[edge.parent]);
-            if self.done[edge.parent].0 == 0 || child.key.is_empty() {
-                continue;
-            }
-            let statement = graph.of_edge(model, edge, include_str!("left_behind.sql"), &[]);
-            let rows: i64 = sqlx::query_scalar(statement.sql())
-                .persistent(false)
-                .bind(org)
-                .fetch_one(&mut *session)
-                .await
-                .context("look for rows that would be left behind")?;
-            if rows > 0 {
-                found.push(InTheWay { table: child.name.plain(), referred: parent.name.plain(), rows });
-            }
-        }
-        Ok(found)
-    }
-
-    async fn put_back(
-        &mut self,
-        session: &mut PgConnection,
-        run: RunId,
-        records: &[Moved],
-        mut report: Undone,
-    ) -> Result<Undone, Error> {
-        let Self { model, graph, progress, .. } = *self;
-        self.done.fill((0, 0));
-        let copied = self.originals(session).await?;
-        transfer::prepare(session, model, graph).await?;
-        progress.begin("put rows back", Some(report.rows));
-        for record in records {
-            let to = record.from.as_deref();
-            let transfer = Transfer::new(model, graph, record.place, Some(&record.to), to, &copied);
-            let (first, last) = record.rows.unwrap_or((1, 0));
-            self.done[record.place].0 +=
-                transfer.put_back(session, (first, last), record.id, run, progress).await?;
-        }
-        progress.finish();
-        report.copies_kept = self.drop_copies(session, run, &copied).await?;
-        transfer::unprepare(session).await?;
-        report.applied = true;
-        report.rows = self.done.iter().map(|(rows, _)| rows).sum();
-        report.tables = by_table(graph, &self.done);
-        Ok(report)
-    }
-
-    /// Puts aside which row each copy is one of, for the tables that have copies where the rows are now.
-    async fn originals(&self, session: &mut PgConnection) -> Result<BTreeSet<usize>, Error> {
-        let Self { model, graph, request, .. } = *self;
-        let mut copied = BTreeSet::new();
-        for (place, table) in graph.tables.iter().enumerate() {
-            let [(key, key_type)] = table.key.as_slice() else { continue };
-            closure::create_copies(session, model, graph, place).await?;
-            let more: [(&str, &dyn Fragment); 2] = [("table_key", key), ("table_key_type", key_type)];
-            let statement = graph.of_table(model, place, include_str!("originals.sql"), &more);
-            let rows = sqlx::query(statement.sql())
-                .persistent(false)
-                .bind(request.run)
-                .bind(table.name.schema.as_str())
-                .bind(table.name.name.as_str())
-                .execute(&mut *session)
-                .await
-                .context("look for what was copied")?
-                .rows_affected();
-            if rows > 0 {
-                copied.insert(place);
-            }
-        }
-        Ok(copied)
-    }
-
-    /// Deletes the run's copies that nothing refers to, and returns how many stay.
-    async fn drop_copies(
-        &mut self,
-        session: &mut PgConnection,
-        run: RunId,
-        copied: &BTreeSet<usize>,
-    ) -> Result<u64, Error> {
-        let Self { model, graph, request, .. } = *self;
-        let mut kept = 0;
-        let mut order = closure::parents_first(graph, copied);
-        order.reverse();
-        for place in order {
-            let table = &graph.tables[place];
-            let context = || format!("delete copies in {}", table.name.plain());
-            let records: Vec<(i64, String, Vec<String>)> = sqlx::query_as(
-                "SELECT id, to_org, copies FROM stockfoil.move
-                 WHERE run_id = $1 AND copies IS NOT NULL AND undone_run IS NULL AND schema_name = $2 AND table_name = $3 ORDER BY id",
-            )
-            .bind(request.run)
-            .bind(table.name.schema.as_str())
-            .bind(table.name.name.as_str())
-            .fetch_all(&mut *session)
-            .await
-            .context(context())?;
-            let (keys, is_c, is_used) = (table.key_from("i.id"), table.is("p", "c"), self.is_used(place));
-            let more: [(&str, &dyn Fragment); 3] =
-                [("keys_from_id", &keys), ("p.is_c", &is_c), ("is_used", &is_used)];
-            let drop = graph.of_table(model, place, include_str!("drop_copies.sql"), &more);
-            let of_balances = graph.from_outside.iter().filter(|reference| {
-                reference.parent == place && reference.child_table == model.balances.table
-            });
-            let sweep: Vec<Statement> = of_balances
-                .map(|reference| {
-                    let refers = refers("u", &reference.columns);
-                    let more: [(&str, &dyn Fragment); 4] = [
-                        ("keys_from_id", &keys),
-                        ("p.is_c", &is_c),
-                        ("is_used", &is_used),
-                        ("u.refers_p", &refers),
-                    ];
-                    graph.of_table(model, place, include_str!("drop_balances.sql"), &more)
-                })
-                .collect();
-            for (id, org, copies) in records {
-                let mut transaction = session.begin().await?;
-                for sweep in &sweep {
-                    sqlx::query(sweep.sql())
-                        .persistent(false)
-                        .bind(&copies)
-                        .bind(&org)
-                        .execute(&mut *transaction)
-                        .await
-                        .context(context())?;
-                }
-                let (dropped, all): (i64, i32) = sqlx::query_as(drop.sql())
-                    .persistent(false)
-                    .bind(&copies)
-                    .bind(&org)
-                    .fetch_one(&mut *transaction)
-                    .await
-                    .context(context())?;
-                super::super::moves::mark_undone(&mut transaction, id, run).await?;
-                transaction.commit().await.context(context())?;
-                self.done[place].1 += dropped.unsigned_abs();
-                kept += (i64::from(all) - dropped).unsigned_abs();
-            }
-        }
-        Ok(kept)
-    }
-
-    /// That a row of any table, but for balances of zero, refers to the row `p`.
-    fn is_used(&self, place: usize) -> Statement {
-        let Self { graph, .. } = *self;
-        let inside = graph
-            .edges
-            .iter()
-            .filter(|edge| edge.parent == place)
-            .map(|edge| (&graph.tables[edge.child].name, &edge.columns));
-        let outside = graph
-            .from_outside
-            .iter()
-            .filter(|reference| reference.parent == place)
-            .map(|reference| (&reference.child_table, &reference.columns));
-        let balances = &self.model.balances;
-        let each = inside.chain(outside).map(|(table, columns)| {
-            let refers = refers("u", columns);
-            // A balance of zero is what is left of entries that are gone.
-            let counts = match *table == balances.table {
-                true => render(" AND u.{quantity} <> 0", &[("quantity", &balances.quantity)]),
-                false => render("", &[]),
-            };
-            render(
-                "EXISTS (SELECT FROM {table} AS u WHERE {refers}{counts})",
-                &[("table", table), ("refers", &refers), ("counts", &counts)],
-            )
-        });
-        let each: Vec<Statement> = std::iter::once(render("false", &[])).chain(each).collect();
-        crate::model::joined(&each, " OR ")
-    }
 }

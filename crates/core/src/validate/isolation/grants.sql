@@ -1,4 +1,4 @@
--- What the application and everybody may do with the tables, and with Stockfoil's own. TRUNCATE knows no row-level
+-- What the application's role and everybody were granted on the tables, and on Stockfoil's own. TRUNCATE knows no row-level
 -- security, REFERENCES and TRIGGER reach the rows of others. Locks: none.
 WITH g AS ({given})
 SELECT 'rights on ' || c.oid::regclass, public_has IS NULL AND too_many IS NULL,
@@ -22,10 +22,11 @@ CROSS JOIN LATERAL (
 ) AS everybody
 CROSS JOIN LATERAL (
     SELECT string_agg(p.privilege, ', ' ORDER BY p.place) AS too_many
-    FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) WITH ORDINALITY AS p (privilege, place)
+    FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']) WITH ORDINALITY AS p (privilege, place)
     WHERE p.privilege <> ALL (string_to_array(t.allowed, ','))
-      AND (has_table_privilege(g.app, c.oid, p.privilege)
-           OR p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(g.app, c.oid, p.privilege))
+      AND EXISTS (SELECT FROM (SELECT (aclexplode(c.relacl)).* UNION ALL
+                               SELECT (aclexplode(k.attacl)).* FROM pg_attribute AS k WHERE k.attrelid = c.oid AND k.attacl IS NOT NULL) AS a
+                  WHERE a.grantee = g.app AND a.privilege_type = p.privilege)
       AND p.privilege <> ALL (coalesce(string_to_array(public_has, ', '), '{}'))
 ) AS application
 ORDER BY 1

@@ -168,3 +168,55 @@ async fn balances_that_the_application_keeps_move_with_their_entries() {
     assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, wrong);
     assert_eq!(db.rows(&balances).await, before);
 }
+
+#[tokio::test]
+async fn what_refers_to_balances_that_go_is_not_left_behind() {
+    let db = TestDb::mapped(Mapped::Erp).await;
+    db.execute(
+        "CREATE TABLE cyc (id serial PRIMARY KEY, quant_id integer NOT NULL REFERENCES stock_quant (id))",
+    )
+    .await;
+    let folder = Mapped::Erp
+        .config_with(|text| text.replace("    \"stock_quant\",\n", "    \"stock_quant\",\n    \"cyc\",\n"));
+    let path = folder.path().join("stockfoil.toml");
+    let run = |command: &str| db.run(command).arg("--config").arg(&path);
+    run("migrate-all").await.ok();
+    run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
+    let copies = ["stock_location", "stock_picking", "product_template"]
+        .map(|table| ["--copy-shared", table])
+        .concat();
+    let items = ["--org-id", "acme", "--yes", "--items", "default_code in (\"P0001\", \"P0002\")"];
+    let assign =
+        |more: &'static [&'static str]| run("data-assign").args(items).args(copies.clone()).args(more);
+    let of_items = "stock_quant WHERE product_id IN (SELECT id FROM product_product WHERE default_code IN ('P0001', 'P0002'))";
+    db.execute(format!("INSERT INTO cyc (quant_id) SELECT id FROM {of_items} LIMIT 3")).await;
+    // One of a balance that stays is in nobody's way.
+    db.execute(format!("INSERT INTO cyc (quant_id) SELECT max(id) FROM stock_quant WHERE id NOT IN (SELECT id FROM {of_items})")).await;
+    let places = "SELECT id, org_id FROM stock_quant ORDER BY id";
+    let before = db.rows(places).await;
+    for more in [&["--dry-run"][..], &[]] {
+        assign(more)
+            .await
+            .refuses(3, "3 rows of cyc (foreign key cyc_quant_id_fkey) refer to rows of stock_quant");
+    }
+    assert_eq!(db.rows(places).await, before);
+    assert_eq!(db.value("SELECT count(*) FROM stockfoil.move").await, "0");
+
+    let report = assign(&["--rows", "cyc where id <= 3", "--format", "json"]).await.ok().json();
+    let crossing =
+        "SELECT count(*) FROM cyc AS c JOIN stock_quant AS q ON q.id = c.quant_id WHERE c.org_id <> q.org_id";
+    assert_eq!(db.value(crossing).await, "0");
+    assert_eq!(db.value("SELECT count(*) FROM cyc WHERE org_id = 'acme'").await, "3");
+    // Nor are rows that came since when it goes back.
+    let undo = || run("data-assign").args(["--yes", "--undo", &report["run_id"].to_string()]);
+    db.execute(
+        "INSERT INTO cyc (quant_id, org_id) SELECT id, 'acme' FROM stock_quant WHERE org_id = 'acme' LIMIT 1",
+    )
+    .await;
+    undo().await.refuses(3, "1 rows of cyc");
+    assert_eq!(db.value(crossing).await, "0");
+    db.execute("DELETE FROM cyc WHERE id > 4").await;
+    undo().await.ok();
+    assert_eq!(db.rows(places).await, before);
+    assert_eq!(db.value("SELECT count(*) FROM cyc WHERE org_id = 'acme'").await, "0");
+}

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use testkit::TestDb;
 
-use super::{NORTH, assert_exact, assign, crossing, two_organizations};
+use super::{NORTH, assert_exact, assign, crossing, everything, inventory, two_organizations};
 
 /// 30 locations at three sites, 40 items that each of them holds, and `entries` entries.
 async fn large(entries: u32) -> TestDb {
@@ -221,4 +221,71 @@ async fn wait_for(db: &TestDb, condition: &'static str) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {condition}");
+}
+
+/// Makes and removes items until `stop` is set.
+async fn make_and_remove_items(mut connection: PgConnection, stop: &AtomicBool) {
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        sqlx::query("INSERT INTO items (id, item_number, name) VALUES ('w' || $1, 'W-' || $1, 'W')")
+            .bind(n.to_string())
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        sqlx::query("DELETE FROM items WHERE id = 'w' || $1")
+            .bind((n - 1).to_string())
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_write_meanwhile_is_not_taken_for_what_a_move_takes_along() {
+    let db = inventory().await;
+    db.execute(
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN UPDATE items SET name = 'touched' WHERE id IN ('a1', 'n1'); PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+         CREATE TRIGGER touch AFTER UPDATE ON inventory_ledger FOR EACH STATEMENT EXECUTE FUNCTION touch();
+         CREATE TRIGGER touch AFTER UPDATE ON users FOR EACH STATEMENT EXECUTE FUNCTION touch()",
+    )
+    .await;
+    let (stop, connection) = (AtomicBool::new(false), db.connect().await);
+    let work = async {
+        let args = [&NORTH[..], &["--copy-shared-items", "--batch-rows", "50"]].concat();
+        let moved = assign(&db, 0, &args).await;
+        db.run("users-assign").args(["--org-id", "acme", "--user-id", "u1"]).await.ok();
+        db.run("users-assign").args(["--org-id", "default", "--user-id", "u1"]).await.ok();
+        assert_exact(&db).await;
+        assign(&db, 0, &["--undo", &moved["run_id"].to_string()]).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(work, make_and_remove_items(connection, &stop));
+    assert_eq!(db.value("SELECT count(*) FROM inventory_ledger WHERE org_id <> 'default'").await, "0");
+    assert_exact(&db).await;
+}
+
+#[tokio::test]
+async fn a_run_that_ends_in_the_middle_says_what_has_moved_and_goes_back() {
+    let db = inventory().await;
+    let before = everything(&db).await;
+    db.execute(
+        "CREATE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN UPDATE users SET org_id = NEW.org_id WHERE id = 'u1'; RETURN NULL; END $$;
+         CREATE TRIGGER along AFTER UPDATE ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION along()",
+    )
+    .await;
+    let run = db.run("data-assign").args(NORTH).args(["--copy-shared-items", "--yes"]).await;
+    let id = db.value("SELECT max(id) FROM stockfoil.run WHERE outcome = 'failed'").await;
+    let run = run
+        .refuses(3, &format!("run {id} ended in the middle;"))
+        .refuses(3, "rows were copied")
+        .refuses(3, &format!("--undo {id} takes them back"))
+        .refuses(3, "took them along; those rows were left as they were");
+    assert!(!run.stderr.contains("nothing"), "{}", run.stderr);
+    db.execute("DROP TRIGGER along ON inventory_ledger").await;
+    assign(&db, 0, &["--undo", &id]).await;
+    assert_eq!(everything(&db).await, before);
 }

@@ -14,7 +14,7 @@ struct Hole {
 }
 
 impl Tenants {
-    async fn find(&self) -> Value {
+    pub(super) async fn find(&self) -> Value {
         let run = self.run("validate-migration").args(["--isolation", "--format", "json"]).await;
         assert!(run.status == 0 || run.status == 1, "{}", run.stderr);
         let report = run.json();
@@ -24,7 +24,7 @@ impl Tenants {
 }
 
 /// The failed checks: name, object, and the whole.
-fn failed(report: &Value) -> Vec<(&str, &str, &Value)> {
+pub(super) fn failed(report: &Value) -> Vec<(&str, &str, &Value)> {
     let checks = report["checks"].as_array().unwrap();
     let failed = checks.iter().filter(|check| check["verdict"] == "failed");
     failed.map(|check| (text(check, "name"), text(check, "object"), check)).collect()
@@ -124,7 +124,7 @@ fn holes(tenants: &Tenants) -> Vec<Hole> {
         hole(
             "application_login",
             &format!("role {web}"),
-            "take it out of that role",
+            &format!("REVOKE {superuser} FROM {web}"),
             format!("GRANT {superuser} TO {web}"),
             format!("REVOKE {superuser} FROM {web}"),
         ),

@@ -52,6 +52,98 @@ async fn mapped_databases_come_back() {
     }
 }
 
+/// Isolation straight from a migrated database, and only it taken back: the database is what it was, and an insert that
+/// names no organization does what it did.
+async fn isolation_alone_comes_back(mapped: Option<Mapped>) {
+    let db = match mapped {
+        None => TestDb::inventory().await,
+        Some(mapped) => TestDb::mapped(mapped).await,
+    };
+    let before = schema(&db);
+    db.run("migrate-all").await.ok();
+    let tenants = Tenants::in_database(db, mapped).await;
+    let db = &tenants.db;
+    let migrated = schema(db);
+    for _ in 0..2 {
+        tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+        tenants
+            .run("migrate-org")
+            .args(["--finalize", "--isolate", "--yes"])
+            .await
+            .ok()
+            .says("nothing to do");
+        tenants.run("validate-migration").await.ok();
+        tenants.run("migrate-org").args(["--rollback", "--isolate", "--yes"]).await.ok();
+        same_schema(db, &migrated);
+        tenants
+            .run("migrate-org")
+            .args(["--rollback", "--isolate", "--yes"])
+            .await
+            .ok()
+            .says("nothing to do");
+        tenants.run("migrate-org").await.ok().says("nothing to do");
+        tenants.run("validate-migration").await.ok();
+    }
+    // The whole way, from isolated and from not.
+    tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+    tenants.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    same_schema(db, &before);
+    tenants.run("migrate-all").await.ok();
+    same_schema(db, &migrated);
+    tenants.run("migrate-org").args(["--finalize", "--yes"]).await.ok();
+    tenants.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    same_schema(db, &before);
+}
+
+#[tokio::test]
+async fn isolation_alone_comes_back_on_the_default_model() {
+    isolation_alone_comes_back(None).await;
+}
+
+#[tokio::test]
+async fn isolation_alone_comes_back_on_mapped_databases() {
+    for mapped in Mapped::ALL {
+        isolation_alone_comes_back(Some(mapped)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_insert_that_names_no_organization_works_after_isolation_as_before() {
+    let tenants = Tenants::of(None).await;
+    let (db, web) = (&tenants.db, format!("old_app_{}", tenants.db.name()));
+    db.execute(format!("CREATE ROLE {web} LOGIN; GRANT SELECT, INSERT ON feature_flags TO {web}")).await;
+    let insert = async |set: &str, key: &str| {
+        for (role, name) in [("", "owner"), (web.as_str(), "app")] {
+            let role = if role.is_empty() { String::new() } else { format!("SET LOCAL ROLE {role};") };
+            db.execute(format!(
+                "BEGIN; {role} {set} INSERT INTO feature_flags (key) VALUES ('{key} {name}'); COMMIT"
+            ))
+            .await;
+        }
+        db.value(format!(
+            "SELECT string_agg(org_id, ',' ORDER BY key) FROM feature_flags WHERE key LIKE '{key} %'"
+        ))
+        .await
+    };
+    let named = format!("SET LOCAL app.org_id = '{}';", tenants.b);
+    let both = |org: &str| format!("{org},{org}");
+    assert_eq!(insert("", "1").await, both("default"));
+    assert_eq!(insert(&named, "2").await, both(&tenants.b));
+    tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+    assert_eq!(insert(&named, "3").await, both(&tenants.b));
+    tenants.run("migrate-org").args(["--rollback", "--isolate", "--yes"]).await.ok();
+    assert_eq!(insert("", "4").await, both("default"));
+    assert_eq!(insert(&named, "5").await, both(&tenants.b));
+    // What was counted before is counted on.
+    tenants
+        .run("migrate-org")
+        .args(["--finalize", "--dry-run"])
+        .await
+        .ok()
+        .says("feature_flags: 4 inserts named no organization since");
+    db.execute(format!("DROP OWNED BY {web}; DROP ROLE {web}")).await;
+}
+
 #[tokio::test]
 async fn what_was_there_stays() {
     let tenants = Tenants::of(None).await;

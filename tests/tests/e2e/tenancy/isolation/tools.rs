@@ -44,7 +44,8 @@ async fn commands_work_as_the_operations_role_and_refuse_to_see_less() {
         let _shared = ROLES.read().await;
         run("validate-migration").arg("--isolation").await.ok();
     }
-    run("users-assign").args(["--org-id", b, "--all", "--dry-run"]).await.ok().says("u1@example.com");
+    let referred = "60 rows of inventory_ledger (foreign key";
+    run("users-assign").args(["--org-id", b, "--all", "--dry-run"]).await.refuses(3, referred);
     db.execute(format!("ALTER ROLE {person} BYPASSRLS")).await;
     tenants.run("reconcile-balances").env("DATABASE_URL", &member).await.ok();
     // A backup of the operations role has every row, and one of a role that is bound fails.
@@ -179,4 +180,51 @@ async fn an_invalid_setting_is_an_error_and_shows_nothing() {
         assert_eq!(error.as_database_error().unwrap().code().unwrap(), "22P02");
         session.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_key_with_on_update_carries_nothing_along() {
+    let tenants = Tenants::of(Some(Mapped::Prisma)).await;
+    tenants.isolate().await;
+    let (db, a, b) = (&tenants.db, &tenants.a, &tenants.b);
+    let user = db.value(r#"SELECT "userId" FROM "AuditEvent" WHERE "userId" IS NOT NULL LIMIT 1"#).await;
+    let events = db.value(format!(r#"SELECT count(*) FROM "AuditEvent" WHERE "userId" = '{user}'"#)).await;
+    let whose = r#"SELECT 'e', id, "organizationId" FROM "AuditEvent" UNION ALL SELECT 'u', id, "organizationId" FROM "User" ORDER BY 1, 2"#;
+    let before = db.rows(whose).await;
+    for more in [&["--dry-run"][..], &[]] {
+        let run = tenants.run("users-assign").args(["--org-id", b, "--user-id", &user]).args(more).await;
+        run.refuses(3, &format!("{events} rows of AuditEvent (foreign key"));
+    }
+    assert_eq!(db.rows(whose).await, before);
+
+    // Data: every row that is the other organization's afterwards is counted and recorded, and goes back.
+    let tables = ["Item", "Location", "Lot", "StockMovement", "StockCount", "StockCountLine"];
+    let whose: Vec<String> = tables
+        .iter()
+        .map(|table| format!(r#"SELECT '{table}' AS t, id, "organizationId" AS org FROM "{table}""#))
+        .collect();
+    let whose = whose.join(" UNION ALL ");
+    // Its audit trigger inserts rows that name no organization.
+    db.execute(
+        r#"ALTER TABLE "StockMovement" DISABLE TRIGGER "StockMovement_audit";
+           UPDATE "StockMovement" SET "createdById" = NULL; UPDATE "StockCount" SET "countedById" = NULL"#,
+    )
+    .await;
+    let before = db.rows(format!("{whose} ORDER BY 1, 2")).await;
+    let args = [
+        "--org-id",
+        b,
+        "--from",
+        a,
+        "--rows",
+        r#"Item where sku = "*""#,
+        "--rows",
+        r#"Location where siteCode = "*""#,
+    ];
+    let report = tenants.run("data-assign").args(args).args(["--yes", "--format", "json"]).await.ok().json();
+    let moved = db.value(format!("SELECT count(*) FROM ({whose}) AS w WHERE org = '{b}'")).await;
+    assert_eq!(report["rows"].to_string(), moved);
+    assert_eq!(db.value("SELECT sum(cardinality(keys)) FROM stockfoil.move").await, moved);
+    tenants.run("data-assign").args(["--undo", &report["run_id"].to_string(), "--yes"]).await.ok();
+    assert_eq!(db.rows(format!("{whose} ORDER BY 1, 2")).await, before);
 }

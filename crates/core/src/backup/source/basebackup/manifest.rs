@@ -81,7 +81,7 @@ impl Manifest {
         // The last line holds the checksum of all lines before it.
         let body = text.trim_ascii_end();
         let end = memchr::memrchr(b'\n', body).ok_or("has no last line with its checksum")?;
-        if hex(&Sha256::digest(&body[..=end])) != json.checksum.to_lowercase() {
+        if hex::encode(Sha256::digest(&body[..=end])) != json.checksum.to_lowercase() {
             return Err("was changed: its own checksum does not hold".to_owned());
         }
         let mut files = BTreeMap::new();
@@ -89,7 +89,7 @@ impl Manifest {
             let path = match (file.path, file.encoded_path) {
                 (Some(path), _) => path,
                 (None, Some(encoded)) => {
-                    let bytes = unhex(&encoded).ok_or("has a path that does not parse")?;
+                    let bytes = hex::decode(&encoded).map_err(|_| "has a path that does not parse")?;
                     String::from_utf8_lossy(&bytes).into_owned()
                 }
                 (None, None) => return Err("has a file without a path".to_owned()),
@@ -124,11 +124,11 @@ impl FileFacts {
         let found = match summing {
             Summing::None => return self.checksum.is_none(),
             // Lowest byte first, as it lies in memory where pg_basebackup writes it down.
-            Summing::Crc32c(sum) => hex(&sum.finalize().to_le_bytes()),
-            Summing::Sha224(sum) => hex(&sum.finalize()),
-            Summing::Sha256(sum) => hex(&sum.finalize()),
-            Summing::Sha384(sum) => hex(&sum.finalize()),
-            Summing::Sha512(sum) => hex(&sum.finalize()),
+            Summing::Crc32c(sum) => hex::encode(sum.finalize().to_le_bytes()),
+            Summing::Sha224(sum) => hex::encode(sum.finalize()),
+            Summing::Sha256(sum) => hex::encode(sum.finalize()),
+            Summing::Sha384(sum) => hex::encode(sum.finalize()),
+            Summing::Sha512(sum) => hex::encode(sum.finalize()),
         };
         self.checksum.as_ref().is_some_and(|(_, expected)| *expected == found)
     }
@@ -157,22 +157,13 @@ impl Summing {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pairs = (0..text.len()).step_by(2);
-    pairs.map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// A manifest around `body`, with its own checksum.
     fn manifest(body: &str) -> String {
-        let sum = hex(&Sha256::digest(body.as_bytes()));
+        let sum = hex::encode(Sha256::digest(body.as_bytes()));
         format!("{body}\"Manifest-Checksum\": \"{sum}\"}}\n")
     }
 

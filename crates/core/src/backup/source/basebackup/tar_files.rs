@@ -1,8 +1,23 @@
 //! A base backup in tar files: `base.tar`, one a tablespace (`16384.tar`), and `pg_wal.tar`, each maybe compressed.
 
-use super::*;
-use crate::backup::Compression;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
 use tar::{Archive as Tar, EntryType};
+
+use super::{
+    MANIFEST, NAMED_MAX,
+    manifest::{FileFacts, Manifest},
+};
+use crate::{
+    backup::{Compression, Finding, error_text, file_name},
+    progress::meter::Meter,
+};
 
 /// The tar files of a backup.
 #[derive(Debug, Default)]
@@ -93,7 +108,7 @@ impl Parts {
                 files += 1;
                 let name = format!("{prefix}{}", entry.path().map_err(failed)?.display());
                 let facts = left.as_mut().and_then(|left| left.remove(&name));
-                let mut sum = facts.as_ref().map(manifest::FileFacts::summing);
+                let mut sum = facts.as_ref().map(FileFacts::summing);
                 let mut size = 0;
                 let mut buffer = vec![0; 1 << 17];
                 loop {

@@ -9,27 +9,35 @@ use std::{
 };
 
 use super::{
-    DataFile, TAR_BLOCK_BYTES, TOC_FILE,
-    archive::{self, ArchiveError, Place, Toc},
+    DataFile, FILTERED, TAR_BLOCK_BYTES, TOC_FILE,
+    archive::{self, ArchiveError, Entry, Place, Toc},
     data_files, data_text,
-    script::{self, Contents, TableContents},
+    parents::parents,
+    script,
+    statements::Foreign,
     table_key,
 };
 use crate::{
     backup::{
-        Backup, Compression, Finding, Format, Status, error_text, file_name,
-        meter::Meter,
-        reading::{Reader, Reading},
-        tool::{Feed, PgRestore, Ran, ToolError},
+        Backup, BackupSource, Compression, Finding, Format, Status, error_text, file_name,
+        reading::{Contents, Reader, Reading, TableContents},
+        tool::PgRestore,
     },
     mapping::Mapping,
+    progress::meter::Meter,
+    throwaway::{Feed, Ran},
 };
 
 /// A table of contents in a tar may have so many bytes; a database of a million tables stays below it.
 const TOC_BYTES_MAX: u64 = 1 << 31;
 
 /// Reads the dump at `path` to its end, and compares its tables with the inventory's.
-pub(in crate::backup) async fn read(reader: &Reader<'_>, path: &Path, backup: &Backup) -> Reading {
+pub(in crate::backup) async fn read(
+    reader: &Reader<'_>,
+    source: Option<&BackupSource>,
+    path: &Path,
+    backup: &Backup,
+) -> Reading {
     let mut reading = match backup.format {
         Some(Format::Plain) => read_plain(reader, path, backup.compression).await,
         Some(Format::Custom) => read_custom(reader, path, backup.compression).await,
@@ -47,9 +55,39 @@ pub(in crate::backup) async fn read(reader: &Reader<'_>, path: &Path, backup: &B
         _ => return Reading::default(),
     };
     if reading.findings.iter().all(|finding| finding.status < Status::Critical) {
-        reading.findings.extend(compare(&reading.contents, reader.mapping));
+        reading.findings.extend(compare(&reading.contents, reader.config.mapping));
+    }
+    let is_whole = reading.findings.iter().all(|finding| finding.status < Status::Critical);
+    if is_whole && !source.is_some_and(|source| source.expect_empty) {
+        reading.findings.extend(check_rows(&reading.contents, reader.config.mapping));
     }
     reading
+}
+
+/// The words for a ledger without entries.
+pub(in crate::backup) fn no_rows(ledger: &str) -> String {
+    format!(
+        "holds no row of {ledger}: an inventory without entries; set expect_empty = true where that is as it should be"
+    )
+}
+
+/// A dump without entries of the ledger is no backup of an inventory, whole as it may be.
+fn check_rows(contents: &Contents, mapping: &Mapping) -> Option<Finding> {
+    let ledger = mapping.ledger();
+    let key = (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned());
+    contents.get(&key)?;
+    // Its rows may be in partitions, and in partitions of those.
+    let mut family = BTreeSet::new();
+    let mut next = vec![&key];
+    while let Some(table) = next.pop() {
+        if family.insert(table) {
+            next.extend(
+                contents.iter().filter(|(_, found)| found.parents.contains(table)).map(|(key, _)| key),
+            );
+        }
+    }
+    let has_rows = family.iter().any(|table| contents.get(*table).is_some_and(|found| found.has_rows));
+    (!has_rows).then(|| Finding::critical("contents", no_rows(&ledger.plain())))
 }
 
 /// What a dump's statements name that must be there before it is loaded.
@@ -77,10 +115,18 @@ pub(in crate::backup) async fn named(
         read.await?.map_err(|error| unreadable(&error))?
     } else {
         let (file, feed) = how_to_give(path, backup.compression);
-        let pg_restore = PgRestore::of(reader.config).schema_only();
-        take_output(pg_restore.script(file, feed, reader.progress, script::read_script).await)?
+        let pg_restore = PgRestore::of(reader.config.backup).schema_only();
+        take_output(pg_restore.script(file, feed, reader.progress, script::read_script).await?)?
     };
     Ok(Named { roles: script.roles, is_cluster: script.is_cluster })
+}
+
+/// The words for what psql would stop at.
+fn no_sql(foreign: &Foreign) -> String {
+    format!(
+        "holds what is no SQL, where psql stops: line {} begins with {:?}; make it anew with pg_dump --file, and keep the messages of programs out of it (2> into a file of its own)",
+        foreign.line, foreign.text
+    )
 }
 
 async fn read_plain(reader: &Reader<'_>, path: &Path, compression: Compression) -> Reading {
@@ -101,6 +147,12 @@ async fn read_plain(reader: &Reader<'_>, path: &Path, compression: Compression) 
                 let text = format!("ends without its last line, {:?}", script::DUMP_END);
                 findings.push(Finding::critical("read", text));
             }
+            if let Some(foreign) = &script.foreign {
+                findings.push(Finding::critical("read", no_sql(foreign)));
+            }
+            if script.is_filtered {
+                findings.push(Finding::critical("contents", FILTERED));
+            }
             let notes = vec!["read to its end as SQL".into()];
             Reading { contents: script.contents, findings, notes, ..Reading::default() }
         }
@@ -120,8 +172,9 @@ async fn read_custom(reader: &Reader<'_>, path: &Path, compression: Compression)
         Ok(Ok(toc)) => toc,
     };
     let (file, feed) = how_to_give(path, compression);
-    let ran = PgRestore::of(reader.config).script(file, feed, reader.progress, script::read_script).await;
-    let script = match take_output(ran) {
+    let pg_restore = PgRestore::of(reader.config.backup);
+    let ran = pg_restore.script(file, feed, reader.progress, script::read_script).await;
+    let script = match ran.and_then(take_output) {
         Ok(script) => script,
         Err(finding) => return Reading::of(finding),
     };
@@ -136,7 +189,9 @@ async fn read_custom(reader: &Reader<'_>, path: &Path, compression: Compression)
             let text = format!("{} did not come out of pg_restore whole", data_text(entry));
             deep.findings.push(Finding::critical("read", text));
         }
-        deep.contents.entry(key).or_default().rows = rows;
+        let has_rows = script.contents.get(&key).is_some_and(|table| table.has_rows);
+        let table = deep.contents.entry(key).or_default();
+        (table.rows, table.has_rows) = (rows, has_rows);
     }
     deep.notes.push(format!("read to its end through pg_restore, {} entries", toc.entries.len()));
     deep
@@ -156,14 +211,19 @@ async fn read_files(
     let mut deep =
         Reading { contents: toc_contents(&walked.toc), findings: walked.findings, ..Reading::default() };
     for (key, rows) in walked.rows {
-        deep.contents.entry(key).or_default().rows = Some(rows);
+        let table = deep.contents.entry(key).or_default();
+        (table.rows, table.has_rows) = (Some(rows), rows > 0);
+    }
+    for key in walked.inserted {
+        deep.contents.entry(key).or_default().has_rows = true;
     }
     if !deep.findings.is_empty() {
         return deep;
     }
     let (file, feed) = how_to_give(path, compression);
     let count = walked.toc.entries.len();
-    match take_output(PgRestore::of(reader.config).count_entries(file, feed, reader.progress).await) {
+    let ran = PgRestore::of(reader.config.backup).count_entries(file, feed, reader.progress).await;
+    match ran.and_then(take_output) {
         Err(finding) => deep.findings.push(finding),
         Ok(Some(listed)) if listed == count => {
             deep.notes.push(format!("every file read to its end; pg_restore lists the same {count} entries"));
@@ -188,8 +248,7 @@ pub(in crate::backup) fn how_to_give(path: &Path, compression: Compression) -> (
 }
 
 /// What pg_restore gave, where everything about its run says that it is the whole.
-fn take_output<T>(ran: Result<Ran<T>, ToolError>) -> Result<T, Finding> {
-    let ran = ran.map_err(|error| Finding::unknown("tool", error.to_string()))?;
+fn take_output<T>(ran: Ran<T>) -> Result<T, Finding> {
     if let Err(error) = &ran.fed {
         return Err(unreadable(error));
     }
@@ -215,6 +274,8 @@ fn archive_finding(error: &ArchiveError) -> Finding {
 struct Walked {
     toc: Toc,
     rows: Vec<((String, String), u64)>,
+    /// The tables with rows in the form of INSERT statements.
+    inserted: Vec<(String, String)>,
     findings: Vec<Finding>,
 }
 
@@ -225,8 +286,8 @@ fn walk_directory(folder: &Path, meter: &Arc<Meter>) -> Result<Walked, Finding> 
     };
     let toc = read_toc().map_err(|error| archive_finding(&error))?;
     let (files, findings) = data_files(folder, &toc).map_err(|error| unreadable(&error))?;
-    let mut walked = Walked { toc, rows: Vec::new(), findings };
-    for DataFile { path, what, table } in files {
+    let mut walked = Walked { toc, rows: Vec::new(), inserted: Vec::new(), findings };
+    for DataFile { path, what, table, inserts } in files {
         let read = || -> io::Result<Option<u64>> {
             let mut file = File::open(&path)?;
             let mut head = Vec::new();
@@ -240,11 +301,15 @@ fn walk_directory(folder: &Path, meter: &Arc<Meter>) -> Result<Walked, Finding> 
             let mut source = compression.reader(io::Cursor::new(head).chain(meter.read(file)))?;
             if table.is_some() {
                 script::read_copy_data(source)
+            } else if inserts.is_some() {
+                // What is no row is empty lines.
+                script::has_text(source).map(|has_text| has_text.then_some(1))
             } else {
                 io::copy(&mut source, &mut io::sink()).map(|_| None)
             }
         };
         match (read(), table) {
+            (Ok(Some(_)), None) => walked.inserted.extend(inserts),
             (Err(error), _) => walked.findings.push(Finding::critical(
                 "read",
                 format!("{what} can't be read to its end ({}): {}", file_name(&path), error_text(&error)),
@@ -267,7 +332,7 @@ fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result
     let open = || compression.reader(meter.read(File::open(path)?));
     let mut source = open().map_err(failed)?;
     let mut toc: Option<Toc> = None;
-    let mut rows = Vec::new();
+    let (mut rows, mut inserted) = (Vec::new(), Vec::new());
     let mut findings = Vec::new();
     let mut seen = Vec::new();
     loop {
@@ -279,15 +344,19 @@ fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result
         }
         let (name, size) = member(&header)?;
         let mut data = (&mut source).take(size);
-        let table = toc.as_ref().and_then(|toc| {
+        let entry = toc.as_ref().and_then(|toc| {
             let entry = toc.entries.iter().find(|entry| entry.place == Place::File(name.clone()))?;
-            (entry.kind == "TABLE DATA" && entry.is_copy).then(|| (table_key(entry), data_text(entry)))
+            (entry.kind == "TABLE DATA").then(|| (table_key(entry), data_text(entry), entry.is_copy))
         });
         if name == TOC_FILE && size <= TOC_BYTES_MAX {
             let mut text = Vec::new();
             data.read_to_end(&mut text).map_err(failed)?;
             toc = Some(archive::read_toc(&text[..]).map_err(|error| archive_finding(&error))?);
-        } else if let Some((key, what)) = table {
+        } else if let Some((key, _, false)) = entry {
+            if script::has_text(&mut data).map_err(failed)? {
+                inserted.push(key);
+            }
+        } else if let Some((key, what, true)) = entry {
             match script::read_copy_data(&mut data).map_err(failed)? {
                 Some(count) => rows.push((key, count)),
                 None => findings.push(no_end(&what, &name)),
@@ -304,20 +373,22 @@ fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result
     }
     io::copy(&mut source, &mut io::sink()).map_err(failed)?;
     let toc = toc.ok_or_else(|| Finding::critical("read", "holds no toc.dat"))?;
-    for entry in toc.entries.iter().filter(|entry| entry.has_data) {
-        let is_there = match &entry.place {
-            // Large objects are listed under a name of their own.
-            _ if entry.kind.starts_with("BLOB") => {
-                seen.iter().any(|name| name.starts_with("blobs") && name.ends_with(".toc"))
-            }
-            Place::File(name) => seen.contains(name),
-            _ => true,
-        };
-        if !is_there {
-            findings.push(Finding::critical("read", format!("{} is missing", data_text(entry))));
+    findings.extend(missing_members(&toc, &seen));
+    Ok(Walked { toc, rows, inserted, findings })
+}
+
+/// What the table of contents promises and is not among the members `seen` of a tar.
+fn missing_members(toc: &Toc, seen: &[String]) -> Vec<Finding> {
+    let is_missing = |entry: &&Entry| match &entry.place {
+        // Large objects are listed under a name of their own.
+        _ if entry.kind.starts_with("BLOB") => {
+            !seen.iter().any(|name| name.starts_with("blobs") && name.ends_with(".toc"))
         }
-    }
-    Ok(Walked { toc, rows, findings })
+        Place::File(name) => !seen.contains(name),
+        _ => false,
+    };
+    let missing = toc.entries.iter().filter(|entry| entry.has_data).filter(is_missing);
+    missing.map(|entry| Finding::critical("read", format!("{} is missing", data_text(entry)))).collect()
 }
 
 /// A member's name and size, where its header holds.
@@ -352,12 +423,22 @@ fn toc_contents(toc: &Toc) -> Contents {
                 let table = contents.entry(table_key(entry)).or_default();
                 table.is_defined = true;
                 table.is_partitioned = entry.definition.lines().any(|line| line.starts_with("PARTITION BY "));
+                note_parents(entry, &mut contents);
             }
+            "TABLE ATTACH" => note_parents(entry, &mut contents),
             "TABLE DATA" if entry.has_data => contents.entry(table_key(entry)).or_default().has_data = true,
             _ => {}
         }
     }
     contents
+}
+
+/// Notes whose rows the tables hold that `entry` defines or attaches.
+fn note_parents(entry: &Entry, contents: &mut Contents) {
+    let key = table_key(entry);
+    for (child, parent) in entry.definition.lines().flat_map(|line| parents(line, &key.0)) {
+        contents.entry(child.unwrap_or_else(|| key.clone())).or_default().parents.insert(parent);
+    }
 }
 
 /// Compares a dump's tables with those of the mapping: each defined, each with its data; and no other without.

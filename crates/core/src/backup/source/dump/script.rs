@@ -2,28 +2,18 @@
 //! rows, and whether it is whole.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::{self, Read},
 };
 
+use super::{
+    parents::{identifier, parents},
+    statements::{Foreign, Statements, is_of_program},
+};
+use crate::backup::reading::Contents;
+
 /// A line outside of data is remembered up to this length; longer ones are INSERT statements.
 const LINE_BYTES_MAX: usize = 1 << 16;
-
-/// What is known of a table from a dump.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::backup) struct TableContents {
-    /// Whether the dump defines the table.
-    pub(in crate::backup) is_defined: bool,
-    /// Whether its rows are in its partitions.
-    pub(in crate::backup) is_partitioned: bool,
-    /// Whether the dump has a part for its rows, even if there are none.
-    pub(in crate::backup) has_data: bool,
-    /// How many rows, where they were counted: those of COPY.
-    pub(in crate::backup) rows: Option<u64>,
-}
-
-/// Tables by schema and name.
-pub(in crate::backup) type Contents = BTreeMap<(String, String), TableContents>;
 
 /// What a script was found to hold.
 #[derive(Debug, Default)]
@@ -37,6 +27,10 @@ pub(super) struct Script {
     pub(super) roles: BTreeSet<String>,
     /// Whether it is of a whole cluster.
     pub(super) is_cluster: bool,
+    /// Whether row-level security may have kept rows out of it.
+    pub(super) is_filtered: bool,
+    /// The first thing in it that is no SQL.
+    pub(super) foreign: Option<Foreign>,
 }
 
 /// The first line that is written of a database, of a whole cluster, and the last ones.
@@ -44,6 +38,18 @@ pub(super) const DUMP_BEGIN: &str = "-- PostgreSQL database dump";
 pub(super) const CLUSTER_BEGIN: &str = "-- PostgreSQL database cluster dump";
 pub(super) const DUMP_END: &str = "-- PostgreSQL database dump complete";
 pub(super) const CLUSTER_END: &str = "-- PostgreSQL database cluster dump complete";
+
+/// What a dump that `--enable-row-security` was given for says before its first entry.
+const FILTERED: &str = "SET row_security = on;";
+
+/// Whether the script that begins with `head` was made under row-level security.
+pub(super) fn is_filtered_at(head: &[u8]) -> bool {
+    let finder = |text: &str| memchr::memmem::find(head, text.as_bytes());
+    let begins = [DUMP_BEGIN, CLUSTER_BEGIN].iter().filter_map(|line| finder(line)).min();
+    let says = finder(FILTERED);
+    let first = finder("\n-- Name: ").unwrap_or(head.len());
+    begins.zip(says).is_some_and(|(begins, says)| begins < says && says < first)
+}
 
 /// Reads `source` to its end.
 ///
@@ -78,6 +84,21 @@ pub(super) fn read_copy_data(mut source: impl Read) -> io::Result<Option<u64>> {
     }
 }
 
+/// Reads `source` to its end: whether there is anything but empty lines in it.
+///
+/// # Errors
+/// What `source` gives.
+pub(super) fn has_text(mut source: impl Read) -> io::Result<bool> {
+    let mut has_text = false;
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match source.read(&mut buffer)? {
+            0 => return Ok(has_text),
+            read => has_text |= buffer[..read].iter().any(|byte| !byte.is_ascii_whitespace()),
+        }
+    }
+}
+
 type Key = (String, String);
 
 #[derive(Debug, Default)]
@@ -85,11 +106,14 @@ struct Reader {
     script: Script,
     /// The beginning of the line that is being read.
     line: Vec<u8>,
+    statements: Statements,
     /// The entry whose comment was read last.
     entry: Option<(Key, EntryKind)>,
     /// The table whose rows are being read.
     copy: Option<Key>,
     rows: u64,
+    /// How many tabs a row of it has.
+    tabs: usize,
     is_cluster: bool,
     is_begun: bool,
 }
@@ -97,6 +121,8 @@ struct Reader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EntryKind {
     Table,
+    /// What makes a table a partition.
+    Attach,
     Data,
     Other,
 }
@@ -113,26 +139,42 @@ impl Reader {
     }
 
     fn extend_line(&mut self, bytes: &[u8]) {
-        // Of a row only `\.` matters.
-        let limit = if self.copy.is_some() { 3 } else { LINE_BYTES_MAX };
+        // Of a row only `\.` matters, and whether it is a program's words.
+        let first = self.line.first().or(bytes.first());
+        let is_plain_row = self.copy.is_some() && first != Some(&b'p');
+        let limit = if is_plain_row { 4 } else { LINE_BYTES_MAX };
+        if self.copy.is_none() {
+            self.statements.feed(bytes);
+        }
         let room = limit.saturating_sub(self.line.len()).min(bytes.len());
         self.line.extend_from_slice(&bytes[..room]);
     }
 
     fn end_line(&mut self) {
-        if let Some(key) = &self.copy {
-            if self.line == b"\\." {
+        let line = std::mem::take(&mut self.line);
+        match &self.copy {
+            None => {
+                self.statements.end_line(&line);
+                self.statement_line(&String::from_utf8_lossy(&line));
+            }
+            Some(key) if matches!(&*line, b"\\." | b"\\.\r") => {
                 let table = self.script.contents.entry(key.clone()).or_default();
                 // A cluster dump may hold the same name in several databases.
                 table.rows = Some(table.rows.unwrap_or(0) + self.rows);
+                table.has_rows |= self.rows > 0;
                 self.copy = None;
-            } else {
-                self.rows += 1;
+                self.statements.pass_line();
             }
-        } else {
-            let line = std::mem::take(&mut self.line);
-            self.statement_line(&String::from_utf8_lossy(&line));
+            Some(_) => {
+                self.rows += 1;
+                self.statements.pass_line();
+                if is_of_program(&line) && line.iter().filter(|byte| **byte == b'\t').count() != self.tabs {
+                    self.statements.foreign_row(&line);
+                }
+            }
         }
+        // Its room is used again.
+        self.line = line;
         self.line.clear();
     }
 
@@ -143,13 +185,17 @@ impl Reader {
                 self.is_begun = true;
                 self.is_cluster |= line == CLUSTER_BEGIN;
                 self.script.is_complete = false;
+                self.entry = None;
             }
+            FILTERED if self.is_begun && self.entry.is_none() => self.script.is_filtered = true,
             DUMP_END => self.script.is_complete = !self.is_cluster,
             CLUSTER_END => self.script.is_complete = true,
             _ => self.script.roles.extend(roles_in(line)),
         }
+        // A name in it may go over several lines.
+        let is_copy = line.ends_with(" FROM stdin;") && self.statements.has_ended_copy();
         if let Some((key, kind)) = entry_comment(line) {
-            if kind != EntryKind::Other {
+            if matches!(kind, EntryKind::Table | EntryKind::Data) {
                 let table = self.script.contents.entry(key.clone()).or_default();
                 match kind {
                     EntryKind::Table => table.is_defined = true,
@@ -162,12 +208,26 @@ impl Reader {
                 EntryKind::Table if line.starts_with("PARTITION BY ") => {
                     self.script.contents.entry(key.clone()).or_default().is_partitioned = true;
                 }
-                EntryKind::Data if line.starts_with("COPY ") && line.ends_with(" FROM stdin;") => {
+                EntryKind::Data if is_copy => {
                     self.rows = 0;
+                    self.tabs = tabs(line);
                     self.copy = Some(key.clone());
+                }
+                EntryKind::Data if line.starts_with("INSERT INTO ") => {
+                    self.script.contents.entry(key.clone()).or_default().has_rows = true;
+                }
+                EntryKind::Table | EntryKind::Attach => {
+                    for (child, parent) in parents(line, &key.0) {
+                        let child = child.unwrap_or_else(|| key.clone());
+                        self.script.contents.entry(child).or_default().parents.insert(parent);
+                    }
                 }
                 _ => {}
             }
+        }
+        if is_copy && self.copy.is_none() {
+            // Rows of which nothing says where they belong.
+            self.statements.stop();
         }
     }
 
@@ -178,10 +238,22 @@ impl Reader {
         if let Some((schema, name)) = self.copy {
             self.script.open_copy = Some((format!("{schema}.{name}"), self.rows));
         }
+        self.script.foreign = self.statements.foreign.take();
         self.script.is_cluster = self.is_cluster;
         self.script.is_complete &= self.is_begun && self.script.open_copy.is_none();
         self.script
     }
+}
+
+/// How many tabs a row of this COPY has: one less than its columns.
+fn tabs(copy: &str) -> usize {
+    let columns = copy.rsplit_once(" (").map_or(copy, |(_, columns)| columns);
+    let mut is_quoted = false;
+    let commas = columns.chars().filter(|c| {
+        is_quoted ^= *c == '"';
+        *c == ',' && !is_quoted
+    });
+    commas.count()
 }
 
 /// Reads `-- Data for Name: items; Type: TABLE DATA; Schema: public; Owner: app`.
@@ -197,6 +269,7 @@ fn entry_comment(line: &str) -> Option<(Key, EntryKind)> {
     let kind = match (is_data, kind) {
         (true, "TABLE DATA") => EntryKind::Data,
         (false, "TABLE") => EntryKind::Table,
+        (false, "TABLE ATTACH") => EntryKind::Attach,
         _ => EntryKind::Other,
     };
     Some(((schema.to_owned(), name.to_owned()), kind))
@@ -230,30 +303,10 @@ fn roles_in(line: &str) -> Vec<String> {
     roles
 }
 
-/// The identifier that `text` begins with, unquoted, and what is behind it.
-fn identifier(text: &str) -> Option<(String, &str)> {
-    if let Some(quoted) = text.strip_prefix('"') {
-        let mut name = String::new();
-        let mut letters = quoted.char_indices().peekable();
-        while let Some((at, letter)) = letters.next() {
-            if letter != '"' {
-                name.push(letter);
-            } else if letters.next_if(|(_, next)| *next == '"').is_some() {
-                name.push('"');
-            } else {
-                return Some((name, &quoted[at + 1..]));
-            }
-        }
-        return None;
-    }
-    let end = text.find(|letter: char| !letter.is_alphanumeric() && !"_$".contains(letter));
-    let (name, behind) = text.split_at(end.unwrap_or(text.len()));
-    (!name.is_empty()).then(|| (name.to_owned(), behind))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backup::reading::TableContents;
 
     const WHOLE: &str = "--
 -- PostgreSQL database dump
@@ -297,7 +350,14 @@ COPY public.items (id) FROM stdin;
 ";
 
     fn table(is_partitioned: bool, rows: Option<u64>) -> TableContents {
-        TableContents { is_defined: true, is_partitioned, has_data: rows.is_some(), rows }
+        TableContents {
+            is_defined: true,
+            is_partitioned,
+            has_data: rows.is_some(),
+            rows,
+            has_rows: rows > Some(0),
+            ..TableContents::default()
+        }
     }
 
     #[test]

@@ -1,0 +1,23 @@
+//! The human form of each report.
+
+mod alerts;
+mod backup;
+mod balances;
+mod explain;
+mod generate;
+mod migration;
+mod rehearsal;
+mod sequence;
+mod tenancy;
+mod validation;
+mod versions;
+
+use stockfoil_core::report::Report;
+
+use crate::Page;
+
+/// A report that a person can read.
+pub trait Print: Report {
+    /// Writes the report to `page`.
+    fn print(&self, page: &mut Page);
+}

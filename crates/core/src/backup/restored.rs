@@ -1,0 +1,114 @@
+//! What a source makes of a backup in the folder of a drill, and from where the recovery of it gets its WAL.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Backup, Finding,
+    wal::{Archive, Holdings},
+};
+use crate::{
+    progress::{Silent, meter::Meter},
+    throwaway::{Folder, Owner, Program},
+};
+
+/// What a source made of a backup in the folder of a drill.
+#[derive(Debug)]
+pub(super) enum Restored {
+    /// A dump, still to be loaded.
+    Dump(PathBuf, Backup),
+    /// A cluster's data in the folder `data`, still to be recovered.
+    Data(Recovery),
+}
+
+/// Where a source puts what it restores.
+pub(super) struct Place<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) owner: &'a Owner,
+}
+
+impl Place<'_> {
+    /// The data folder of the throwaway cluster.
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.data()
+    }
+
+    /// Gives `path` to whom the cluster runs as.
+    pub(super) fn give(&self, path: &Path) -> Result<(), Finding> {
+        self.owner.take(path).map_err(|error| {
+            Finding::unknown("drill", format!("{} can't be given away: {error}", path.display()))
+        })
+    }
+
+    /// Makes the folder `path`, for nobody else.
+    pub(super) fn make(&self, path: &Path) -> Result<(), Finding> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| Finding::unknown("drill", format!("{} can't be made: {error}", path.display())))
+    }
+
+    /// A folder for whatever else a source needs.
+    pub(super) fn scratch(&self, name: &str) -> Result<PathBuf, Finding> {
+        let path = self.folder.path().join(name);
+        self.make(&path)?;
+        Ok(path)
+    }
+}
+
+/// What a recovery has at hand.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recovery {
+    /// Where the server gets archived WAL from.
+    pub(super) supply: Supply,
+    /// What the archive holds; none where there is none, or it does not tell.
+    pub(super) holdings: Option<Holdings>,
+}
+
+/// Where archived WAL comes from.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Supply {
+    /// There is none; what lies in pg_wal is all.
+    #[default]
+    Nothing,
+    /// A folder that the server archived to.
+    Folder(Arc<Archive>),
+    /// A tool, which is given a file's name and where to put it.
+    Tool(Program),
+}
+
+impl Supply {
+    /// Fetches the file `name` to `to`; false where there is none of that name.
+    ///
+    /// # Errors
+    /// Why what is there can't be fetched.
+    pub(super) async fn fetch(&self, name: &str, to: &Path) -> Result<bool, Finding> {
+        match self {
+            Self::Nothing => Ok(false),
+            Self::Folder(archive) => {
+                let (archive, owned, to) = (Arc::clone(archive), name.to_owned(), to.to_path_buf());
+                let fetch = move || archive.fetch(&owned, &to, &Arc::new(Meter::default()));
+                let fetched = tokio::task::spawn_blocking(fetch).await;
+                let fetched = fetched.map_err(|error| Finding::unknown("wal", format!("{name}: {error}")))?;
+                fetched.map_err(|error| {
+                    Finding::critical("wal", format!("archived WAL can't be read: {name}: {error}"))
+                })
+            }
+            Self::Tool(program) => {
+                let args: [OsString; 2] = [name.into(), to.into()];
+                let ran = program.text(args, &Silent).await?;
+                if let Some(complaint) = ran.complaint() {
+                    log::debug!("{} did not fetch {name}: {complaint}", program.name());
+                    return Ok(false);
+                }
+                Ok(to.is_file())
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What pg_dump writes: which format a file or folder is of, and the marks that show at a glance whether it is whole.
+
+mod archive;
+mod parents;
+mod read;
+mod restrict;
+mod script;
+mod statements;
+
+pub(in crate::backup) use read::{how_to_give, named, no_rows, read};
+pub(in crate::backup) use restrict::Restricted;
+
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, BufReader, Read, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Local, Utc};
+
+use crate::backup::{Backup, Compression, Finding, Format, error_text, file_name, start};
+use archive::{ArchiveError, Container, Entry, Header, Place, Toc};
+
+/// So much of a file's beginning tells its format.
+const HEAD_BYTES: usize = 1 << 16;
+
+/// So much of a plain dump's end holds its last lines.
+const TAIL_BYTES: u64 = 1 << 10;
+
+/// The unit in which a tar is written; it ends with two of zeros.
+pub(in crate::backup) const TAR_BLOCK_BYTES: u64 = 512;
+
+/// The name of the table of contents in a directory and in a tar.
+const TOC_FILE: &str = "toc.dat";
+
+/// What is wrong with a dump that `--enable-row-security` was given for.
+const FILTERED: &str = "was made under row-level security (SET row_security = on): it holds no more rows than its role could see; make it as a role with BYPASSRLS and without --enable-row-security";
+
+/// Endings by which a file is taken for a backup even when its content says nothing (when it is empty, say).
+const SUFFIXES: [&str; 10] = ["dump", "dmp", "backup", "bak", "custom", "pgdump", "pgc", "tar", "tgz", "sql"];
+
+/// Whether `backup` should be taken for a dump where no pattern says so.
+pub(super) fn looks_like_one(backup: &Backup) -> bool {
+    let name = backup.name.to_lowercase();
+    let name =
+        [".gz", ".zst", ".zstd", ".lz4"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+    backup.format.is_some() || SUFFIXES.contains(&suffix)
+}
+
+fn note_header(backup: &mut Backup, header: &Header, modified_at: DateTime<Utc>) {
+    let start = start::from_header(&Local, header.created, header.daylight_saving, modified_at);
+    (backup.started_at, backup.started_from) = (start.at, start.from);
+    backup.database = Some(header.database.clone());
+    backup.server_version = Some(header.server_version.clone());
+}
+
+fn note_error(backup: &mut Backup, error: &ArchiveError) {
+    backup.findings.push(match error {
+        ArchiveError::Io(_) | ArchiveError::Version(_) => Finding::unknown("format", error.to_string()),
+        _ => Finding::critical("format", error.to_string()),
+    });
+}
+
+/// Looks at a file or folder; none for what can't be a backup (a folder of other things, a socket).
+///
+/// # Errors
+/// When it can't be read.
+pub(in crate::backup) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
+    let metadata = path.metadata()?;
+    if metadata.is_dir() {
+        inspect_folder(path)
+    } else if metadata.is_file() {
+        inspect_file(path, &metadata).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// One of the files of a directory dump that hold data.
+#[derive(Debug, Clone)]
+struct DataFile {
+    path: PathBuf,
+    /// What it holds, for a person.
+    what: String,
+    /// The table, where it holds the COPY data of one.
+    table: Option<(String, String)>,
+    /// The table, where it holds INSERT statements for one.
+    inserts: Option<(String, String)>,
+}
+
+/// The files that `toc` names in `folder`, and what is missing of them.
+///
+/// # Errors
+/// When the folder or a list of large objects can't be read.
+fn data_files(folder: &Path, toc: &Toc) -> io::Result<(Vec<DataFile>, Vec<Finding>)> {
+    let (mut files, mut findings) = (Vec::new(), Vec::new());
+    let mut add = |name: &str, what: String, table, inserts| match stored(folder, name) {
+        Some(path) => {
+            files.push(DataFile { path: path.clone(), what, table, inserts });
+            Some(path)
+        }
+        None => {
+            findings.push(Finding::critical("format", format!("{what} is missing: no file {name}")));
+            None
+        }
+    };
+    for entry in &toc.entries {
+        let Place::File(name) = &entry.place else { continue };
+        let table = (entry.kind == "TABLE DATA" && entry.is_copy).then(|| table_key(entry));
+        let inserts = (entry.kind == "TABLE DATA" && !entry.is_copy).then(|| table_key(entry));
+        let Some(path) = add(name, data_text(entry), table, inserts) else { continue };
+        if entry.kind.starts_with("BLOB") {
+            for blob in fs::read_to_string(path)?.lines() {
+                let (oid, name) = blob.split_once(' ').unwrap_or(("?", blob));
+                add(name, format!("the large object {oid}"), None, None);
+            }
+        }
+    }
+    Ok((files, findings))
+}
+
+/// The schema and name of the table that `entry` is about, as pg_dump's comments spell them.
+fn table_key(entry: &Entry) -> (String, String) {
+    let line = |text: &str| text.replace(['\n', '\r'], " ");
+    (line(&entry.schema), line(&entry.name))
+}
+
+/// `entry`'s data, for a person.
+fn data_text(entry: &Entry) -> String {
+    match entry.kind.as_str() {
+        "TABLE DATA" => format!("the data of {}.{}", entry.schema, entry.name),
+        kind if kind.starts_with("BLOB") => "the list of large objects".to_owned(),
+        kind => format!("the data of {kind} {}", entry.name),
+    }
+}
+
+/// The file `name`, or `name` with a compression's suffix.
+fn stored(folder: &Path, name: &str) -> Option<PathBuf> {
+    // A name with a folder in it would lead out of the dump.
+    if name.contains('/') {
+        return None;
+    }
+    ["", ".gz", ".zst", ".lz4"]
+        .iter()
+        .map(|suffix| folder.join(format!("{name}{suffix}")))
+        .find(|path| path.is_file())
+}
+
+fn inspect_folder(path: &Path) -> io::Result<Option<Backup>> {
+    let (mut size_bytes, mut modified_at) = (0, DateTime::UNIX_EPOCH);
+    let (mut has_toc, mut has_data) = (false, false);
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        has_toc |= name == TOC_FILE;
+        has_data |= name.split_once(".dat").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+        size_bytes += metadata.len();
+        modified_at = modified_at.max(modified(&metadata)?);
+    }
+    if !has_toc && !has_data {
+        return Ok(None);
+    }
+    let mut backup = Backup::of_path(path, size_bytes, modified_at);
+    backup.format = Some(Format::Directory);
+    if !has_toc {
+        backup.find("format", "has no toc.dat, which pg_dump writes last: it did not end");
+        return Ok(Some(backup));
+    }
+    let file = File::open(path.join(TOC_FILE))?;
+    let written = modified(&file.metadata()?)?;
+    match archive::read_toc(BufReader::new(file)) {
+        Err(error) => note_error(&mut backup, &error),
+        Ok(toc) => {
+            note_header(&mut backup, &toc.header, written);
+            let (files, missing) = data_files(path, &toc)?;
+            backup.findings.extend(missing);
+            for DataFile { path, what, table, .. } in files {
+                // Even the file of an empty table holds the mark of its end.
+                if path.metadata()?.len() == 0
+                    && (table.is_some() || path.extension().is_some_and(|end| end != "dat"))
+                {
+                    backup.find("format", format!("{what} is empty (0 bytes): {}", file_name(&path)));
+                }
+            }
+        }
+    }
+    Ok(Some(backup))
+}
+
+fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
+    let modified_at = modified(metadata)?;
+    let mut backup = Backup::of_path(path, metadata.len(), modified_at);
+    if metadata.len() == 0 {
+        backup.find("size", "is empty (0 bytes)");
+        return Ok(backup);
+    }
+    let mut file = File::open(path)?;
+    let mut start = Vec::new();
+    (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut start)?;
+    backup.compression = Compression::of(&start);
+    let head = match backup.compression {
+        Compression::None => start,
+        compression => {
+            file.seek(SeekFrom::Start(0))?;
+            let mut head = Vec::new();
+            // What could be read before an error tells the format all the same.
+            if let Err(error) = compression.reader(&file)?.take(HEAD_BYTES as u64).read_to_end(&mut head) {
+                backup.find("format", format!("can't be decompressed: {}", error_text(&error)));
+            }
+            head
+        }
+    };
+    backup.format = format_of(&head);
+    if script::is_filtered_at(&head) {
+        backup.find("contents", FILTERED);
+    }
+    match backup.format {
+        None if backup.findings.is_empty() => {
+            backup.find(
+                "format",
+                "its content is of none of pg_dump's formats (custom, directory, tar, plain)",
+            );
+        }
+        Some(Format::Custom) => match archive::read_header(&head[..]) {
+            Err(error) => note_error(&mut backup, &error),
+            Ok(header) => {
+                note_header(&mut backup, &header, modified_at);
+                if header.container == Container::Files {
+                    backup.find(
+                        "format",
+                        "is the table of contents of a directory or tar dump, without its data",
+                    );
+                } else if backup.compression == Compression::None {
+                    check_custom(&mut backup, file)?;
+                }
+            }
+        },
+        Some(Format::Tar) => check_tar(&mut backup, file, &head)?,
+        Some(Format::Plain) if backup.compression == Compression::None => {
+            let from = backup.size_bytes.saturating_sub(TAIL_BYTES);
+            file.seek(SeekFrom::Start(from))?;
+            let mut tail = Vec::new();
+            file.read_to_end(&mut tail)?;
+            let tail = String::from_utf8_lossy(&tail);
+            if ![script::DUMP_END, script::CLUSTER_END].iter().any(|end| tail.contains(end)) {
+                backup.find("format", format!("lacks its last line, {:?}", script::DUMP_END));
+            }
+        }
+        // A folder's make is known elsewhere; what a compressed script holds only reading it tells.
+        _ => {}
+    }
+    Ok(backup)
+}
+
+fn check_custom(backup: &mut Backup, mut file: File) -> io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    match archive::read_toc(BufReader::new(file)) {
+        Err(error) => note_error(backup, &error),
+        Ok(toc) => {
+            let cut_off = toc.entries.iter().filter(|entry| entry.has_data).find(|entry| match entry.place {
+                Place::Offset(offset) => offset >= backup.size_bytes,
+                _ => toc.bytes >= backup.size_bytes,
+            });
+            if let Some(entry) = cut_off {
+                backup.find("format", format!("is cut off: it ends before {}", data_text(entry)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_tar(backup: &mut Backup, mut file: File, head: &[u8]) -> io::Result<()> {
+    match archive::read_header(head.get(TAR_BLOCK_BYTES as usize..).unwrap_or_default()) {
+        Err(error) => note_error(backup, &error),
+        Ok(header) => note_header(backup, &header, backup.modified_at),
+    }
+    if backup.compression == Compression::None {
+        let end = 2 * TAR_BLOCK_BYTES;
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(backup.size_bytes.saturating_sub(end)))?;
+        file.read_to_end(&mut tail)?;
+        if !backup.size_bytes.is_multiple_of(TAR_BLOCK_BYTES)
+            || tail.len() as u64 != end
+            || tail.iter().any(|byte| *byte != 0)
+        {
+            backup.find("format", "is cut off: a tar's end is missing");
+        }
+    }
+    Ok(())
+}
+
+fn format_of(head: &[u8]) -> Option<Format> {
+    let text = &head[..head.len().min(4096)];
+    let begins = |line: &str| memchr::memmem::find(text, line.as_bytes()).is_some();
+    if head.starts_with(archive::MAGIC) {
+        Some(Format::Custom)
+    } else if head.get(257..262) == Some(b"ustar".as_slice()) && head.starts_with(b"toc.dat\0") {
+        Some(Format::Tar)
+    } else if begins(script::DUMP_BEGIN) || begins(script::CLUSTER_BEGIN) {
+        Some(Format::Plain)
+    } else {
+        None
+    }
+}
+
+pub(super) fn modified(metadata: &Metadata) -> io::Result<DateTime<Utc>> {
+    metadata.modified().map(DateTime::from)
+}

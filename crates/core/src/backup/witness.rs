@@ -1,0 +1,156 @@
+//! Production as a witness: what it has that a backup of it lacks.
+//!
+//! A dump by a role that saw a part of the rows, or of a copy that lagged behind, is whole in itself. Only the database
+//! that it is of can tell. Where the one that is configured answers and may be the one, it is asked; what it can't say
+//! quickly, it does not say.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use super::{Backup, Finding, Status, reading::Contents};
+use crate::{Error, db::Db, mapping::Mapping, model::Model};
+
+/// A statement for the witness may take so long; production has other work.
+const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '20s'";
+
+/// Below so many rows, the catalog's estimates tell nothing.
+const ESTIMATED_ROWS_MIN: f32 = 100.0;
+
+/// A dump holds nothing of transactions that were under way when it began; none of them is expected to be older.
+pub(super) const TRANSACTION_MAX: TimeDelta = TimeDelta::minutes(5);
+
+/// What production says.
+#[derive(Debug)]
+pub(super) struct Witness {
+    database: String,
+    /// The cluster's; none where the role may not ask.
+    pub(super) system_identifier: Option<String>,
+    ledger: (String, String),
+    /// The ledger's entries from before the backup, and the newest of them; none where that is not known.
+    entries: Option<(u64, Option<DateTime<Utc>>)>,
+    /// Rows by table, as the catalog estimates them.
+    estimates: BTreeMap<(String, String), f32>,
+}
+
+impl Witness {
+    /// Asks `db` what `backup` should hold.
+    ///
+    /// # Errors
+    /// Why nothing is known.
+    pub(super) async fn hear(db: Option<&Db>, mapping: &Mapping, backup: &Backup) -> Result<Self, String> {
+        let Some(db) = db else { return Err("no database is configured, or it does not answer".to_owned()) };
+        let witness = ask(db, mapping, backup).await.map_err(|error| error.to_string())?;
+        match &backup.database {
+            Some(database) if *database != witness.database => {
+                Err(format!("it is the database {}, and the backup is of {database}", witness.database))
+            }
+            _ => Ok(witness),
+        }
+    }
+
+    /// What is missing in `contents`, the tables of a dump that may have `drop_pct` percent fewer rows.
+    pub(super) fn judge(&self, backup: &Backup, contents: &Contents, drop_pct: u64) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let ledger = contents.get(&self.ledger).filter(|table| !table.is_partitioned);
+        if let (Some(rows), Some((entries, _))) = (ledger.and_then(|table| table.rows), self.entries)
+            && rows < entries
+        {
+            let text = format!(
+                "holds {rows} rows of {}, and production has {entries} from before it began: was it made by a role that sees a part of them?",
+                self.ledger.1
+            );
+            let is_far = rows.saturating_mul(100) < entries.saturating_mul(100 - drop_pct.min(100));
+            findings.push(self.finding(backup, is_far, text));
+        }
+        for (table, estimate) in &self.estimates {
+            let is_empty =
+                contents.get(table).is_some_and(|found| found.rows == Some(0) && !found.is_partitioned);
+            if is_empty && *table != self.ledger && *estimate >= ESTIMATED_ROWS_MIN {
+                let text = format!("holds no row of {}, and production has about {estimate:.0}", table.1);
+                findings.push(self.finding(backup, true, text));
+            }
+        }
+        findings
+    }
+
+    /// Whether production has entries from before the backup that are newer than `newest`, the newest restored one.
+    pub(super) fn judge_newest(&self, backup: &Backup, newest: Option<DateTime<Utc>>) -> Option<Finding> {
+        let of_production = self.entries?.1?;
+        newest.is_none_or(|newest| newest < of_production).then(|| {
+            let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+            let text = format!(
+                "production has entries from before the backup began, of {}, that are newer than the newest restored one, of {}",
+                time(of_production),
+                newest.map_or_else(|| "no time at all".to_owned(), time)
+            );
+            self.finding(backup, true, text)
+        })
+    }
+
+    /// Where the backup does not say of which database it is, it may be of another one.
+    fn finding(&self, backup: &Backup, is_bad: bool, text: String) -> Finding {
+        let is_of_it = backup.database.is_some() || !backup.is_dump();
+        let status = if is_bad && is_of_it { Status::Critical } else { Status::Warning };
+        Finding { status, ..Finding::warning("production", text) }
+    }
+
+    /// What was asked, for a person.
+    pub(super) fn note(&self) -> String {
+        match self.entries {
+            Some((entries, _)) => format!(
+                "production was heard: its database {} has {entries} entries from before the backup began",
+                self.database
+            ),
+            None => format!(
+                "production was heard: its database {} does not tell when entries were made",
+                self.database
+            ),
+        }
+    }
+}
+
+async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Error> {
+    let model = mapping.resolve(db).await?;
+    let mut session = db.session().await?;
+    sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
+    let system_identifier = super::figures::system_identifier(&mut session).await?;
+    let mut estimates = BTreeMap::new();
+    for table in &model.tenant_tables {
+        let estimate: Option<f32> = sqlx::query_scalar(include_str!("witness/estimate.sql"))
+            .bind(table.to_string())
+            .fetch_one(&mut session)
+            .await?;
+        if let Some(estimate) = estimate {
+            estimates.insert((table.schema.as_str().to_owned(), table.name.as_str().to_owned()), estimate);
+        }
+    }
+    let entries = match entries(&mut session, &model, backup.started_at - TRANSACTION_MAX).await {
+        Ok(entries) => entries,
+        Err(error) => {
+            log::debug!("production was not asked for its entries: {error}");
+            None
+        }
+    };
+    let ledger = &model.ledger.table;
+    Ok(Witness {
+        database: db.facts().database.clone(),
+        system_identifier,
+        ledger: (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned()),
+        entries,
+        estimates,
+    })
+}
+
+async fn entries(
+    session: &mut PgConnection,
+    model: &Model,
+    before: DateTime<Utc>,
+) -> Result<Option<(u64, Option<DateTime<Utc>>)>, Error> {
+    let Some(created_at) = &model.ledger.created_at else { return Ok(None) };
+    let statement = model.render_with(include_str!("witness/entries.sql"), &[("created_at", created_at)]);
+    let (count, newest): (i64, Option<DateTime<Utc>>) =
+        sqlx::query_as(statement.sql()).bind(before).fetch_one(session).await?;
+    Ok(Some((count.unsigned_abs(), newest)))
+}

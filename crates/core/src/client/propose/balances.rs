@@ -1,0 +1,120 @@
+//! Which table holds the balances of a ledger.
+
+use super::{
+    ledger::Ledger,
+    postings::{Posting, Term},
+    shape::{TELLING_ROWS, is_stockfoils, shape},
+    survey::{Survey, is_float, is_number, is_time},
+    words,
+};
+use crate::{
+    Error,
+    client::schema::{Column, Table},
+    sql::{Ident, QualifiedName},
+};
+
+/// The likely table of balances.
+#[derive(Debug)]
+pub(super) struct Balances {
+    pub(super) table: QualifiedName,
+    pub(super) item: Ident,
+    pub(super) location: Option<Ident>,
+    pub(super) lot: Option<Ident>,
+    pub(super) quantity: Ident,
+    pub(super) last_updated: Option<Ident>,
+    pub(super) reasons: Vec<String>,
+}
+
+/// The likely table of balances of `ledger`, and the tables that looked like one with why they are none.
+pub(super) async fn find(
+    survey: &Survey<'_>,
+    ledger: &Ledger,
+) -> Result<(Option<Balances>, Vec<String>), Error> {
+    let mut found: Vec<(i32, Balances)> = Vec::new();
+    let mut refused = Vec::new();
+    for table in survey.tables.iter().filter(|table| table.name != ledger.table) {
+        let Some(shape) = shape(survey, table).await? else { continue };
+        if is_stockfoils(table) || shape.refers(shape.item) != ledger.items.as_ref() {
+            continue;
+        }
+        let has_location =
+            !matches!(ledger.postings.first(), None | Some(Posting { location: Term::Nothing, .. }));
+        let location = shape.locations.first().copied().filter(|_| has_location);
+        if has_location && location.is_none() {
+            continue;
+        }
+        let name = table.name.plain();
+        if ledger.lot.is_some() && shape.lot.is_none() {
+            refused.push(format!("{name} has no lot, which the ledger has"));
+            continue;
+        }
+        let lot = shape.lot.filter(|_| ledger.lot.is_some());
+        let key: Vec<&Column> = [Some(shape.item), location, lot].into_iter().flatten().collect();
+        let (points, mut reasons) = match judge(survey, table, &key).await? {
+            Ok(judged) => judged,
+            Err(reason) => {
+                refused.push(reason);
+                continue;
+            }
+        };
+        let quantity = shape.quantity;
+        reasons.push(format!("{} is how many", quantity.name.as_str()));
+        if !is_number(&quantity.resolved) || is_float(&quantity.resolved) || quantity.generated {
+            refused.push(format!(
+                "{name}.{} is {}, which can't be kept exactly",
+                quantity.name.as_str(),
+                quantity.declared
+            ));
+            continue;
+        }
+        let last_updated = table.columns.iter().find(|column| {
+            is_time(&column.resolved)
+                && !column.generated
+                && words::has(column.name.as_str(), &["updated", "modified", "write", "changed"])
+        });
+        let balances = Balances {
+            table: table.name.clone(),
+            item: shape.item.name.clone(),
+            location: location.map(|column| column.name.clone()),
+            lot: lot.map(|column| column.name.clone()),
+            quantity: quantity.name.clone(),
+            last_updated: last_updated.map(|column| column.name.clone()),
+            reasons,
+        };
+        if points >= 3 {
+            found.push((points, balances));
+        }
+    }
+    let best = found.into_iter().max_by_key(|(points, _)| *points);
+    Ok((best.map(|(_, balances)| balances), refused))
+}
+
+/// How much speaks for balances by `key` in `table`, and what; or why they are none.
+async fn judge(
+    survey: &Survey<'_>,
+    table: &Table,
+    key: &[&Column],
+) -> Result<Result<(i32, Vec<String>), String>, Error> {
+    let columns: Vec<&str> = key.iter().map(|column| column.name.as_str()).collect();
+    let (mut points, mut reasons) = (0, Vec::new());
+    let unique = table.keys.iter().any(|unique| {
+        unique.columns.len() <= key.len()
+            && unique.columns.iter().all(|name| key.iter().any(|column| column.name == *name))
+    });
+    let (rows, keys) = survey.keys(table, key).await?;
+    if unique {
+        points += 4;
+        reasons.push(format!("a unique key of it is over {}", columns.join(", ")));
+    } else if rows >= TELLING_ROWS && rows == keys {
+        points += 3;
+        reasons.push(format!("each {} stands once in {rows} rows looked at", columns.join(", ")));
+    } else if rows > keys {
+        let name = table.name.plain();
+        return Ok(Err(format!("{name} has {rows} rows for {keys} keys of {}", columns.join(", "))));
+    }
+    if words::has(table.name.name.as_str(), words::BALANCE) {
+        points += 2;
+        reasons.push("its name is one of balances".into());
+    }
+    Ok(Ok((points, reasons)))
+}

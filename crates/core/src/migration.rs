@@ -1,0 +1,28 @@
+//! Taking a live single-tenant database to many tenants: versioned SQL files, and online steps that the catalog
+//! knows to be done or not.
+
+pub mod balance;
+mod change;
+mod columns;
+mod default_org;
+mod error;
+mod fill;
+pub mod finding;
+mod index;
+pub(crate) mod isolation;
+pub(crate) mod keys;
+pub(crate) mod lookup;
+pub mod online;
+pub mod org;
+pub mod patience;
+mod preflight;
+pub(crate) mod privileges;
+mod records;
+pub mod report;
+pub(crate) mod resolution;
+mod rollback;
+pub(crate) mod runner;
+pub mod step;
+pub mod versioned;
+
+pub use error::MigrationError;

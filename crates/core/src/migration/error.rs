@@ -1,0 +1,195 @@
+//! Why a migration could not be done.
+
+use std::path::PathBuf;
+
+use super::finding::{self, Finding};
+use crate::Failure;
+
+/// Why a migration could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// An applied file's text is not what was applied.
+    #[error(
+        "migration {file} was changed after it was applied; restore its text, and put the change into a new migration (db-migrate --name)"
+    )]
+    Changed {
+        /// The file.
+        file: String,
+    },
+    /// The database knows a version that no file has.
+    #[error(
+        "the database has migration {version} ({description}), which no file here has; use the release that has it"
+    )]
+    Unknown {
+        /// The version.
+        version: i64,
+        /// Its description.
+        description: String,
+    },
+    /// Another migrator began a version and did not end it.
+    #[error(
+        "migration {version} ({description}) was begun and not ended by another migrator; look at what it left, mend it, and set its success or delete it there"
+    )]
+    Unfinished {
+        /// The version.
+        version: i64,
+        /// Its description.
+        description: String,
+    },
+    /// A file of the folder would be run otherwise than it is meant, or passed over.
+    #[error("{place}: {what}; nothing was run")]
+    ForeignFile {
+        /// The file, and the line that shows it.
+        place: String,
+        /// What it is, and what to do about it.
+        what: String,
+    },
+    /// Another tool notes that it ran pending files of the folder.
+    #[error(
+        "{tables} says that another tool ran {files}{unfinished}; leave the folder to it, or record what it ran ({flags}), or give a file another version and name if it is another one"
+    )]
+    RunByOthers {
+        /// The other tool's tables.
+        tables: String,
+        /// The files.
+        files: String,
+        /// What it began and did not end, if anything.
+        unfinished: String,
+        /// What records them.
+        flags: String,
+    },
+    /// `--baseline` names a version of Stockfoil's own whose record alone would be no truth.
+    #[error(
+        "{file} is Stockfoil's own and makes what is missing; leave it to db-migrate, which keeps what is there"
+    )]
+    NoBaseline {
+        /// The file.
+        file: String,
+    },
+    /// Some of the default inventory's tables are there, and some are not.
+    #[error(
+        "database {database:?} has {there} but not {missing}: neither empty nor the default inventory; migrate an empty database, or record what is there with --baseline {version}"
+    )]
+    HalfInventory {
+        /// The database.
+        database: String,
+        /// Tables that are there.
+        there: String,
+        /// Tables that are not.
+        missing: String,
+        /// The version to record.
+        version: i64,
+    },
+    /// `--baseline` names a version that no file has.
+    #[error("no migration has version {0}; db-migrate --status lists them")]
+    NoSuchVersion(i64),
+    /// A name for a new migration that can't be a file's.
+    #[error("{0:?} can't be a migration's name; use lower-case letters, digits and _")]
+    BadName(String),
+    /// The folder of migrations can't be read or written.
+    #[error("migration folder {folder}: {reason}; check the path and its permissions")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The default organization's id does not hold.
+    #[error("the default organization's id: {0}")]
+    DefaultOrganization(String),
+    /// Something stands in the way.
+    #[error("nothing was changed, since {}", listed(.0))]
+    InTheWay(Vec<Finding>),
+    /// There is no such thing to accept.
+    #[error("--accept {0:?} is nothing that can be accepted; give {acceptable}", acceptable = finding::ACCEPTABLE.join(" or "))]
+    NotAcceptable(String),
+    /// Isolation is a part of finalizing.
+    #[error("--isolate goes with --finalize, or with --rollback to take only isolation back")]
+    IsolateAlone,
+    /// Others were in the way of a step for too long.
+    #[error(
+        "{step}: waited {seconds} s for {blockers}; nothing of this step was changed, run again when they have ended, or give a longer --lock-wait"
+    )]
+    LockWait {
+        /// The step.
+        step: String,
+        /// How long, in seconds.
+        seconds: u64,
+        /// Who.
+        blockers: String,
+    },
+    /// The default can't be ended before the migration is over.
+    #[error("migrate-org is not over ({step}); run it without --finalize first")]
+    NotMigrated {
+        /// What is missing.
+        step: String,
+    },
+    /// There is nothing to put the schema back from.
+    #[error(
+        "database {database:?} does not remember its schema before migrate-org (stockfoil.change is empty), so it can't be put back; restore a backup instead"
+    )]
+    NothingRemembered {
+        /// The database.
+        database: String,
+    },
+    /// A step's statements ran, and the catalog does not show it to be done.
+    #[error(
+        "{step}: its statements ran, but the catalog does not show it done; look for another session that changes the schema, then run again"
+    )]
+    NotDone {
+        /// The step.
+        step: String,
+    },
+    /// The ledger does not say whose an entry is.
+    #[error("{table} has no organizations yet; run migrate-org first")]
+    NoOrganizations {
+        /// The ledger.
+        table: String,
+    },
+    /// Another table has the balances' name.
+    #[error("there is a table {table} already, and it is another one ({how}); rename it, then run again")]
+    OtherBalances {
+        /// The table.
+        table: String,
+        /// What it lacks.
+        how: String,
+    },
+    /// The balances were made under another mapping.
+    #[error(
+        "{table} was made for another mapping ({how}); put the mapping back as it was, or run migrate-balance --rollback --yes, then migrate-balance and backfill-balances, which compute its rows again"
+    )]
+    BalancesOfAnotherMapping {
+        /// The table.
+        table: String,
+        /// What it lacks.
+        how: String,
+    },
+}
+
+impl MigrationError {
+    /// Which exit status this error asks for.
+    pub fn failure(&self) -> Failure {
+        match self {
+            MigrationError::NoSuchVersion(_)
+            | MigrationError::NoBaseline { .. }
+            | MigrationError::ForeignFile { .. }
+            | MigrationError::RunByOthers { .. }
+            | MigrationError::BadName(_)
+            | MigrationError::NotAcceptable(_)
+            | MigrationError::IsolateAlone
+            | MigrationError::DefaultOrganization(_) => Failure::Usage,
+            _ => Failure::Work,
+        }
+    }
+}
+
+/// One finding in one sentence, several in a list.
+fn listed(findings: &[Finding]) -> String {
+    match findings {
+        [finding] => finding.to_string(),
+        findings => {
+            let lines: Vec<String> = findings.iter().map(|finding| format!("\n  - {finding}")).collect();
+            format!("{} things stand in the way:{}", findings.len(), lines.concat())
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The migrations that run steps online, as one.
+
+use super::{
+    balance,
+    org::{self, Direction},
+    report::MigrationReport,
+};
+use crate::{Task, db::Db, mapping::Mapping, progress::Progress, tenancy};
+
+/// A migration that runs steps online.
+#[derive(Debug, Clone)]
+pub enum Online {
+    /// `migrate-org`.
+    Organizations(org::Request),
+    /// `migrate-balance`.
+    Balances(balance::Request),
+}
+
+impl Online {
+    /// The command, as its report names it.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Self::Organizations(_) => "migrate-org",
+            Self::Balances(_) => "migrate-balance",
+        }
+    }
+
+    /// Whether it takes back what it did.
+    pub fn is_back(&self) -> bool {
+        match self {
+            Self::Organizations(request) => request.direction == Direction::Rollback,
+            Self::Balances(request) => request.rollback,
+        }
+    }
+
+    /// The other way: what takes it back, all of it, or what does again what it takes back.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        match self {
+            Self::Organizations(request) => Self::Organizations(org::Request {
+                direction: if self.is_back() { Direction::Forward } else { Direction::Rollback },
+                isolates: false,
+                ..request.clone()
+            }),
+            Self::Balances(request) => {
+                Self::Balances(balance::Request { rollback: !request.rollback, ..*request })
+            }
+        }
+    }
+
+    /// What it would do, without doing it.
+    ///
+    /// # Errors
+    /// As [`org::plan`] and [`balance::plan`].
+    pub fn plan<'a>(
+        &'a self,
+        db: &'a Db,
+        mapping: &'a Mapping,
+        tenancy: &'a tenancy::Settings,
+    ) -> Task<'a, MigrationReport> {
+        match self {
+            Self::Organizations(request) => org::plan(db, mapping, tenancy, request),
+            Self::Balances(request) => balance::plan(db, mapping, *request),
+        }
+    }
+
+    /// Does what the catalog does not show to be done.
+    ///
+    /// # Errors
+    /// As [`org::run`] and [`balance::run`].
+    pub fn run<'a>(
+        &'a self,
+        db: &'a Db,
+        mapping: &'a Mapping,
+        tenancy: &'a tenancy::Settings,
+        progress: &'a dyn Progress,
+    ) -> Task<'a, MigrationReport> {
+        match self {
+            Self::Organizations(request) => org::run(db, mapping, tenancy, request, progress),
+            Self::Balances(request) => balance::run(db, mapping, *request, progress),
+        }
+    }
+}

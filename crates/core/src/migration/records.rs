@@ -1,0 +1,111 @@
+//! The tables that are Stockfoil's own: its records, the organizations and their API keys.
+
+use super::{
+    change::{self, Kind, MIGRATE_ORG},
+    step::{Goal, Lock, Step},
+};
+use crate::{
+    model::Model,
+    org_id::OrgId,
+    sql::{Ident, QualifiedName, render},
+    tenancy::{self, schema},
+};
+
+/// What the tables of organizations and of their API keys have.
+pub(super) const ORGANIZATIONS_COLUMNS: &str = "id,name,subdomain,is_active,created_at,updated_at";
+pub(super) const API_KEYS_COLUMNS: &str = "key_id,org_id,hash,created_at,expires_at,revoked_at,last_used_on";
+
+/// Stockfoil's own tables; on a database that `db-migrate` never saw they are made here.
+pub(super) fn steps() -> [Step; 5] {
+    let table = |name| QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed(name));
+    let step =
+        |title: &str, statements, goal| Step::short(title.into(), Lock::None, vec![], statements, goal);
+    [
+        step(
+            "create Stockfoil's own records",
+            vec![
+                render(include_str!("../../../../migrations/20260101000100_stockfoil_records.up.sql"), &[]),
+                render(include_str!("../../../../migrations/20260103000000_migration_memory.up.sql"), &[]),
+            ],
+            Goal::new(
+                "SELECT to_regclass('stockfoil.run') IS NOT NULL AND to_regclass('stockfoil.change') IS NOT NULL AND to_regclass('stockfoil.fill') IS NOT NULL",
+                [],
+            ),
+        ),
+        step(
+            "remember what each alert channel was told",
+            vec![render(
+                include_str!("../../../../migrations/20260102000000_alert_state_by_channel.up.sql"),
+                &[],
+            )],
+            Goal::has_columns(
+                &table("alert_state"),
+                "source,key,channel,severity,summary,opened_at,last_sent_at",
+            ),
+        ),
+        step(
+            "keep findings of changed history",
+            vec![render(include_str!("../../../../migrations/20260107000000_changed_history.up.sql"), &[])],
+            Goal::new(
+                "SELECT to_regclass('stockfoil.finding_open_key_kind') IS NOT NULL AND to_regclass('stockfoil.finding_key_idx') IS NOT NULL",
+                [],
+            ),
+        ),
+        step(
+            "remember which rows are given to another organization",
+            vec![render(include_str!("../../../../migrations/20260105000000_moved_rows.up.sql"), &[])],
+            Goal::has_columns(
+                &table("move"),
+                "id,run_id,schema_name,table_name,from_org,to_org,keys,copies,moved_at,undone_run",
+            ),
+        ),
+        isolation_memory(),
+    ]
+}
+
+/// The memory takes rights and what isolation changes; on a database that `db-migrate` never saw its version is applied here.
+fn isolation_memory() -> Step {
+    Step::short(
+        "remember rights, policies and roles".into(),
+        Lock::None,
+        vec![],
+        vec![render(include_str!("../../../../migrations/20260106000000_isolation_memory.up.sql"), &[])],
+        Goal::new(
+            "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass('stockfoil.change') AND conname = 'change_kind_check'
+                            AND pg_get_constraintdef(oid) LIKE '%policy%')",
+            [],
+        ),
+    )
+}
+
+/// The tables of organizations and of their API keys, and the default organization's row.
+pub(super) fn organizations(model: &Model, settings: &tenancy::Settings, default: &OrgId) -> [Step; 3] {
+    let note = |table| change::note(MIGRATE_ORG, Kind::Table, table, "");
+    [
+        Step::short(
+            format!("create table {}", model.organizations.plain()),
+            Lock::None,
+            vec![],
+            schema::create_organizations(model, default),
+            Goal::has_columns(&model.organizations, ORGANIZATIONS_COLUMNS),
+        )
+        .making(&model.organizations)
+        .remembering(note(&model.organizations)),
+        Step::short(
+            format!("create table {}", model.api_keys.plain()),
+            Lock::ShareRowExclusive,
+            vec![model.organizations.clone()],
+            vec![schema::create_api_keys(model)],
+            Goal::has_columns(&model.api_keys, API_KEYS_COLUMNS),
+        )
+        .making(&model.api_keys)
+        .remembering(note(&model.api_keys)),
+        Step::short(
+            format!("give the default organization {default} its row"),
+            Lock::RowExclusive,
+            vec![model.organizations.clone()],
+            vec![schema::insert_default(model, default, &settings.default_org_name)],
+            Goal::of_table(&model.organizations, include_str!("goals/row.sql"), [default.to_string()]),
+        ),
+    ]
+}

@@ -1,0 +1,211 @@
+//! SQL over the balances.
+
+use super::{BalanceColumn, Model, fixed, joined};
+use crate::{
+    org_id::KeyType,
+    sql::{Fixed, Fragment, Ident, List, Statement, render},
+};
+
+/// SQL that reads and writes balances.
+pub(super) struct BalanceSql {
+    pub(super) rows: Statement,
+    pub(super) columns: Statement,
+    pub(super) values: Statement,
+    pub(super) add: Statement,
+    pub(super) drift_columns: Statement,
+    pub(super) drift_values: Statement,
+    pub(super) add_drift: Statement,
+    pub(super) set_empty: Statement,
+    pub(super) order: Statement,
+    pub(super) is_d: Statement,
+    pub(super) item_type: Fixed,
+    pub(super) location_type: Fixed,
+    pub(super) lot_type: Fixed,
+}
+
+/// A part of the key beside the organization.
+struct Part<'a> {
+    name: &'static str,
+    /// Of `d`, a row of deltas.
+    of_d: &'static str,
+    column: &'a BalanceColumn,
+    key_type: KeyType,
+}
+
+impl Part<'_> {
+    /// The value of `d`, to be written.
+    fn value(&self) -> Statement {
+        match &self.column.cast {
+            None => fixed(self.of_d),
+            Some(cast) => render("{value}::{cast}", &[("value", &fixed(self.of_d)), ("cast", cast)]),
+        }
+    }
+}
+
+/// A column that is not of the key, and its value.
+type Written = (Statement, Statement);
+
+impl BalanceSql {
+    /// `source` is what rows are read from: the table, or rows of it.
+    pub(super) fn of(model: &Model, source: &dyn Fragment) -> Self {
+        let (balances, key) = (&model.balances, model.ledger.key);
+        let parts = parts(model);
+        let key_columns: Vec<Statement> = std::iter::once(plain(&model.org_column))
+            .chain(parts.iter().map(|part| plain(&part.column.name)))
+            .collect();
+        let key_values: Vec<Statement> =
+            std::iter::once(fixed("d.org")).chain(parts.iter().map(Part::value)).collect();
+        let quantity = (plain(&balances.quantity), fixed("d.delta"));
+        let ledger_id = balances.last_ledger_id.as_ref().map(|name| (plain(name), fixed("d.ledger_id")));
+        let updated =
+            balances.last_updated.as_ref().map(|name| (plain(name), fixed("statement_timestamp()")));
+        let all: Vec<&Written> = std::iter::once(&quantity).chain(&ledger_id).chain(&updated).collect();
+        let drift: Vec<&Written> = std::iter::once(&quantity).chain(&updated).collect();
+        let columns = |written: &[&Written]| {
+            let more = written.iter().map(|(column, _)| column.clone());
+            joined(&key_columns.iter().cloned().chain(more).collect::<Vec<_>>(), ", ")
+        };
+        let values = |written: &[&Written]| {
+            let more = written.iter().map(|(_, value)| value.clone());
+            joined(&key_values.iter().cloned().chain(more).collect::<Vec<_>>(), ", ")
+        };
+        let type_of = |key_type: Option<KeyType>| Fixed(key_type.unwrap_or(KeyType::Text).name());
+        Self {
+            rows: rows(model, &parts, source),
+            columns: columns(&all),
+            values: values(&all),
+            add: upsert(model, &all),
+            drift_columns: columns(&drift),
+            drift_values: values(&drift),
+            add_drift: upsert(model, &drift),
+            set_empty: set_empty(&quantity.0, &drift),
+            order: order(model, &parts),
+            is_d: is_d(model, &parts),
+            item_type: type_of(Some(key.item)),
+            location_type: type_of(key.location),
+            lot_type: type_of(key.lot),
+        }
+    }
+}
+
+fn plain(name: &Ident) -> Statement {
+    render("{name}", &[("name", name)])
+}
+
+fn parts(model: &Model) -> Vec<Part<'_>> {
+    let (balances, key) = (&model.balances, model.ledger.key);
+    let parts = [
+        ("item", "d.item", Some(&balances.item), Some(key.item)),
+        ("location", "d.location", balances.location.as_ref(), key.location),
+        ("lot", "d.lot", balances.lot.as_ref(), key.lot),
+    ];
+    parts
+        .into_iter()
+        .filter_map(|(name, of_d, column, key_type)| {
+            Some(Part { name, of_d, column: column?, key_type: key_type? })
+        })
+        .collect()
+}
+
+/// What adds `written` to a balance that is there.
+fn upsert(model: &Model, written: &[&Written]) -> Statement {
+    let balances = &model.balances;
+    let quantity = plain(&balances.quantity);
+    let set = written.iter().map(|(column, _)| {
+        let excluded = render("{column} = EXCLUDED.{column}", &[("column", column)]);
+        // The quantity of an adopted table may be NULL, which counts as no balance, in triggers as in repairs: what is
+        // added in between stays added.
+        let sum = match balances.is_adopted {
+            true => "{column} = coalesce(b.{column}, 0) + EXCLUDED.{column}",
+            false => "{column} = b.{column} + EXCLUDED.{column}",
+        };
+        let sum = render(sum, &[("column", column)]);
+        if *column == quantity { sum } else { excluded }
+    });
+    let set = joined(&set.collect::<Vec<_>>(), ", ");
+    let conflict = List(conflict(model));
+    render("ON CONFLICT ({conflict}) DO UPDATE SET {set}", &[("conflict", &conflict), ("set", &set)])
+}
+
+fn set_empty(quantity: &Statement, written: &[&Written]) -> Statement {
+    let emptied = written.iter().map(|(column, value)| {
+        let value = if column == quantity { fixed("0") } else { value.clone() };
+        render("{column} = {value}", &[("column", column), ("value", &value)])
+    });
+    joined(&emptied.collect::<Vec<_>>(), ", ")
+}
+
+/// The one order in which balances are written.
+fn order(model: &Model, parts: &[Part<'_>]) -> Statement {
+    let order = parts.iter().map(|part| {
+        let collation = Fixed(part.key_type.collation());
+        render("{d}{collation}", &[("d", &fixed(part.of_d)), ("collation", &collation)])
+    });
+    let org_order = render("d.org{collation}", &[("collation", &Fixed(model.org_type.collation()))]);
+    // Only a lot may be none, and it is the last part of the key.
+    let nulls = fixed(if model.ledger.key.lot.is_some() { " NULLS FIRST" } else { "" });
+    let order = joined(&std::iter::once(org_order).chain(order).collect::<Vec<_>>(), ", ");
+    render("{order}{nulls}", &[("order", &order), ("nulls", &nulls)])
+}
+
+/// That the balance `b` is of `d`'s key.
+fn is_d(model: &Model, parts: &[Part<'_>]) -> Statement {
+    let is_d = std::iter::once(render("b.{org} = d.org", &[("org", &plain(&model.org_column))])).chain(
+        parts.iter().map(|part| {
+            let value = part.value();
+            let fragments: [(&str, &dyn Fragment); 2] = [("column", &part.column.name), ("value", &value)];
+            match (part.name, &model.balances.lot_key) {
+                ("lot", Some(lot_key)) => {
+                    render("b.{lot_key} = coalesce(d.lot::text, '')", &[("lot_key", lot_key)])
+                }
+                ("lot", None) => render("b.{column} IS NOT DISTINCT FROM {value}", &fragments),
+                _ => render("b.{column} = {value}", &fragments),
+            }
+        }),
+    );
+    joined(&is_d.collect::<Vec<_>>(), " AND ")
+}
+
+/// The query of the balances of `source`.
+fn rows(model: &Model, parts: &[Part<'_>], source: &dyn Fragment) -> Statement {
+    let read = |name: &str| {
+        parts.iter().find(|part| part.name == name).map(|part| {
+            let key_type = Fixed(part.key_type.name());
+            let fragments: [(&str, &dyn Fragment); 2] = [("name", &part.column.name), ("type", &key_type)];
+            let value = match part.column.cast {
+                None => render("{name}", &fragments),
+                Some(_) => render("{name}::{type}", &fragments),
+            };
+            // An adopted table may write no lot as an empty one.
+            let is_text_lot = name == "lot" && part.key_type == KeyType::Text && model.balances.is_adopted;
+            if is_text_lot { render("nullif({value}, '')", &[("value", &value)]) } else { value }
+        })
+    };
+    let (item, location, lot) = (
+        read("item").unwrap_or_else(|| fixed("NULL::text")),
+        read("location").unwrap_or_else(|| fixed("''::text")),
+        read("lot").unwrap_or_else(|| fixed("NULL::text")),
+    );
+    render(
+        "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity}::numeric AS quantity FROM {source}",
+        &[
+            ("org", &model.org_column),
+            ("item", &item),
+            ("location", &location),
+            ("lot", &lot),
+            ("quantity", &model.balances.quantity),
+            ("source", source),
+        ],
+    )
+}
+
+/// The columns of the balances' unique key.
+pub(crate) fn conflict(model: &Model) -> Vec<Ident> {
+    let balances = &model.balances;
+    let lot = balances.lot_key.as_ref().or(balances.lot.as_ref().map(|lot| &lot.name));
+    [Some(&model.org_column), Some(&balances.item.name), balances.location.as_ref().map(|c| &c.name), lot]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
+}

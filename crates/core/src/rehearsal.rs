@@ -1,0 +1,225 @@
+//! The rehearsal: a migration is played through before anything is touched, so that whatever fails, fails there.
+//!
+//! The schema, the roles and some rows of the database are brought into a throwaway cluster of the
+//! same version. There the whole migration runs, is taken back, and runs again, and what applications do is tried
+//! before it and after it: writes as each role that may write, reads and writes through views, functions. None of this
+//! needs to know what could go wrong. The database itself is only read.
+
+mod action;
+mod copy;
+mod differences;
+mod functions;
+mod lookups;
+mod play;
+mod probe;
+mod report;
+mod sample;
+mod stage;
+mod tables;
+mod trial;
+mod views;
+
+use std::path::PathBuf;
+
+use crate::{
+    Error, Task, backup,
+    db::Db,
+    mapping::Mapping,
+    migration::{finding::Finding, online::Online, org},
+    model::Model,
+    progress::Progress,
+    report::Clock,
+    tenancy,
+    throwaway::{self, Confinement, Folder, Owner, ServerPrograms},
+};
+pub use report::{LookupChange, ProbeCounts, Rehearsal};
+use stage::Stage;
+
+/// How many rows of each tenant table are taken along where nothing else is asked for.
+pub const SAMPLE_ROWS: u32 = 1_000;
+
+/// So much room the throwaway cluster takes before the rows.
+const ROOM_BYTES: u64 = 200_000_000;
+
+/// Which migration is rehearsed.
+#[derive(Debug, Clone)]
+pub enum Migration {
+    /// One of those that run steps.
+    Online(Online),
+    /// `migrate-all`, with the folder of versioned files beside the embedded ones.
+    All(org::Request, Option<PathBuf>),
+}
+
+impl Migration {
+    /// The command, as its report names it.
+    fn command(&self) -> &'static str {
+        match self {
+            Self::Online(migration) => migration.command(),
+            Self::All(..) => "migrate-all",
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The migration.
+    pub migration: Migration,
+    /// How many rows of each tenant table are taken along; those that they refer to come with them.
+    pub sample: u32,
+}
+
+/// Why nothing could be rehearsed.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearsalError {
+    /// This machine lacks something, or has too little of it.
+    #[error("the migration can't be rehearsed here: {0}")]
+    Machine(String),
+    /// The database can't be copied.
+    #[error("the migration can't be rehearsed, since {what}: {words}; {remedy}")]
+    Copy {
+        /// What failed.
+        what: String,
+        /// What was said.
+        words: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+impl From<throwaway::Error> for RehearsalError {
+    fn from(error: throwaway::Error) -> Self {
+        Self::Machine(error.to_string())
+    }
+}
+
+/// Everything that a rehearsal stands on.
+struct Rehearsing<'a> {
+    db: &'a Db,
+    mapping: &'a Mapping,
+    tenancy: &'a tenancy::Settings,
+    request: &'a Request,
+    progress: &'a dyn Progress,
+}
+
+/// Plays the migration through in a throwaway cluster. The database is only read.
+///
+/// What stands in the migration's way is part of the report, and no error.
+///
+/// # Errors
+/// [`RehearsalError`] where nothing can be rehearsed; database errors.
+pub fn run<'a>(
+    db: &'a Db,
+    mapping: &'a Mapping,
+    tenancy: &'a tenancy::Settings,
+    settings: &'a backup::Settings,
+    request: &'a Request,
+    progress: &'a dyn Progress,
+) -> Task<'a, Rehearsal> {
+    Box::pin(async move {
+        let rehearsing = Rehearsing { db, mapping, tenancy, request, progress };
+        let mut settings = settings.throwaway();
+        settings.names.purpose = "rehearsal";
+        let owner = Owner::of_cluster(&settings).map_err(RehearsalError::from)?;
+        for line in throwaway::remove_left(&settings, &owner) {
+            progress.note(&line);
+        }
+        let folder = Folder::create(&settings, &owner).map_err(RehearsalError::from)?;
+        folder.require_room(ROOM_BYTES).map_err(RehearsalError::from)?;
+        if settings.is_confined {
+            Confinement::server(folder.path()).require(settings.names).map_err(RehearsalError::from)?;
+        }
+        let major = u32::try_from(db.facts().version_num / 10_000).unwrap_or(0);
+        let programs = ServerPrograms::find(&settings, Some(major), major, progress)
+            .await
+            .map_err(RehearsalError::from)?;
+        let mut stage = Stage::new(db, &settings, programs, &folder, owner);
+        stage.up(progress).await?;
+        let report = rehearsing.rehearse(&stage).await;
+        let ended = stage.down().await;
+        let report = report?;
+        ended?;
+        Ok(report)
+    })
+}
+
+impl Rehearsing<'_> {
+    async fn rehearse(&self, stage: &Stage<'_>) -> Result<Rehearsal, Error> {
+        let mut clock = Clock::default();
+        let mut report = Rehearsal::of(self.request.migration.command());
+        let model = self.model(self.db).await?;
+        self.progress.begin("rehearsal: copy the schema and some rows", None);
+        copy::bring(self, stage, model.as_ref(), &mut report).await?;
+        clock.lap("copy");
+        let db = &stage.db().await?;
+        let before = stage.schema(self.progress).await?;
+        let trials = match &model {
+            Some(model) => trial::Trials::before(stage, model, &mut report, self.progress).await?,
+            None => trial::Trials::none(),
+        };
+        clock.lap("try_before");
+        let uncompared = match (&model, play::is_untouched(db, &self.request.migration).await?) {
+            (None, _) => Some("there is no inventory yet, and the tables that are made for it stay"),
+            (Some(_), false) => Some("this database was migrated in part already"),
+            (Some(_), true) => None,
+        };
+        let mut is_whole = play::forward(self, db, &mut report).await?;
+        clock.lap("migrate");
+        if is_whole {
+            trials.after(stage, &self.request.migration, &mut report, self.progress).await?;
+            clock.lap("try_after");
+            is_whole = self.back(stage, db, &before, uncompared, &mut report).await?;
+            clock.lap("rollback");
+        }
+        if is_whole {
+            let _ = play::forward(self, db, &mut report).await?;
+            clock.lap("migrate_again");
+        }
+        db.close().await;
+        report.phases = clock.phases;
+        self.progress.finish();
+        Ok(report)
+    }
+
+    /// Takes it back, and compares the schema with the one `before`, but where `uncompared` says why not; whether it can
+    /// go on from there.
+    async fn back(
+        &self,
+        stage: &Stage<'_>,
+        db: &Db,
+        before: &str,
+        uncompared: Option<&str>,
+        report: &mut Rehearsal,
+    ) -> Result<bool, Error> {
+        if !play::back(self, db, report).await? {
+            return Ok(false);
+        }
+        if let Some(why) = uncompared {
+            report.not_rehearsed.push(format!(
+                "whether a rollback leads back to the schema as it was before Stockfoil: {why}"
+            ));
+            return Ok(true);
+        }
+        let after = stage.schema(self.progress).await?;
+        report.schema_differences = differences::between(before, &after);
+        report.obstacles.extend(report.schema_differences.iter().map(|difference| {
+            Finding {
+                check: "rollback",
+                object: difference.clone(),
+                detail: "is not after a rollback what it was before the migration".to_owned(),
+                remedy: "it would stay changed for good; report it with pg_dump --schema-only of the object"
+                    .to_owned(),
+            }
+        }));
+        Ok(true)
+    }
+
+    /// The model, where the database has the inventory already.
+    async fn model(&self, db: &Db) -> Result<Option<Model>, Error> {
+        match self.mapping.resolve(db).await {
+            Ok(model) => Ok(Some(model)),
+            Err(Error::Model(_)) if matches!(self.request.migration, Migration::All(..)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What is tried: by whom, and how.
+
+use crate::sql::{Ident, Statement};
+
+/// What is tried.
+#[derive(Debug, Clone)]
+pub(super) struct Trial {
+    /// In words, such as `INSERT into items`.
+    pub(super) what: String,
+    pub(super) kind: Kind,
+    /// Who does it; none: the copy's superuser.
+    pub(super) role: Option<Ident>,
+    /// Ways to do it. The first that works counts.
+    pub(super) ways: Vec<Vec<Action>>,
+}
+
+/// What a trial is of: some fail afterwards because the migration means them to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An INSERT, which names no organization where there was no column for one.
+    Insert,
+    /// ON CONFLICT by a key.
+    OnConflict,
+    /// COPY without a list of columns.
+    CopyByPosition,
+    /// An INSERT into the table of balances that the application has.
+    Balance,
+    /// Anything else.
+    Other,
+}
+
+/// One thing that is done.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    /// A statement.
+    Run(Statement),
+    /// A query of one column, whose values count.
+    Ask(Statement),
+    /// COPY of what the second statement, another COPY, prints.
+    Copy(Statement, Statement),
+}
+
+impl Trial {
+    /// As whom, behind what it is.
+    pub(super) fn by(&self) -> String {
+        self.role.as_ref().map_or_else(String::new, |role| format!(" as {}", role.as_str()))
+    }
+}

@@ -1,0 +1,136 @@
+//! Lookups by the unique keys that there were: by which index each finds its rows, before and after.
+//!
+//! The planner is kept from reading the whole table where it has any index to go by, so what it does with a few rows is
+//! what it can do with many.
+
+use sqlx::PgConnection;
+
+use super::report::LookupChange;
+use crate::{
+    Error, catalog,
+    db::{Context as _, DbError},
+    model::Model,
+    sql::{Fixed, Fragment, Ident, QualifiedName, Statement, all_of, render},
+};
+
+/// A lookup that went by an index.
+pub(super) struct Lookup {
+    table: QualifiedName,
+    columns: Vec<String>,
+    query: Statement,
+    index: String,
+}
+
+/// The lookups by each unique key of plain columns in the tables of `model`, which go by an index.
+pub(super) async fn before(session: &mut PgConnection, model: &Model) -> Result<Vec<Lookup>, Error> {
+    let mut lookups = Vec::new();
+    for table in &model.tenant_tables {
+        for key in catalog::unique_keys(session, table).await? {
+            let columns: Vec<String> = key.columns.iter().flatten().cloned().collect();
+            // A part that is an expression has no column.
+            if columns.len() != key.columns.len() {
+                continue;
+            }
+            let query = query(table, &columns, key.predicate.as_ref().map(|text| text as &dyn Fragment))?;
+            if let Some(index) = index_of(session, &query, &columns).await? {
+                lookups.push(Lookup { table: table.clone(), columns, query, index });
+            }
+        }
+    }
+    Ok(lookups)
+}
+
+/// Those of `lookups` that go by another index now, or by none.
+pub(super) async fn changes(
+    session: &mut PgConnection,
+    lookups: &[Lookup],
+) -> Result<Vec<LookupChange>, Error> {
+    let mut changes = Vec::new();
+    for lookup in lookups {
+        // A way back takes columns along, and with them the lookups by them.
+        let mut is_there = true;
+        for column in &lookup.columns {
+            let name = Ident::new(column.clone())?;
+            is_there &= catalog::column(session, &lookup.table, &name).await?.is_some();
+        }
+        if !is_there {
+            continue;
+        }
+        let after = index_of(session, &lookup.query, &lookup.columns).await?;
+        if after.as_ref() != Some(&lookup.index) {
+            changes.push(LookupChange {
+                table: lookup.table.plain(),
+                columns: lookup.columns.join(", "),
+                before: lookup.index.clone(),
+                after,
+            });
+        }
+    }
+    Ok(changes)
+}
+
+/// A lookup of the row of `table` that has the values of some row in `columns`.
+fn query(
+    table: &QualifiedName,
+    columns: &[String],
+    predicate: Option<&dyn Fragment>,
+) -> Result<Statement, Error> {
+    let mut conditions = Vec::new();
+    for column in columns {
+        let column = Ident::new(column.clone())?;
+        conditions.push(render(
+            "t.{column} = (SELECT s.{column} FROM {table} AS s LIMIT 1)",
+            &[("column", &column), ("table", table)],
+        ));
+    }
+    let condition = all_of(conditions);
+    let predicate = predicate.unwrap_or(&Fixed("true"));
+    Ok(render(
+        "EXPLAIN (FORMAT JSON) SELECT 1 FROM {table} AS t WHERE {condition} AND {predicate}",
+        &[("table", table), ("condition", &condition), ("predicate", predicate)],
+    ))
+}
+
+/// The index that begins with one of `columns` and finds the rows of `query`; none: the table is read whole.
+async fn index_of(
+    session: &mut PgConnection,
+    query: &Statement,
+    columns: &[String],
+) -> Result<Option<String>, DbError> {
+    let plan = async {
+        sqlx::raw_sql("SET enable_seqscan = off").execute(&mut *session).await?;
+        let plan: serde_json::Value = sqlx::query_scalar(query.sql()).fetch_one(&mut *session).await?;
+        sqlx::raw_sql("RESET enable_seqscan").execute(&mut *session).await?;
+        Ok::<_, sqlx::Error>(plan)
+    };
+    let plan = plan.await.context("ask how a lookup finds its rows")?;
+    for index in indexes(&plan[0]["Plan"]) {
+        let first: Option<String> = sqlx::query_scalar(
+            "SELECT pg_get_indexdef(c.oid, 1, false) FROM pg_class AS c WHERE c.relname = $1 AND c.relkind IN ('i', 'I') LIMIT 1",
+        )
+        .bind(&index)
+        .fetch_optional(&mut *session)
+        .await
+        .context("ask how an index begins")?;
+        let is_of = |first: &String| columns.iter().any(|column| column == first.trim_matches('"'));
+        if first.as_ref().is_some_and(is_of) {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+/// The indexes that a plan finds rows of `t` by, with a condition.
+fn indexes(plan: &serde_json::Value) -> Vec<String> {
+    let mut found = Vec::new();
+    // The scans of what is compared with are the plan's own sub-plans.
+    if plan["Index Cond"].is_string() && plan["Parent Relationship"] != "InitPlan" {
+        found.extend(plan["Index Name"].as_str().map(str::to_owned));
+    }
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        if child["Parent Relationship"] != "InitPlan" {
+            found.extend(indexes(child));
+        }
+    }
+    found
+}

@@ -1,0 +1,86 @@
+//! What a rehearsal reports.
+
+use serde::Serialize;
+
+use crate::{
+    migration::{finding::Finding, step::StepReport},
+    report::{Outcome, Phase, Report},
+};
+
+/// What a rehearsal showed. Nothing was changed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rehearsal {
+    /// Which migration.
+    pub command: &'static str,
+    /// What would stop the migration, or break what applications do.
+    pub obstacles: Vec<Finding>,
+    /// What fails afterwards because the migration means it to, such as ON CONFLICT by a key that goes.
+    pub will_fail: Vec<Finding>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    /// What was not rehearsed, and why.
+    pub not_rehearsed: Vec<String>,
+    /// What applications do, tried before and after.
+    pub probes: ProbeCounts,
+    /// Lookups by an old unique key, where they find another index afterwards, or none.
+    pub lookups: Vec<LookupChange>,
+    /// Objects that a rollback does not lead back to what they were.
+    pub schema_differences: Vec<String>,
+    /// The steps of the migration, each with the time that it took on the copy.
+    pub steps: Vec<StepReport>,
+    /// The rows that were taken along.
+    pub rows: u64,
+    /// The parts of the rehearsal, in order: `copy`, `try_before`, `migrate`, `try_after`, `rollback`, `migrate_again`.
+    pub phases: Vec<Phase>,
+}
+
+impl Rehearsal {
+    /// The report of a rehearsal of `command` that has just begun.
+    pub(super) fn of(command: &'static str) -> Self {
+        Self {
+            command,
+            obstacles: Vec::new(),
+            will_fail: Vec::new(),
+            warnings: Vec::new(),
+            not_rehearsed: Vec::new(),
+            probes: ProbeCounts::default(),
+            lookups: Vec::new(),
+            schema_differences: Vec::new(),
+            steps: Vec::new(),
+            rows: 0,
+            phases: Vec::new(),
+        }
+    }
+}
+
+impl Report for Rehearsal {
+    const SCHEMA: &'static str = "stockfoil.rehearsal/1";
+
+    fn outcome(&self) -> Outcome {
+        if self.obstacles.is_empty() { Outcome::Clean } else { Outcome::Findings }
+    }
+}
+
+/// How what applications do was tried.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ProbeCounts {
+    /// Tried before and after the migration.
+    pub tried: usize,
+    /// Did the same both times.
+    pub same: usize,
+    /// What could not be tried, since it failed before the migration too; each with the reason.
+    pub not_probed: Vec<String>,
+}
+
+/// A lookup by an old unique key that finds another index after the migration, or none.
+#[derive(Debug, Clone, Serialize)]
+pub struct LookupChange {
+    /// The table.
+    pub table: String,
+    /// The columns.
+    pub columns: String,
+    /// The index that it went by.
+    pub before: String,
+    /// The one that it goes by afterwards; none: it reads the whole table.
+    pub after: Option<String>,
+}

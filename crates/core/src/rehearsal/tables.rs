@@ -1,0 +1,229 @@
+//! A table of the copy as probes see it: its columns, one of its rows, and who may write to it.
+
+use sqlx::PgConnection;
+
+use crate::{
+    Error,
+    db::Context as _,
+    sql::{Ident, List, Literal, NameError, QualifiedName, Statement, all_of, render},
+};
+
+/// A column that can be written.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    pub(super) name: Ident,
+    /// The category of its type, as `pg_type.typcategory` has it.
+    category: String,
+    /// Whether an INSERT may leave it out.
+    pub(super) has_default: bool,
+    /// Whether only the server gives it a value (GENERATED ALWAYS AS IDENTITY).
+    pub(super) is_always: bool,
+    /// Whether it is part of a unique key, so that a new row needs another value.
+    pub(super) is_unique: bool,
+    /// Whether it is part of the primary key.
+    pub(super) is_primary: bool,
+    /// Whether it refers to another table, so that it can't be any value.
+    is_reference: bool,
+    /// Whether it says whose a row is.
+    pub(super) is_org: bool,
+    /// Its place in the row, from 0; generated columns count too.
+    pub(super) place: usize,
+}
+
+/// A column as the catalog has it.
+#[derive(sqlx::FromRow)]
+struct ColumnRow {
+    name: String,
+    category: String,
+    is_generated: bool,
+    has_default: bool,
+    is_always: bool,
+    is_unique: bool,
+    is_primary: bool,
+    is_reference: bool,
+    place: i64,
+}
+
+/// A row, column by column, as texts.
+pub(super) type Row = Vec<Option<String>>;
+
+/// A table or view, and how its rows are written.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub(super) name: QualifiedName,
+    pub(super) columns: Vec<Column>,
+    /// How many columns it has, the generated ones included.
+    pub(super) width: usize,
+}
+
+/// How a new row's values differ from those of one that is there, where they must be unique.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum New {
+    /// Texts get digits at their end.
+    Behind,
+    /// Texts get letters at their begin.
+    Before,
+}
+
+impl Table {
+    /// Reads it; `org` is the organization's column, where it has that already.
+    pub(super) async fn read(
+        session: &mut PgConnection,
+        name: &QualifiedName,
+        org: &Ident,
+    ) -> Result<Self, Error> {
+        let rows: Vec<ColumnRow> = sqlx::query_as(include_str!("tables/columns.sql"))
+            .bind(name.to_string())
+            .fetch_all(session)
+            .await
+            .context(format!("read the columns of {}", name.plain()))?;
+        let width = rows.len();
+        let columns = rows.into_iter().filter(|row| !row.is_generated).map(|row| {
+            let name = Ident::new(row.name)?;
+            Ok(Column {
+                is_org: name == *org,
+                name,
+                category: row.category,
+                has_default: row.has_default,
+                is_always: row.is_always,
+                is_unique: row.is_unique,
+                is_primary: row.is_primary,
+                is_reference: row.is_reference,
+                place: usize::try_from(row.place).unwrap_or(0),
+            })
+        });
+        let columns = columns.collect::<Result<_, NameError>>()?;
+        Ok(Self { name: name.clone(), columns, width })
+    }
+
+    /// Takes the columns of a view for keys that are called like those of `keys`: a view does not say whose its columns
+    /// are.
+    pub(super) fn know_keys(&mut self, keys: &[Column]) {
+        for column in &mut self.columns {
+            if let Some(key) = keys.iter().find(|key| key.name == column.name) {
+                (column.is_unique, column.has_default) = (true, key.has_default);
+            }
+        }
+    }
+
+    /// Up to `limit` of its rows, each as it is and as a new one would be.
+    pub(super) async fn rows(
+        &self,
+        session: &mut PgConnection,
+        new: Option<New>,
+        limit: usize,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let values: Vec<Statement> =
+            self.columns.iter().map(|column| column.value(&self.name, new)).collect();
+        let limit = crate::sql::Definition::number(limit);
+        let query = render(
+            "SELECT ARRAY[{values}]::text[] FROM {table} AS t LIMIT {limit}",
+            &[("values", &List(values)), ("table", &self.name), ("limit", &limit)],
+        );
+        sqlx::query_scalar(query.sql()).fetch_all(session).await
+    }
+
+    /// INSERT of `row`, without its organization and what has a default in a key, but for what is `wanted` of these.
+    pub(super) fn insert(&self, row: &Row, wanted: &[Ident]) -> Statement {
+        let is_left_out = |column: &Column| column.is_org || (column.is_unique && column.has_default);
+        let pairs = self.columns.iter().zip(row).filter(|(column, _)| {
+            !column.is_always && (!is_left_out(column) || wanted.contains(&column.name))
+        });
+        let (columns, values): (Vec<_>, Vec<_>) =
+            pairs.map(|(column, value)| (column.name.clone(), literal(value.as_deref()))).unzip();
+        if columns.is_empty() {
+            return render("INSERT INTO {table} DEFAULT VALUES", &[("table", &self.name)]);
+        }
+        render(
+            "INSERT INTO {table} ({columns}) VALUES ({values})",
+            &[("table", &self.name), ("columns", &List(columns)), ("values", &List(values))],
+        )
+    }
+
+    /// The values of `row` in the places of the table, as an INSERT without a list of columns wants them.
+    pub(super) fn by_position(&self, row: &Row) -> Vec<Statement> {
+        let mut values = vec![render("DEFAULT", &[]); self.width];
+        for (column, value) in self.columns.iter().zip(row) {
+            let is_nobodys = column.is_org && value.is_none();
+            if !column.is_always && !is_nobodys && (!column.has_default || !column.is_unique) {
+                values[column.place] = literal(value.as_deref());
+            }
+        }
+        values
+    }
+
+    /// The values of `row` as COPY without a list of columns wants them; none where the table has generated columns.
+    pub(super) fn all_values(&self, row: &Row) -> Option<Vec<Statement>> {
+        let values = row.iter().map(|value| literal(value.as_deref()));
+        (self.columns.len() == self.width).then(|| values.collect())
+    }
+
+    /// `new`, but with the values of `row` in the columns `key`.
+    pub(super) fn like(&self, new: &Row, row: &Row, key: &[Ident]) -> Row {
+        let values = self.columns.iter().zip(new.iter().zip(row));
+        values
+            .map(|(column, (new, old))| if key.contains(&column.name) { old } else { new }.clone())
+            .collect()
+    }
+
+    /// What finds exactly the row that has the values of `row` in its primary key; none without such a key.
+    pub(super) fn identity(&self, row: &Row) -> Option<Statement> {
+        let key = self.columns.iter().zip(row).filter(|(column, _)| column.is_primary);
+        let mut parts = key
+            .map(|(column, value)| {
+                let value = literal(value.as_deref());
+                render("{column} = {value}", &[("column", &column.name), ("value", &value)])
+            })
+            .peekable();
+        parts.peek().is_some().then(|| all_of(parts))
+    }
+
+    /// `SET` of every column that may be any value to another one, or to itself where that is the only one that is sure to
+    /// be allowed; none where there is none.
+    pub(super) fn updated(&self, is_changed: bool) -> Option<List<Statement>> {
+        let plain =
+            self.columns.iter().filter(|column| !column.is_unique && !column.is_always && !column.is_org);
+        let set: Vec<_> = plain.map(|column| column.updated(is_changed)).collect();
+        (!set.is_empty()).then_some(List(set))
+    }
+}
+
+impl Column {
+    /// `SET` of it to another value, or to the same.
+    pub(super) fn updated(&self, is_changed: bool) -> Statement {
+        let may_be_any = !self.is_unique && !self.is_reference && !self.is_org;
+        let template = match (is_changed && may_be_any, self.category.as_str()) {
+            (true, "S") => "{column} = coalesce({column}, '') || '7'",
+            (true, "N") => "{column} = coalesce({column}, 0) + 1",
+            (true, "B") => "{column} = NOT coalesce({column}, false)",
+            (true, "D") => "{column} = coalesce({column}, now()) + interval '1 day'",
+            _ => "{column} = {column}",
+        };
+        render(template, &[("column", &self.name)])
+    }
+
+    /// Its value as a text in a row of `table`; where it must be unique, another one.
+    fn value(&self, table: &QualifiedName, new: Option<New>) -> Statement {
+        let fragments: [(&str, &dyn crate::sql::Fragment); 2] = [("column", &self.name), ("table", table)];
+        let template = match (new.filter(|_| self.is_unique && !self.is_org), self.category.as_str()) {
+            (Some(New::Behind), "S") => "t.{column}::text || '7390146'",
+            (Some(New::Before), "S") => "'qzx' || t.{column}::text",
+            (Some(_), "N") => "(SELECT coalesce(max(o.{column}), 0) + 1 FROM {table} AS o)::text",
+            (Some(_), "D") => "(t.{column} + interval '731 days')::text",
+            // A uuid is of no category of its own.
+            (Some(_), "U") => {
+                "CASE WHEN pg_typeof(t.{column}) = 'uuid'::regtype THEN gen_random_uuid()::text ELSE t.{column}::text END"
+            }
+            _ => "t.{column}::text",
+        };
+        render(template, &fragments)
+    }
+}
+
+/// A value for any type: an untyped literal is read by the type that it is put into.
+fn literal(value: Option<&str>) -> Statement {
+    match value {
+        Some(value) => render("{value}", &[("value", &Literal::new(value))]),
+        None => render("NULL", &[]),
+    }
+}

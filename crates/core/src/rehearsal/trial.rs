@@ -1,0 +1,328 @@
+//! What applications do, tried on the copy before the migration and after it, each in a transaction that is rolled
+//! back. What worked before and does not afterwards, or does less, is in the way.
+
+use futures_util::TryStreamExt as _;
+use sqlx::{Connection as _, PgConnection, Row as _, ValueRef as _};
+
+use super::{
+    Migration, Rehearsal,
+    action::{Action, Kind, Trial},
+    functions,
+    lookups::{self, Lookup},
+    probe,
+    stage::Stage,
+    views,
+};
+use crate::{
+    Error,
+    db::{Context as _, all_words, sqlstate},
+    migration::{finding::Finding, online::Online, org::Direction},
+    model::Model,
+    progress::Progress,
+    sql::{Ident, render},
+};
+
+/// How long one of them may take.
+const TIME: &str = "10s";
+
+/// What a trial did: the rows that its last action was about, and the value that it gave, where that is always the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Done {
+    rows: u64,
+    value: Option<String>,
+}
+
+/// Why the server did not do it.
+#[derive(Debug)]
+struct Refusal {
+    sqlstate: String,
+    words: String,
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self { sqlstate: sqlstate(&error).unwrap_or_default(), words: all_words(&error) }
+    }
+}
+
+/// What was tried before the migration.
+pub(super) struct Trials {
+    /// Those that worked, each with the one way that did, and what it did.
+    worked: Vec<(Trial, Done)>,
+    lookups: Vec<Lookup>,
+    path: String,
+}
+
+impl Trials {
+    /// Nothing to try.
+    pub(super) fn none() -> Self {
+        Self { worked: Vec::new(), lookups: Vec::new(), path: String::new() }
+    }
+
+    /// Tries everything before the migration.
+    pub(super) async fn before(
+        stage: &Stage<'_>,
+        model: &Model,
+        report: &mut Rehearsal,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let path = stage.search_path().await?;
+        let session = &mut session(stage, &path).await?;
+        let not_probed = &mut report.probes.not_probed;
+        let mut trials = probe::of_tables(session, model, not_probed).await?;
+        trials.extend(views::trials(session, model, not_probed).await?);
+        trials.extend(functions::trials(session, model, not_probed).await?);
+        progress.begin("rehearsal: try what applications do", Some(trials.len() as u64));
+        let mut worked = Vec::new();
+        for mut trial in trials {
+            progress.advance(1);
+            let mut last = None;
+            for way in std::mem::take(&mut trial.ways) {
+                match twice(session, trial.role.as_ref(), &way).await? {
+                    Ok(done) => {
+                        trial.ways.push(way);
+                        last = Some(Ok(done));
+                        break;
+                    }
+                    Err(refusal) => last = Some(Err(refusal)),
+                }
+            }
+            match last {
+                Some(Ok(done)) => worked.push((trial, done)),
+                Some(Err(refusal)) => {
+                    not_probed.push(format!("{}{}: {}", trial.what, trial.by(), refusal.words));
+                }
+                None => {}
+            }
+        }
+        not_probed.extend(probe::silent_triggers(session, model).await?);
+        report.probes.tried = worked.len();
+        let lookups = lookups::before(session, model).await?;
+        Ok(Self { worked, lookups, path })
+    }
+
+    /// Tries everything that worked once more, and says what does not any more.
+    pub(super) async fn after(
+        &self,
+        stage: &Stage<'_>,
+        migration: &Migration,
+        report: &mut Rehearsal,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let session = &mut session(stage, &self.path).await?;
+        progress.begin("rehearsal: try it again", Some(self.worked.len() as u64));
+        for (trial, before) in &self.worked {
+            progress.advance(1);
+            for way in &trial.ways {
+                match difference(before, attempt(session, trial.role.as_ref(), way).await?) {
+                    None => report.probes.same += 1,
+                    Some(found) => tell(report, trial, way, migration, found),
+                }
+            }
+        }
+        for change in lookups::changes(session, &self.lookups).await? {
+            if change.after.is_none() {
+                report.warnings.push(format!(
+                    "lookups of {} by ({}) went by {} and read the whole table afterwards",
+                    change.table, change.columns, change.before
+                ));
+            }
+            report.lookups.push(change);
+        }
+        Ok(())
+    }
+}
+
+/// What is not as it was: the server's state, empty where it refused nothing, and words.
+fn difference(before: &Done, now: Result<Done, Refusal>) -> Option<(String, String)> {
+    match now {
+        Err(refusal) => {
+            let text = format!("worked before the migration and fails after it: {}", refusal.words);
+            Some((refusal.sqlstate, text))
+        }
+        Ok(now) if now.rows != before.rows => {
+            let text = format!(
+                "was about {} rows before the migration and is about {} after it",
+                before.rows, now.rows
+            );
+            Some((String::new(), text))
+        }
+        Ok(now) if before.value.is_some() && now.value != before.value => {
+            Some((String::new(), "gives another result after the migration than before it".to_owned()))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Puts down what is not as it was.
+fn tell(
+    report: &mut Rehearsal,
+    trial: &Trial,
+    way: &[Action],
+    migration: &Migration,
+    (sqlstate, detail): (String, String),
+) {
+    // One that first makes what it is about is an INSERT too.
+    let kind = if way.len() > 1 { Kind::Insert } else { trial.kind };
+    let (list, remedy) = match meant(kind, &sqlstate, migration) {
+        Some(remedy) => (&mut report.will_fail, remedy),
+        None => (&mut report.obstacles, REMEDY),
+    };
+    let begin = format!("{} as ", trial.what);
+    let is_same =
+        |found: &&mut Finding| found.object.starts_with(&begin) && found.detail.starts_with(&detail);
+    match (list.iter_mut().find(is_same), &trial.role) {
+        // The same as another role is told with that.
+        (Some(found), Some(role)) => found.object = format!("{}, {}", found.object, role.as_str()),
+        _ => list.push(Finding {
+            check: "probe",
+            object: format!("{}{}", trial.what, trial.by()),
+            detail: format!("{detail}{}", shown(way)),
+            remedy: remedy.to_owned(),
+        }),
+    }
+}
+
+/// What helps where something breaks that the migration does not mean to break.
+const REMEDY: &str = "change the trigger, function, rule or policy that it names so that it works with the columns that come too, or let the statement name its columns";
+
+/// A session that does what applications do, with the names that they find.
+async fn session(stage: &Stage<'_>, path: &str) -> Result<PgConnection, Error> {
+    let mut session = stage.admin().await?;
+    // Which functions run is counted: a trigger that none of it made run was not tried.
+    sqlx::query("SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false), set_config('track_functions', 'all', false)")
+        .bind(path)
+        .bind(TIME)
+        .execute(&mut session)
+        .await
+        .context("prepare the rehearsal's session")?;
+    Ok(session)
+}
+
+/// What an application has to do where the migration means that to fail with this state of the server's; none where it
+/// does not.
+fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static str> {
+    const BACK: &str = "stop what relies on it first";
+    const ONE_ROW: &str =
+        "let it change the row of that key where there is one: from then on there is one for each";
+    let is_back = matches!(migration, Migration::Online(migration) if migration.is_back());
+    let makes_balances = matches!(migration, Migration::Online(Online::Balances(_)) | Migration::All(..));
+    let (finalizes, isolates) = match migration {
+        Migration::Online(Online::Organizations(request)) => {
+            (request.direction == Direction::Finalize, request.isolates)
+        }
+        Migration::Online(Online::Balances(_)) | Migration::All(..) => (false, false),
+    };
+    match (kind, sqlstate) {
+        _ if is_back => Some(BACK),
+        // A line has too few columns, or nothing for the organization.
+        (Kind::CopyByPosition, "22P04" | "23502") => {
+            Some("let it name the columns: COPY table (columns) FROM")
+        }
+        // No unique key is the one that is named.
+        (Kind::OnConflict, "42P10") => {
+            Some("let it name the organization too, and run with --expand-only until it does")
+        }
+        (Kind::Balance, "23505") if makes_balances => Some(ONE_ROW),
+        // It sees no row, may not, or has no organization.
+        (_, "" | "42501" | "23502") if finalizes && isolates => {
+            Some("let it work as a member of the application's role, in a session that says whose it is")
+        }
+        (Kind::CopyByPosition, "0A000") if finalizes && isolates => {
+            Some("let it INSERT: COPY FROM does not work under row-level security")
+        }
+        (Kind::Insert | Kind::Balance, "23502") if finalizes => Some("let it name the organization"),
+        _ => None,
+    }
+}
+
+/// Does `way` as [`attempt`] does; a value that is another one the second time says nothing.
+async fn twice(
+    session: &mut PgConnection,
+    role: Option<&Ident>,
+    way: &[Action],
+) -> Result<Result<Done, Refusal>, Error> {
+    let first = attempt(session, role, way).await?;
+    match first {
+        Ok(Done { value: Some(value), rows }) => {
+            let second = attempt(session, role, way).await?.ok();
+            let is_same = second.is_some_and(|second| second.value.as_ref() == Some(&value));
+            Ok(Ok(Done { rows, value: is_same.then_some(value) }))
+        }
+        first => Ok(first),
+    }
+}
+
+/// Does `way` as `role` in a transaction that is rolled back.
+async fn attempt(
+    session: &mut PgConnection,
+    role: Option<&Ident>,
+    way: &[Action],
+) -> Result<Result<Done, Refusal>, Error> {
+    let mut transaction = session.begin().await.context("begin a trial")?;
+    if let Some(role) = role {
+        let set = render("SET LOCAL ROLE {role}", &[("role", role)]);
+        sqlx::raw_sql(set.sql()).execute(&mut *transaction).await.context("try it as another role")?;
+    }
+    let outcome = async {
+        let mut done = Done::default();
+        for action in way {
+            done = act(&mut transaction, action).await?;
+        }
+        sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *transaction).await?;
+        Ok::<_, sqlx::Error>(done)
+    };
+    let outcome = outcome.await;
+    transaction.rollback().await.context("take a trial back")?;
+    Ok(outcome.map_err(Refusal::from))
+}
+
+async fn act(session: &mut PgConnection, action: &Action) -> Result<Done, sqlx::Error> {
+    match action {
+        Action::Run(statement) => {
+            let rows = sqlx::raw_sql(statement.sql()).execute(session).await?.rows_affected();
+            Ok(Done { rows, value: None })
+        }
+        Action::Ask(statement) => {
+            let rows = sqlx::raw_sql(statement.sql()).fetch_all(session).await?;
+            let mut value = String::new();
+            for row in &rows {
+                // In the simple protocol every value is a text.
+                let cell = row.try_get_raw(0)?;
+                let cell = if cell.is_null() { None } else { cell.as_str().ok() };
+                value.push_str(&format!("{cell:?}"));
+            }
+            Ok(Done { rows: rows.len() as u64, value: Some(value) })
+        }
+        Action::Copy(into, from) => {
+            let mut rows = Vec::new();
+            let mut parts = session.copy_out_raw(from.as_str()).await?;
+            while let Some(part) = parts.try_next().await? {
+                rows.extend_from_slice(&part);
+            }
+            drop(parts);
+            let mut sink = session.copy_in_raw(into.as_str()).await?;
+            // What it did not take, its end tells.
+            let _ = sink.send(rows).await;
+            Ok(Done { rows: sink.finish().await?, value: None })
+        }
+    }
+}
+
+/// The statement that failed, for a message, without the values of rows that are in it.
+fn shown(way: &[Action]) -> String {
+    let Some(Action::Run(statement) | Action::Ask(statement) | Action::Copy(statement, _)) = way.last()
+    else {
+        return String::new();
+    };
+    let mut line = String::new();
+    for (place, part) in statement.as_str().split('\'').enumerate() {
+        line.push_str(if place % 2 == 0 { part } else { "'...'" });
+    }
+    let mut line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(300) {
+        line.truncate(end);
+        line.push_str(" ...");
+    }
+    format!("; statement: {line}")
+}

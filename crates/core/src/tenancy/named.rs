@@ -1,0 +1,134 @@
+//! An organization as people name it: by its id or by its subdomain.
+
+use std::str::FromStr;
+
+use sqlx::PgConnection;
+
+use super::{TenancyError, require};
+use crate::{
+    Task,
+    db::{Context as _, Db, DbError},
+    ledger::BalanceKey,
+    mapping::Mapping,
+    model::Model,
+    org_id::{OrgId, OrgIdError},
+    settings::nearest,
+};
+
+/// What a flag such as `--org-id` holds: an organization's id, or its subdomain in letters of any case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgName(String);
+
+impl FromStr for OrgName {
+    type Err = OrgIdError;
+
+    /// # Errors
+    /// When `text` can be neither, whatever organizations there are.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Every subdomain could be an id of type text as well.
+        OrgId::new(text).map_err(|_| OrgIdError::Name(text.to_owned()))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The ids of the organizations that are named, each once, in the order in which they are.
+///
+/// # Errors
+/// [`TenancyError::NobodysName`] where there is none, and [`TenancyError::TwoOfOneName`] where the text is one's id and
+/// another's subdomain; [`TenancyError::NotMigrated`] before `migrate-org`. Nothing is looked at where nothing is named.
+pub fn resolve<'a>(db: &'a Db, mapping: &'a Mapping, names: &'a [OrgName]) -> Task<'a, Vec<OrgId>> {
+    Box::pin(async move {
+        let mut ids = Vec::new();
+        if names.is_empty() {
+            return Ok(ids);
+        }
+        let model = &mapping.resolve(db).await?;
+        require(db, model, &[]).await?;
+        let mut session = db.acquire().await?;
+        for OrgName(name) in names {
+            let id = match find(&mut session, model, name).await?.as_slice() {
+                [] => return Err(nobodys(&mut session, model, name).await?.into()),
+                [one] => one.id.clone(),
+                [first, second, ..] => return Err(two(name, first, second).into()),
+            };
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    })
+}
+
+/// The id of the one organization that is named.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_one<'a>(db: &'a Db, mapping: &'a Mapping, name: &'a OrgName) -> Task<'a, OrgId> {
+    Box::pin(async move {
+        let mut ids = resolve(db, mapping, std::slice::from_ref(name)).await?;
+        // One name that was resolved is one id.
+        ids.pop().ok_or_else(|| TenancyError::NobodysName { name: name.0.clone(), near: None }.into())
+    })
+}
+
+/// `key` with the id of its organization, which may be named by its subdomain. An id goes before another's subdomain:
+/// keys are printed with ids, and must lead back to what they were printed for.
+///
+/// # Errors
+/// [`TenancyError::NobodysName`].
+pub(crate) async fn with_id(
+    connection: &mut PgConnection,
+    model: &Model,
+    key: &BalanceKey,
+) -> Result<BalanceKey, crate::Error> {
+    let name = key.org_id.as_str();
+    match find(connection, model, name).await?.into_iter().next() {
+        Some(found) => Ok(BalanceKey { org_id: found.id, ..key.clone() }),
+        None => Err(nobodys(connection, model, name).await?.into()),
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Found {
+    id: OrgId,
+    name: String,
+    subdomain: Option<String>,
+    has_id: bool,
+}
+
+/// Whom `name` names: whose id it is first, then whose subdomain.
+async fn find(connection: &mut PgConnection, model: &Model, name: &str) -> Result<Vec<Found>, DbError> {
+    let found: Vec<Found> = sqlx::query_as(model.render(include_str!("find_named.sql")).sql())
+        .bind(OrgId::of(model.org_type, name).ok())
+        .bind(name.to_ascii_lowercase())
+        .fetch_all(connection)
+        .await
+        .context("look for the organization")?;
+    Ok(found)
+}
+
+async fn nobodys(connection: &mut PgConnection, model: &Model, name: &str) -> Result<TenancyError, DbError> {
+    let statement =
+        model.render("SELECT id::text FROM {organizations} UNION ALL SELECT subdomain FROM {organizations} WHERE subdomain IS NOT NULL");
+    let known: Vec<String> = sqlx::query_scalar(statement.sql())
+        .fetch_all(connection)
+        .await
+        .context("list what organizations are called")?;
+    let near = nearest(&name.to_ascii_lowercase(), known.iter().map(String::as_str)).map(str::to_owned);
+    Ok(TenancyError::NobodysName { name: name.to_owned(), near })
+}
+
+fn two(name: &str, by_id: &Found, by_subdomain: &Found) -> TenancyError {
+    let Found { id, name: own_name, subdomain, .. } = by_id;
+    let first = match (by_id.has_id, subdomain) {
+        (true, Some(subdomain)) => format!("{id} ({own_name:?}), whose subdomain is {subdomain:?}"),
+        (true, None) => format!("{id} ({own_name:?}), which has no subdomain"),
+        (false, _) => format!("{id} ({own_name:?})"),
+    };
+    TenancyError::TwoOfOneName {
+        name: name.to_owned(),
+        first,
+        other: by_subdomain.id.clone(),
+        other_name: by_subdomain.name.clone(),
+    }
+}

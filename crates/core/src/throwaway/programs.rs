@@ -1,0 +1,83 @@
+//! The server's programs: those of the version that the data of a cluster asks for.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Error, Settings, program::Program};
+use crate::progress::Progress;
+
+/// The programs without which a folder is no server's.
+const PROGRAMS: [&str; 4] = ["postgres", "initdb", "pg_controldata", "psql"];
+
+/// Where distributions put them.
+const FOLDERS: [&str; 4] = [
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/local/pgsql*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+];
+
+/// The server's programs of one version.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerPrograms {
+    folder: PathBuf,
+    search_path: String,
+    stall: Duration,
+    pub(super) version: u32,
+}
+
+impl ServerPrograms {
+    /// Looks for the programs of exactly `version`, or of the newest that is `at_least` that.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub(crate) async fn find(
+        settings: &Settings,
+        version: Option<u32>,
+        at_least: u32,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let mut best: Option<Self> = None;
+        for folder in folders(settings) {
+            let ran = settings.program(&folder.join("postgres"), "").text(["--version"], progress).await?;
+            let words = ran.whole().unwrap_or_default();
+            // "postgres (PostgreSQL) 15.18 (Debian ...)"
+            let number = words.split(' ').nth(2).unwrap_or_default();
+            let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+            let Ok(found) = digits.parse::<u32>() else { continue };
+            let suits = version.map_or(found >= at_least, |version| found == version);
+            if suits && best.as_ref().is_none_or(|best| best.version < found) {
+                let (search_path, stall) = (settings.search_path.clone(), settings.stall);
+                best = Some(Self { folder, search_path, stall, version: found });
+            }
+        }
+        best.ok_or_else(|| {
+            let wanted = version.map_or_else(|| format!("{at_least} or newer"), |version| version.to_string());
+            let text = format!(
+                "the server's programs of PostgreSQL {wanted} were not found; install the server (postgresql), or set {} to their folder",
+                settings.names.programs
+            );
+            Error::Machine(text)
+        })
+    }
+
+    /// One of them.
+    pub(crate) fn program(&self, name: &str) -> Program {
+        let remedy = "install PostgreSQL's server and contrib programs";
+        Program::bare(&self.search_path, self.stall, &self.folder.join(name), remedy)
+    }
+}
+
+/// The folders that hold a server's programs.
+fn folders(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let mut folders: Vec<PathBuf> = match &settings.programs {
+        Some(folder) => vec![folder.clone()],
+        None => settings.search_path.split(':').map(PathBuf::from).collect(),
+    };
+    if settings.programs.is_none() {
+        folders.extend(FOLDERS.iter().flat_map(|pattern| glob::glob(pattern)).flatten().flatten());
+    }
+    // A link to the server in PATH leads to the folder where its other programs are.
+    let real = |folder: PathBuf| Some(folder.join("postgres").canonicalize().ok()?.parent()?.to_path_buf());
+    let is_whole = |folder: &PathBuf| PROGRAMS.iter().all(|program| folder.join(program).is_file());
+    folders.into_iter().filter_map(real).filter(is_whole)
+}

@@ -1,0 +1,261 @@
+//! Archived WAL that a recovery does not get to the end of, and archives that hold it in other forms.
+
+use super::{
+    site::{ENTRIES_LATE, Site, overwrite, segments},
+    *,
+};
+
+/// A copy of the site's base backup `name` and of its archived WAL, without a seal that would tell of lost entries.
+async fn copy_of(name: &str) -> Folder {
+    let site = Site::shared().await;
+    let folder = site.copy(&["wal", &format!("base/{name}")]);
+    let top = folder.top.path().display();
+    let source = format!(
+        "[[backup.source]]\nname = 'base'\nkind = 'basebackup'\npath = '{top}/base'\npattern = '{name}'\nwal_path = '{top}/wal'\n"
+    );
+    fs::write(folder.top.path().join("stockfoil.toml"), source).unwrap();
+    folder
+}
+
+/// The archived segments that the backup of `folder` begins in or that are newer.
+fn needed(folder: &Folder, name: &str) -> Vec<PathBuf> {
+    let label = fs::read_to_string(folder.top.path().join("base").join(name).join("backup_label")).unwrap();
+    let first = label.split("(file ").nth(1).unwrap()[..24].to_owned();
+    let mut archived = segments(&folder.top.path().join("wal"));
+    archived.retain(|path| path.file_name().unwrap().to_string_lossy()[..24] >= first[..]);
+    archived
+}
+
+fn rename(path: &Path, suffix: &str) {
+    let name = format!("{}{suffix}", path.file_name().unwrap().to_string_lossy());
+    fs::rename(path, path.with_file_name(name)).unwrap();
+}
+
+#[tokio::test]
+async fn wal_that_a_recovery_does_not_get_through_is_found() {
+    type Damage = fn(&[PathBuf]);
+    // What, the lowest depth that finds it, what it says, and how it is done to the needed segments.
+    let damages: [(&str, &str, &str, Damage); 9] = [
+        ("records overwritten", "restore", "the recovery ended at", |needed| {
+            overwrite(&needed[needed.len() - 3], 60, 400, 0x55);
+        }),
+        ("records zeroed", "restore", "the recovery ended at", |needed| {
+            overwrite(&needed[needed.len() - 3], 100, 8_000, 0);
+        }),
+        ("of another cluster", "full", "another cluster", |needed| {
+            overwrite(&needed[needed.len() - 2], 24, 8, 0x55);
+        }),
+        ("a page of another segment", "full", "is not what its name says", |needed| {
+            fs::copy(&needed[0], &needed[needed.len() - 2]).unwrap();
+        }),
+        ("emptied", "quick", "is empty (0 bytes)", |needed| {
+            fs::write(&needed[needed.len() - 2], "").unwrap()
+        }),
+        ("cut off", "quick", "and not 16777216", |needed| cut(&needed[needed.len() - 2])),
+        ("xz", "quick", "compressed by xz", |needed| {
+            for path in needed {
+                fs::write(path, b"\xfd7zXZ\0\0\x04 compressed").unwrap();
+                rename(path, ".xz");
+            }
+        }),
+        ("bzip2 without a name", "quick", "compressed by bzip2", |needed| {
+            for path in needed {
+                fs::write(path, b"BZh91AY&SY compressed").unwrap();
+            }
+        }),
+        ("all gone", "quick", "holds no WAL since", |needed| {
+            for path in needed {
+                fs::remove_file(path).unwrap();
+            }
+        }),
+    ];
+    for (what, depth, said, damage) in damages {
+        // The WAL that makes it whole is in the backup itself.
+        let folder = copy_of("folder").await;
+        damage(&needed(&folder, "folder"));
+        for shallower in ["quick", "full"].iter().take_while(|shallower| **shallower != depth) {
+            folder.run("verify-backup").args(["--depth", shallower]).await.ok();
+        }
+        let run = folder.run("verify-backup").args(["--depth", depth]).await.status(1);
+        assert!(run.stdout.contains(said), "{what}: no {said:?} in {}", run.stdout);
+    }
+}
+
+#[tokio::test]
+async fn where_a_recovery_ended_is_said() {
+    let folder = copy_of("folder").await;
+    let report = folder.run("verify-backup").args(["--restore", "--format", "json"]).await.ok().json();
+    let recovery = &report["backups"][0]["drill"]["recovery"];
+    assert_eq!(recovery["timeline"], 1);
+    let needed = needed(&folder, "folder");
+    let last = needed.last().unwrap().file_name().unwrap().to_string_lossy()[..24].to_owned();
+    assert_eq!(recovery["archive_ends_with"], last);
+    assert!(recovery["lsn"].as_str().unwrap().contains('/'), "{recovery}");
+    assert!(recovery["last_transaction_at"].is_string(), "{recovery}");
+    folder.run("verify-backup").arg("--restore").await.ok().says("recovered to ").says("on timeline 1");
+
+    // Damage tells both ends.
+    overwrite(&needed[needed.len() - 3], 60, 400, 0x55);
+    let run = folder.run("verify-backup").arg("--restore").await.status(1);
+    run.says("the recovery ended at").says(&format!("the archive goes on to {last}"));
+}
+
+#[tokio::test]
+async fn archives_in_other_forms_are_recovered_from_to_their_end() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 5] = [
+        ("gz", |path| {
+            gzip(path, &path.with_extension("gz"));
+            fs::remove_file(path).unwrap();
+        }),
+        ("gzip without a suffix", |path| {
+            let beside = path.with_extension("gz");
+            gzip(path, &beside);
+            fs::rename(beside, path).unwrap();
+        }),
+        ("zst", |path| {
+            fs::write(path.with_extension("zst"), zstd::encode_all(File::open(path).unwrap(), 1).unwrap())
+                .unwrap();
+            fs::remove_file(path).unwrap();
+        }),
+        ("a folder each timeline", |path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let below = path.with_file_name(&name[..16]);
+            let _ = fs::create_dir(&below);
+            fs::rename(path, below.join(name)).unwrap();
+        }),
+        ("links", |path| {
+            let store = path.parent().unwrap().with_file_name("store");
+            let _ = fs::create_dir(&store);
+            let target = store.join(path.file_name().unwrap());
+            fs::rename(path, &target).unwrap();
+            std::os::unix::fs::symlink(target, path).unwrap();
+        }),
+    ];
+    let whole = rows(&copy_of("folder").await).await;
+    for (what, change) in changes {
+        let folder = copy_of("folder").await;
+        for path in needed(&folder, "folder") {
+            change(&path);
+        }
+        assert_eq!(rows(&folder).await, whole, "{what}: {ENTRIES_LATE} entries are in WAL alone");
+    }
+}
+
+/// The entries of the ledger that a drill restores.
+async fn rows(folder: &Folder) -> u64 {
+    let report = folder.run("verify-backup").args(["--restore", "--format", "json"]).await.ok().json();
+    let tables = report["backups"][0]["drill"]["databases"][0]["tables"].as_array().unwrap();
+    let ledger = tables.iter().find(|table| table["name"] == "inventory_ledger").unwrap();
+    ledger["rows"].as_u64().unwrap()
+}
+
+/// Recovers a copy of the backup with its archive, which becomes another timeline's, and archives on into it.
+async fn promoted() -> Folder {
+    let site = Site::shared().await;
+    let folder = copy_of("folder").await;
+    let top = folder.top.path().display();
+    let data = folder.top.path().join("promoted");
+    let output = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(folder.top.path().join("base/folder"))
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    fs::write(
+        data.join("postgresql.auto.conf"),
+        format!(
+            "listen_addresses = ''\nunix_socket_directories = '{top}'\nport = 5432\nrestore_command = 'cp {top}/wal/%f %p'\narchive_mode = on\narchive_command = 'cp %p {top}/wal/%f'\n"
+        ),
+    )
+    .unwrap();
+    fs::write(data.join("recovery.signal"), "").unwrap();
+    site.give(folder.top.path());
+    let pg_ctl =
+        |args: &[&str]| site.tool("pg_ctl", &[&["-s", "-w", "-D", data.to_str().unwrap()], args].concat());
+    let log = data.with_extension("log");
+    pg_ctl(&["-l", log.to_str().unwrap(), "start"]);
+    let sql = |text: &str| {
+        let mut psql = site.cluster.as_owner("psql");
+        psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", &top.to_string(), "-p", "5432", "-U"]);
+        let output = psql.arg(site.cluster.superuser()).args(["-d", "stock", "-c", text]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let is_primary = async {
+        while sql("SELECT pg_is_in_recovery()").trim() != "f" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(60 * Duration::from_secs(1), is_primary).await.unwrap();
+    for _ in 0..2 {
+        sql("UPDATE items SET name = name || '.'; SELECT pg_switch_wal()");
+    }
+    // Ending in order, it archives all that it has.
+    pg_ctl(&["stop", "-m", "fast"]);
+    fs::remove_dir_all(&data).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn a_recovery_follows_the_newest_timeline_and_needs_its_history() {
+    let folder = promoted().await;
+    let wal = folder.top.path().join("wal");
+    let report = folder.run("verify-backup").args(["--restore", "--format", "json"]).await.ok().json();
+    let recovery = &report["backups"][0]["drill"]["recovery"];
+    assert_eq!(recovery["timeline"], 2, "{recovery}");
+    assert!(recovery["archive_ends_with"].as_str().unwrap().starts_with("00000002"), "{recovery}");
+
+    // The old primary's last segment, as a promotion keeps it, is no part of the way.
+    let last = segments(&wal).pop().unwrap();
+    fs::copy(&last, last.with_extension("partial")).unwrap();
+    folder.run("verify-backup").arg("--restore").await.ok();
+
+    fs::remove_file(wal.join("00000002.history")).unwrap();
+    let run = folder.run("verify-backup").args(["--depth", "quick"]).await.status(1);
+    run.says("00000002.history is missing");
+    folder.run("verify-backup").arg("--restore").await.status(1);
+}
+
+#[tokio::test]
+async fn a_timeline_that_has_no_segments_yet_loses_nothing() {
+    let at = |path: &Path, offset: u64| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let number = u64::from_str_radix(&name[16..24], 16).unwrap();
+        format!("0/{:X}", (number << 24) + offset)
+    };
+    let turned = async |turn: fn(&[PathBuf]) -> (PathBuf, u64)| {
+        let folder = copy_of("folder").await;
+        let needed = needed(&folder, "folder");
+        let (path, offset) = turn(&needed);
+        let text = format!("1\t{}\tno recovery target specified\n", at(&path, offset));
+        fs::write(folder.top.path().join("wal/00000002.history"), text).unwrap();
+        Site::shared().await.give(folder.top.path());
+        (folder, needed)
+    };
+    // At the end of the last segment, and behind it: the new timeline has archived nothing yet.
+    for turn in [
+        (|needed| (needed[needed.len() - 1].clone(), 1 << 24)) as fn(&[PathBuf]) -> (PathBuf, u64),
+        |needed| (needed[needed.len() - 1].clone(), (1 << 24) + 0x60),
+    ] {
+        let (folder, needed) = turned(turn).await;
+        let report = folder.run("verify-backup").args(["--restore", "--format", "json"]).await.ok().json();
+        let last = needed.last().unwrap().file_name().unwrap().to_string_lossy()[..24].to_owned();
+        assert_eq!(report["backups"][0]["drill"]["recovery"]["archive_ends_with"], last);
+        // Damage before the turn loses what is behind it all the same.
+        overwrite(&needed[needed.len() - 3], 60, 400, 0x55);
+        let run = folder.run("verify-backup").arg("--restore").await.status(1);
+        run.says("the recovery ended at").says(&format!("the archive goes on to {last}"));
+    }
+}
+
+#[tokio::test]
+async fn wal_of_the_backups_own_is_enough_where_no_archive_is_configured() {
+    let folder = copy_of("folder").await;
+    let config = folder.top.path().join("stockfoil.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("wal_path")).collect();
+    fs::write(&config, kept.join("\n")).unwrap();
+    folder.run("verify-backup").arg("--restore").await.ok().says("recovered to ");
+}

@@ -1,0 +1,146 @@
+//! Dumps that are whole and hold no rows.
+
+use super::*;
+
+/// The migrated inventory without content.
+async fn empty() -> TestDb {
+    TestDb::migrated().await
+}
+
+#[tokio::test]
+async fn a_dump_of_an_empty_inventory_is_no_backup() {
+    let db = empty().await;
+    for (name, args) in [
+        ("stock.dump", &["-Fc"][..]),
+        ("plain.sql", &["-Fp"]),
+        ("inserts.sql", &["--inserts"]),
+        ("tar.tar", &["-Ft"]),
+        ("folder", &["-Fd"]),
+        ("inserts.dump", &["-Fc", "--inserts"]),
+    ] {
+        let folder = Folder::new("");
+        super::dump(&db, args, &folder.path(name));
+        folder.run("verify-backup").await.status(1).says("holds no row of").says("inventory_ledger");
+        let run = folder.run("verify-backup").arg("--restore").await.status(1);
+        run.says("not to be relied on");
+    }
+    let folder = Folder::new("expect_empty = true\n");
+    super::dump(&db, &["-Fc"], &folder.path("stock.dump"));
+    folder.run("verify-backup").await.ok();
+    folder.run("verify-backup").arg("--restore").await.ok();
+}
+
+/// A table of the application's with rows, and a ledger with two levels of partitions in place of the plain one.
+const PARTITIONED: &str = "
+    CREATE TABLE applied (id int); INSERT INTO applied VALUES (1);
+    ALTER TABLE inventory_ledger RENAME TO ledger_before;
+    CREATE TABLE inventory_ledger (LIKE ledger_before INCLUDING DEFAULTS) PARTITION BY RANGE (created_at);
+    CREATE TABLE \"ledger \"\"1\" PARTITION OF inventory_ledger DEFAULT PARTITION BY LIST (org_id);
+    CREATE TABLE ledger_1_1 PARTITION OF \"ledger \"\"1\" DEFAULT;
+    INSERT INTO items (item_number, name) VALUES ('I-1', 'Item'); INSERT INTO locations (site, name) VALUES ('Hall', 'A')";
+
+#[tokio::test]
+async fn rows_of_a_partitioned_ledger_are_those_of_its_partitions_alone() {
+    let db = empty().await;
+    db.execute(PARTITIONED).await;
+    let makes = [
+        ("stock.dump", &["-Fc"][..]),
+        ("plain.sql", &["-Fp"]),
+        ("inserts.sql", &["--inserts"]),
+        ("tar.tar", &["-Ft"]),
+        ("folder", &["-Fd"]),
+    ];
+    let folders = makes.map(|_| Folder::new(""));
+    for ((name, args), folder) in makes.iter().zip(&folders) {
+        super::dump(&db, args, &folder.path(name));
+        folder.run("verify-backup").await.status(1).says("holds no row of").says("inventory_ledger");
+    }
+    db.execute(
+        "INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) SELECT i.id, l.id, 1 FROM items i, locations l",
+    )
+    .await;
+    for (name, args) in makes {
+        let folder = Folder::new("");
+        super::dump(&db, args, &folder.path(name));
+        folder.run("verify-backup").await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_dump_that_row_level_security_filtered_is_no_backup() {
+    let db = empty().await;
+    db.execute(
+        "INSERT INTO items (item_number, name) VALUES ('I-1', 'Item'); INSERT INTO locations (site, name) VALUES ('Hall', 'A');
+        INSERT INTO inventory_ledger (item_id, location_id, qty_canonical)
+        SELECT i.id, l.id, n FROM items i, locations l, generate_series(1, 9) n",
+    )
+    .await;
+    for (name, args) in [
+        ("plain.sql", &["-Fp", "--enable-row-security"][..]),
+        ("inserts.sql", &["--enable-row-security", "--inserts"]),
+    ] {
+        let folder = Folder::new("");
+        super::dump(&db, args, &folder.path(name));
+        folder.run("monitor-backups").await.status(1).says("row-level security");
+        folder.run("verify-backup").await.status(1).says("row-level security");
+    }
+    // Compressed as a whole, its head is read all the same.
+    let folder = Folder::new("");
+    super::dump(&db, &["-Z6", "--enable-row-security"], &folder.path("plain.sql.gz"));
+    folder.run("monitor-backups").await.status(1).says("row-level security");
+}
+
+#[tokio::test]
+async fn production_is_asked_what_a_dump_lacks() {
+    let db = empty().await;
+    db.execute(
+        "INSERT INTO items (item_number, name) VALUES ('I-1', 'Item'); INSERT INTO locations (site, name) VALUES ('Hall', 'A');
+        INSERT INTO inventory_ledger (item_id, location_id, qty_canonical, created_at)
+        SELECT i.id, l.id, n, now() - interval '1 hour' FROM items i, locations l, generate_series(1, 1000) n;
+        ANALYZE",
+    )
+    .await;
+    let folder = Folder::new("");
+    super::dump(&db, &["-Fc"], &folder.path("whole.dump"));
+    let look =
+        |depth: &str| folder.run("verify-backup").env("DATABASE_URL", db.url()).args(["--depth", depth]);
+    look("full").await.ok().says("production was heard");
+    look("restore").await.ok().says("production was heard");
+    folder.run("verify-backup").await.ok().says("production was not heard");
+    fs::remove_file(folder.path("whole.dump")).unwrap();
+
+    // A role that sees a tenth of it; a custom dump does not tell.
+    let role = format!("reader_{}", db.name());
+    db.execute(format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA public, stockfoil TO {role};
+        GRANT SELECT ON ALL TABLES IN SCHEMA public, stockfoil TO {role};
+        GRANT SELECT ON ALL SEQUENCES IN SCHEMA public, stockfoil TO {role};
+        ALTER TABLE inventory_ledger ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY tenth ON inventory_ledger FOR SELECT TO {role} USING (qty_canonical <= 100);"
+    ))
+    .await;
+    super::dump(&db, &["-Fc", "--enable-row-security", &format!("--role={role}")], &folder.path("part.dump"));
+    look("full").await.status(1).says("100 rows of inventory_ledger").says("production");
+    db.execute(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn production_tells_of_entries_that_a_drill_did_not_bring_back() {
+    let db = empty().await;
+    db.execute(
+        "INSERT INTO items (item_number, name) VALUES ('I-1', 'Item'); INSERT INTO locations (site, name) VALUES ('Hall', 'A');
+        INSERT INTO inventory_ledger (item_id, location_id, qty_canonical, created_at)
+        SELECT i.id, l.id, n, now() - interval '3 hours' FROM items i, locations l, generate_series(1, 1000) n;",
+    )
+    .await;
+    let folder = Folder::new("");
+    super::dump(&db, &["-Fc"], &folder.path("stock.dump"));
+    // As if the dump had been made of a copy that lagged behind.
+    db.execute(
+        "INSERT INTO inventory_ledger (item_id, location_id, qty_canonical, created_at)
+        SELECT i.id, l.id, 1, now() - interval '2 hours' FROM items i, locations l",
+    )
+    .await;
+    let run = folder.run("verify-backup").env("DATABASE_URL", db.url()).arg("--restore").await.status(1);
+    run.says("production has entries from before the backup began");
+}

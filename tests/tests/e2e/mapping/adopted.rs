@@ -1,0 +1,285 @@
+//! Rows of an adopted table of balances are the application's: no command deletes one, whatever becomes of its key.
+
+use testkit::{Mapped, TestDb};
+
+/// What the application keeps beside a quantity, and rows that refer to quants.
+const APPLICATION: &str = "
+    ALTER TABLE stock_quant ADD COLUMN reserved numeric NOT NULL DEFAULT 0, ADD COLUMN counted_at timestamptz,
+                            ADD COLUMN shelf text NOT NULL DEFAULT 'unknown';
+    CREATE TABLE stock_alarm (id serial PRIMARY KEY, quant_id integer NOT NULL REFERENCES stock_quant (id) ON DELETE CASCADE);
+    UPDATE stock_quant SET reserved = id, counted_at = '2025-03-04 05:06:07Z', shelf = 'S' || id;
+    INSERT INTO stock_alarm (quant_id) SELECT id FROM stock_quant";
+
+/// The rows with what the application keeps in them.
+const ROWS: &str = "SELECT q.id, q.reserved, q.counted_at, q.shelf, a.id FROM stock_quant AS q JOIN stock_alarm AS a ON a.quant_id = q.id ORDER BY 1";
+
+/// A migrated database whose quants hold more than quantities.
+async fn migrated() -> TestDb {
+    let db = TestDb::mapped_migrated(Mapped::Erp).await;
+    db.execute(APPLICATION).await;
+    db
+}
+
+#[tokio::test]
+async fn pruning_removes_no_row_that_is_the_applications() {
+    let db = migrated().await;
+    db.execute(
+        "WITH new AS (INSERT INTO stock_quant (product_id, location_id, quantity, reserved) VALUES (7, 8, 0, 3) RETURNING id)
+         INSERT INTO stock_alarm (quant_id) SELECT id FROM new",
+    )
+    .await;
+    let before = db.rows(ROWS).await;
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let run = db.run("reconcile-balances").arg("--prune-orphans").args(dry_run).await.ok();
+        run.says(
+            "are zero and their keys have no entry; stock_quant is the application's table, so they stay",
+        );
+    }
+    let report = db.run("reconcile-balances").args(["--prune-orphans", "--format", "json"]).await.ok().json();
+    assert_eq!(report["pruned"], 0);
+    assert!(report["differences"]["empty"].as_u64().unwrap() >= 1, "{report}");
+    assert_eq!(db.rows(ROWS).await, before);
+}
+
+#[tokio::test]
+async fn an_emptied_ledger_leaves_every_row_with_a_quantity_of_zero() {
+    let db = migrated().await;
+    let before = db.rows(ROWS).await;
+    let rows = db.value("SELECT count(*) FROM stock_quant").await;
+    db.execute("TRUNCATE stock_move").await;
+    assert_eq!(db.rows(ROWS).await, before);
+    assert_eq!(db.value("SELECT count(*) FROM stock_quant").await, rows);
+    assert_eq!(db.value("SELECT count(*) FROM stock_quant WHERE quantity <> 0").await, "0");
+    db.run("reconcile-balances").await.ok();
+    // A second one finds nothing to change.
+    db.execute("TRUNCATE stock_move").await;
+    db.run("validate-migration").await.ok();
+}
+
+#[tokio::test]
+async fn an_emptied_partition_leaves_every_row() {
+    let db = TestDb::mapped(Mapped::Warehouse).await;
+    db.execute(
+        "CREATE TABLE stock_on_hand (id serial PRIMARY KEY, article_id integer NOT NULL, warehouse_id smallint NOT NULL,
+                                     quantity numeric NOT NULL DEFAULT 0, reserved numeric NOT NULL DEFAULT 1)",
+    )
+    .await;
+    let folder = Mapped::Warehouse.config_with(|text| {
+        text.replace(r#""reorder_levels","#, r#""reorder_levels", "stock_on_hand","#)
+            .replace("[balances]\n", "[balances]\nadopt = true\n")
+            .replace(r#"last_ledger_id = "last_transaction_id""#, "last_ledger_id = false")
+            .replace(r#"last_updated = "updated_at""#, "last_updated = false")
+    });
+    let run = |command: &str| db.run(command).arg("--config").arg(folder.path().join("stockfoil.toml"));
+    run("migrate-all").await.ok();
+    let rows = "SELECT id, reserved, article_id, warehouse_id FROM stock_on_hand ORDER BY 1";
+    let before = db.rows(rows).await;
+    assert!(before.len() > 10);
+    let partitions = db
+        .rows("SELECT relid::regclass::text FROM pg_partition_tree('stock_transactions') WHERE isleaf ORDER BY 1")
+        .await;
+    db.execute(format!("TRUNCATE {}", partitions[0][0])).await;
+    run("reconcile-balances").await.ok();
+    db.execute("TRUNCATE stock_transactions").await;
+    assert_eq!(db.rows(rows).await, before);
+    assert_eq!(db.value("SELECT count(*) FROM stock_on_hand WHERE quantity <> 0").await, "0");
+    run("reconcile-balances").await.ok();
+}
+
+#[tokio::test]
+async fn taking_the_migration_back_leaves_every_row() {
+    let db = TestDb::mapped(Mapped::Erp).await;
+    db.execute(APPLICATION).await;
+    let before = db.rows(ROWS).await;
+    db.run("migrate-all").await.ok();
+    db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    assert_eq!(db.rows(ROWS).await, before);
+}
+
+/// Where each row is and what is in it, but for when it changed.
+const PLACES: &str = "SELECT id, org_id, product_id, location_id, coalesce(lot_id, 0), trim_scale(quantity), reserved, counted_at, shelf
+                      FROM stock_quant ORDER BY id";
+
+/// What selects two products; each side gets its own of what both use.
+const PRODUCTS: [&str; 8] = [
+    "--items",
+    "default_code in (\"P0001\", \"P0002\")",
+    "--copy-shared",
+    "stock_location",
+    "--copy-shared",
+    "stock_picking",
+    "--copy-shared",
+    "product_template",
+];
+
+async fn data_assign(db: &TestDb, args: &[&str]) -> serde_json::Value {
+    let run = db.run("data-assign").args(["--yes", "--format", "json"]).args(args.iter().copied());
+    run.await.ok().json()
+}
+
+#[tokio::test]
+async fn rows_go_with_the_last_of_their_entries_and_come_back() {
+    let db = migrated().await;
+    db.run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
+    let places = db.rows(PLACES).await;
+    let rows = db.rows(ROWS).await;
+    let of_products = "SELECT count(*) FROM stock_quant WHERE product_id IN (SELECT id FROM product_product WHERE default_code IN ('P0001', 'P0002'))";
+    let all = db.value(of_products).await;
+
+    let plan = data_assign(&db, &[&["--org-id", "acme", "--dry-run"][..], &PRODUCTS].concat()).await;
+    assert_eq!(plan["balance_rows"].to_string(), all, "{plan}");
+    assert_eq!(db.rows(PLACES).await, places);
+    let report = data_assign(&db, &[&["--org-id", "acme"][..], &PRODUCTS].concat()).await;
+    assert_eq!(report["balance_rows"].to_string(), all, "{report}");
+    // The same rows, with all that is in them and refers to them, in the other organization.
+    assert_eq!(db.rows(ROWS).await, rows);
+    assert_eq!(db.value("SELECT count(*) FROM stock_quant").await, places.len().to_string());
+    assert_eq!(db.value(format!("{of_products} AND org_id = 'acme'")).await, all);
+    assert_eq!(
+        db.value("SELECT count(*) FROM stock_quant AS q JOIN stock_location AS l ON l.id = q.location_id WHERE q.org_id <> l.org_id").await,
+        "0"
+    );
+    assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, [[""; 0]; 0]);
+    assert_eq!(
+        db.value("SELECT sum(cardinality(keys)) FROM stockfoil.move WHERE table_name = 'stock_quant'").await,
+        all
+    );
+    db.run("reconcile-balances").arg("--full").await.ok();
+
+    let undone = data_assign(&db, &["--undo", &report["run_id"].to_string()]).await;
+    assert_eq!(undone["balance_rows"].to_string(), all, "{undone}");
+    assert_eq!(undone["copies_kept"], 0, "{undone}");
+    assert_eq!(db.rows(PLACES).await, places);
+    assert_eq!(db.rows(ROWS).await, rows);
+    assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, [[""; 0]; 0]);
+    assert_eq!(
+        db.value(
+            "SELECT count(*) FROM stockfoil.move WHERE table_name = 'stock_quant' AND undone_run IS NULL"
+        )
+        .await,
+        "0"
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_is_there_already_gets_the_quantity_and_none_is_lost() {
+    let db = migrated().await;
+    db.run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
+    let of = |product: &str| {
+        let mut args = PRODUCTS.map(str::to_owned);
+        args[1] = format!("default_code = \"{product}\"");
+        args
+    };
+    let first = of("P0001");
+    let first: Vec<&str> = ["--org-id", "acme"].into_iter().chain(first.iter().map(String::as_str)).collect();
+    data_assign(&db, &first).await;
+    // The other organization's application has rows of the second product already, at its copies of the locations.
+    let made = db
+        .value(
+            "WITH copy AS (
+                 SELECT u.old::int AS old, u.new::int AS new
+                 FROM stockfoil.move AS m CROSS JOIN unnest(m.keys, m.copies) AS u (old, new)
+                 WHERE m.table_name = 'stock_location' AND m.copies IS NOT NULL
+             ), made AS (
+                 INSERT INTO stock_quant (org_id, product_id, location_id, lot_id, quantity, reserved)
+                 SELECT 'acme', q.product_id, c.new, q.lot_id, 0, 7777
+                 FROM stock_quant AS q JOIN copy AS c ON c.old = q.location_id
+                 WHERE q.product_id = (SELECT id FROM product_product WHERE default_code = 'P0002')
+                 RETURNING id
+             ), alarm AS (
+                 INSERT INTO stock_alarm (quant_id) SELECT id FROM made
+             )
+             SELECT count(*) FROM made",
+        )
+        .await;
+    assert_ne!(made, "0");
+    let (rows, count) = (db.rows(ROWS).await, db.value("SELECT count(*) FROM stock_quant").await);
+    let quantities = "SELECT sum(quantity) FROM stock_quant WHERE product_id = (SELECT id FROM product_product WHERE default_code = 'P0002')";
+    let sum = db.value(quantities).await;
+    let second = of("P0002");
+    let second: Vec<&str> =
+        ["--org-id", "acme"].into_iter().chain(second.iter().map(String::as_str)).collect();
+    let report = data_assign(&db, &second).await;
+    let said = format!("{made} rows of stock_quant stay with default, with what else they hold");
+    assert!(report["warnings"].to_string().contains(&said), "{report}");
+    assert_eq!(db.rows(ROWS).await, rows);
+    assert_eq!(db.value("SELECT count(*) FROM stock_quant").await, count);
+    assert_eq!(db.value(quantities).await, sum);
+    assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, [[""; 0]; 0]);
+    assert_ne!(
+        db.value(
+            "SELECT count(*) FROM stock_quant WHERE org_id = 'acme' AND reserved = 7777 AND quantity <> 0"
+        )
+        .await,
+        "0"
+    );
+    data_assign(&db, &["--undo", &report["run_id"].to_string()]).await;
+    assert_eq!(db.rows(ROWS).await, rows);
+    assert_eq!(
+        db.value("SELECT count(*) FROM stock_quant WHERE reserved = 7777 AND quantity <> 0").await,
+        "0"
+    );
+    assert_eq!(db.rows(Mapped::Erp.wrong_keys()).await, [[""; 0]; 0]);
+}
+
+#[tokio::test]
+async fn a_row_that_went_with_what_it_is_of_stays_gone() {
+    // Stock and movements that both go with an item, the stock's key made before and after the ledger's; and movements that
+    // go with the stock itself.
+    let cases = [
+        (
+            "CREATE TABLE items (id int PRIMARY KEY);
+             CREATE TABLE mv (id serial PRIMARY KEY, item int REFERENCES items ON DELETE CASCADE, qty int);
+             CREATE TABLE stock (id serial PRIMARY KEY, item int UNIQUE REFERENCES items ON DELETE CASCADE, qty int NOT NULL DEFAULT 0);
+             INSERT INTO items VALUES (1), (2); INSERT INTO stock (item, qty) VALUES (1, 5), (2, 7)",
+            "item",
+            "DELETE FROM items WHERE id = 2",
+        ),
+        (
+            "CREATE TABLE items (id int PRIMARY KEY);
+             CREATE TABLE stock (id serial PRIMARY KEY, item int UNIQUE REFERENCES items ON DELETE CASCADE, qty int NOT NULL DEFAULT 0);
+             CREATE TABLE mv (id serial PRIMARY KEY, item int REFERENCES items ON DELETE CASCADE, qty int);
+             INSERT INTO items VALUES (1), (2); INSERT INTO stock (item, qty) VALUES (1, 5), (2, 7)",
+            "item",
+            "DELETE FROM items WHERE id = 2",
+        ),
+        (
+            "CREATE TABLE items (id int PRIMARY KEY);
+             CREATE TABLE stock (id serial PRIMARY KEY, variant int, qty int NOT NULL DEFAULT 0);
+             CREATE TABLE mv (id serial PRIMARY KEY, item int REFERENCES stock ON DELETE CASCADE, qty int);
+             INSERT INTO stock (variant, qty) VALUES (1, 5), (2, 7)",
+            "id",
+            "DELETE FROM stock WHERE id = 2",
+        ),
+    ];
+    for (tables, item, delete) in cases {
+        let db = TestDb::empty().await;
+        db.execute(format!(
+            "CREATE TABLE users (id serial PRIMARY KEY, email text); {tables}; INSERT INTO mv (item, qty) VALUES (1, 5), (2, 3), (2, 4)"
+        ))
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("stockfoil.toml"),
+            format!(
+                "[tenancy]\ntables = [\"users\", \"items\", \"stock\", \"mv\"]\nitems = false\n
+                 [ledger]\ntable = \"mv\"\nitem = \"item\"\nlocation = false\nlot = false\nquantity = \"qty\"\ncreated_at = false\n
+                 [balances]\ntable = \"stock\"\nadopt = true\nitem = \"{item}\"\nlocation = false\nlot = false\nquantity = \"qty\"
+                 last_ledger_id = false\nlast_updated = false\n"
+            ),
+        )
+        .unwrap();
+        db.run("migrate-all").folder(folder.path()).await.ok();
+        db.execute(delete).await;
+        assert_eq!(
+            db.rows(format!("SELECT {item}::text, qty::text FROM stock")).await,
+            [["1", "5"]],
+            "{tables}"
+        );
+        assert_eq!(db.value("SELECT count(*) FROM mv").await, "1");
+        db.execute("INSERT INTO mv (item, qty) VALUES (1, 9); DELETE FROM mv WHERE qty = 5").await;
+        db.run("reconcile-balances").folder(folder.path()).await.ok();
+        db.run("reconcile-balances").arg("--full").folder(folder.path()).await.ok();
+        assert_eq!(db.rows(format!("SELECT {item}::text, qty::text FROM stock")).await, [["1", "9"]]);
+    }
+}
