@@ -159,17 +159,24 @@ async fn some_of(
     // Twice as many as are wanted, since pages are not equally full.
     let percent = i64::from(rows).saturating_mul(200) / estimate.max(1);
     let limit = Definition::number(usize::try_from(rows).unwrap_or(usize::MAX));
-    let from = render(
+    let spread = render(
         " TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)",
         &[("percent", &Definition::number(usize::try_from(percent.max(1)).unwrap_or(1)))],
     );
-    let all = Fixed("");
-    let sample: &dyn Fragment = if percent < 100 { &from } else { &all };
-    let query = render(
-        "SELECT t.tableoid::int8, t.ctid::text FROM {table} AS t{sample} LIMIT {limit}",
-        &[("table", table), ("sample", sample), ("limit", &limit)],
-    );
-    places(production, &query).await
+    let select = |sample: &dyn Fragment| {
+        render(
+            "SELECT t.tableoid::int8, t.ctid::text FROM {table} AS t{sample} LIMIT {limit}",
+            &[("table", table), ("sample", sample), ("limit", &limit)],
+        )
+    };
+    if percent < 100 {
+        let found = places(production, &select(&spread)).await?;
+        if u32::try_from(found.len()).is_ok_and(|found| found >= rows) {
+            return Ok(found);
+        }
+    }
+    // Whole pages are drawn, so of a table of few pages, or of many empty ones, none may be.
+    places(production, &select(&Fixed(""))).await
 }
 
 /// Up to `rows` rows of `table` that have the organization's column already and nothing in it, which are to be filled.
