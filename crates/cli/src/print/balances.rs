@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use stockfoil_core::{
     balance::{
         backfill::BackfillReport,
-        reconcile::{Counts, Listed, ReconcileReport},
+        reconcile::{Breakage, Counts, Listed, ReconcileReport},
     },
     ledger::{Discrepancy, Kind, Quantity},
 };
@@ -157,14 +157,16 @@ fn mended(page: &mut Page, report: &ReconcileReport, would: &str) {
 
 /// What a migration or a backfill has still to do.
 fn unfinished(page: &mut Page, report: &ReconcileReport) {
+    let breakage = Breakage::of(&report.broken_parts);
     for part in &report.broken_parts {
-        page.marked(
-            Mark::Bad,
-            format!(
-                "{} {} {}; run migrate-balance, then backfill-balances",
-                part.kind, part.name, part.state
-            ),
-        );
+        let remedy = match breakage {
+            Some(Breakage::Uncounted) => format!("; {}", Breakage::Uncounted.remedy()),
+            _ => String::new(),
+        };
+        page.marked(Mark::Bad, format!("{} {} {}{remedy}", part.kind, part.name, part.state));
+    }
+    if breakage == Some(Breakage::OtherFunctions) {
+        page.line(Breakage::OtherFunctions.remedy());
     }
     let uncovered = &report.uncovered_partitions;
     if !uncovered.is_empty() {
@@ -187,7 +189,7 @@ fn unfinished(page: &mut Page, report: &ReconcileReport) {
 
 /// What a person does next; `total`: how many differences there are.
 fn next_steps(page: &mut Page, report: &ReconcileReport, total: u64) {
-    let listed = report.listed.first().map(|listed| listed.key.clone());
+    let listed = report.listed.iter().find(|listed| !listed.is_keyless).map(|listed| listed.key.clone());
     let history = || report.listed_history.first().map(|history| history.key.to_string());
     if let Some(key) = listed.or_else(history) {
         page.line(format!("to see the entries of a key: reconcile-balances --explain {key}"));
@@ -197,9 +199,9 @@ fn next_steps(page: &mut Page, report: &ReconcileReport, total: u64) {
             Some(at) => page.line(format!("the last clean run ended {}", time(&at))),
             None => page.line("no run has ended clean before"),
         }
-        page.line(
-            "find the cause, then correct the balances from the ledger: reconcile-balances --fix-large",
-        );
+        for step in report.next_steps(&report.to_look_at()) {
+            page.line(step);
+        }
     } else if total == 0 {
         page.marked(Mark::Good, "ledger and balances match");
     }

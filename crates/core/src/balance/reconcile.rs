@@ -1,10 +1,12 @@
 //! Reconciliation: every balance is compared with its entries, and what differs is mended or told.
 
 mod alerts;
+mod broken;
 mod report;
 mod snapshot;
 
-pub use report::{BrokenPart, ChangedHistory, Counts, Entry, LISTED_MAX, Listed, ReconcileReport};
+pub use broken::{Breakage, BrokenPart};
+pub use report::{ChangedHistory, Counts, Entry, LISTED_MAX, Listed, ReconcileReport, Unresolved};
 pub use snapshot::Snapshot;
 
 use std::time::{Duration, Instant};
@@ -301,7 +303,7 @@ impl Work<'_> {
         let kind = discrepancy.classify(&self.options.tolerance);
         let asked = self.options.fix_large && matches!(kind, Kind::Large | Kind::Missing | Kind::Orphan);
         let repair = is_whole && (asked || discrepancy.is_mended_unasked(&self.options.tolerance));
-        self.report.add(kind, discrepancy, repair);
+        self.report.add(kind, discrepancy, is_whole, repair);
         Ok((Some(kind), repair))
     }
 
@@ -390,7 +392,7 @@ impl Work<'_> {
     /// Looks up what can be known of the cause of what a person must look at, and how much was compared.
     async fn look_up(&mut self, session: &mut PgConnection) -> Result<(), Error> {
         let entries = self.model.render(include_str!("newest_entries.sql"));
-        for listed in self.report.unresolved_mut().take(LOOKED_UP_MAX) {
+        for listed in self.report.unresolved_mut().filter(|listed| !listed.is_keyless).take(LOOKED_UP_MAX) {
             let key = &listed.discrepancy.key;
             let read: Result<Vec<(String, Option<String>, _)>, _> = sqlx::query_as(entries.sql())
                 .bind(&key.org_id)

@@ -234,4 +234,27 @@ async fn a_balance_without_a_part_of_its_key_is_told_and_left_alone() {
     }
     assert_eq!(db.value("SELECT count(*) FROM stock_quant WHERE product_id IS NULL").await, "1");
     assert_eq!(db.value("SELECT count(*) FROM stockfoil.finding WHERE closed_run IS NULL").await, "1");
+    // Nobody is sent to what does not help.
+    let says = async |args: &[&str], has: &[&str], lacks: &[&str]| {
+        let run = db.run("reconcile-balances").folder(folder.path()).args(args).await.status(1);
+        let alert = run.stderr.lines().find(|line| line.contains("differ from the ledger")).unwrap();
+        for text in [&*run.stdout, alert] {
+            assert!(has.iter().all(|part| text.contains(part)), "{text}");
+            assert!(!lacks.iter().any(|part| text.contains(part)), "{text}");
+        }
+    };
+    let advice = "1 row of stock_quant without an item or a location: no entry is theirs and --fix-large leaves them alone";
+    let correct = "correct the balances from the ledger: reconcile-balances --fix-large";
+    says(&[], &[advice], &[correct, "can't be told", "to see the entries"]).await;
+    says(&["--fix-large"], &[advice], &[correct]).await;
+    db.execute("UPDATE stock_quant SET quantity = quantity + 5 WHERE id IN (SELECT id FROM stock_quant WHERE product_id IS NOT NULL ORDER BY id LIMIT 1)").await;
+    says(&[], &[advice, correct], &[]).await;
+    // What it says helps.
+    db.run("reconcile-balances").folder(folder.path()).arg("--fix-large").await.status(1);
+    db.execute("UPDATE stock_quant SET quantity = 0 WHERE product_id IS NULL").await;
+    db.run("reconcile-balances").folder(folder.path()).await.ok();
+    db.execute("UPDATE stock_quant SET quantity = 7 WHERE product_id IS NULL").await;
+    says(&[], &[advice], &[correct]).await;
+    db.execute("DELETE FROM stock_quant WHERE product_id IS NULL").await;
+    db.run("reconcile-balances").folder(folder.path()).await.ok();
 }

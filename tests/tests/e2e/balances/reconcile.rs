@@ -294,6 +294,35 @@ async fn a_trigger_that_does_not_work_is_reported() {
 }
 
 #[tokio::test]
+async fn functions_of_another_release_are_told_from_triggers_that_do_not_work() {
+    let db = exact().await;
+    db.execute(
+        "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('stockfoil.balance_on_insert'::regproc), 'RETURN NULL;', 'RETURN NULL; -- before'); END $$",
+    )
+    .await;
+    let report = reconcile(&db, 1, &[]).await;
+    assert_eq!(report["broken_parts"][0]["name"], "balance_on_insert");
+    let alert = &report["alerts"][0];
+    assert_eq!((&alert["key"], &alert["severity"]), (&json!("triggers"), &json!("warning")), "{alert}");
+    let remedy = "functions that are not of this release: another release made them, or somebody changed them; migrate-balance renews them";
+    let run = db.run("reconcile-balances").await.status(1).says("its body or its settings were changed");
+    let run =
+        run.says(remedy).tells(remedy).tells("the functions that keep the balances are not of this release");
+    let all = format!("{}{}", run.stdout, run.stderr);
+    assert!(!all.contains("backfill-balances") && !all.contains("not kept any more"), "{all}");
+    let explained = db.run("reconcile-balances").args(["--explain", "acme/bolt/l1/A"]).await.status(1);
+    let explained = explained.says(remedy);
+    assert!(!explained.stdout.contains("backfill-balances"), "{}", explained.stdout);
+    // A trigger that does not work is the graver of the two.
+    db.execute("ALTER TABLE inventory_ledger DISABLE TRIGGER inventory_ledger_balance_insert").await;
+    let run =
+        db.run("reconcile-balances").await.status(1).says("run migrate-balance, then backfill-balances");
+    run.tells("balances are not kept any more: the ledger's triggers were changed");
+    db.run("migrate-balance").await.ok();
+    reconcile(&db, 0, &[]).await;
+}
+
+#[tokio::test]
 async fn prometheus_is_given_the_numbers() {
     let db = exact().await;
     damage(&db, "5").await;

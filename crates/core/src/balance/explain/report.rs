@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    balance::reconcile::BrokenPart,
+    balance::reconcile::{Breakage, BrokenPart},
     history::RunId,
     ledger::{Discrepancy, Kind, Quantity},
     report::{Outcome, Report},
@@ -113,6 +113,8 @@ pub enum Clue {
     NotBackfilled,
     /// Triggers, functions or tables of the balances are not as they should be.
     BrokenParts,
+    /// The triggers call functions that are not of this release.
+    OtherFunctions,
     /// An entry is no number.
     NotANumber,
     /// Sealed entries were changed, and no mark says so.
@@ -130,6 +132,7 @@ impl fmt::Display for Clue {
             Self::BrokenParts => {
                 "parts of the balances are not as they should be, so entries may go uncounted; run migrate-balance, then backfill-balances"
             }
+            Self::OtherFunctions => Breakage::OtherFunctions.remedy(),
             Self::NotANumber => "an entry is no number, and no balance counts it; correct it in the ledger",
             Self::ChangedHistory => {
                 "old entries were changed without the triggers seeing it: look for sessions that disabled triggers or wrote as a replica"
@@ -196,10 +199,12 @@ impl ExplainReport {
         let mut each = self.entries.iter().filter(|entry| entry.is_new == Some(true));
         let is_uncounted = new.is_some_and(|new| new.entries > 0 && is_drift(&new.quantity))
             || each.any(|entry| entry.quantity.as_ref().is_some_and(is_drift));
+        let breakage = Breakage::of(&self.broken_parts);
         let differs = !self.agrees() && !drift.is_zero();
         self.clues = [
             (!is_backfilled, Clue::NotBackfilled),
-            (!self.broken_parts.is_empty(), Clue::BrokenParts),
+            (breakage == Some(Breakage::Uncounted), Clue::BrokenParts),
+            (breakage == Some(Breakage::OtherFunctions), Clue::OtherFunctions),
             (not_a_number, Clue::NotANumber),
             (has_changed, Clue::ChangedHistory),
             (differs && is_uncounted, Clue::NewEntriesNotCounted),

@@ -1,8 +1,8 @@
 //! What people are told of a reconciliation.
 
 use super::{
-    COMMAND, Work,
-    report::{ALERTED_KEYS_MAX, BrokenPart, ChangedHistory, ReconcileReport},
+    Breakage, BrokenPart, COMMAND, Work,
+    report::{ALERTED_KEYS_MAX, ChangedHistory, ReconcileReport},
 };
 use crate::{
     alert::{self, Alert, Round, Severity},
@@ -75,17 +75,22 @@ impl ReconcileReport {
     }
 
     fn of_broken_parts(&self) -> Option<Alert> {
-        if self.broken_parts.is_empty() {
-            return None;
-        }
+        let breakage = Breakage::of(&self.broken_parts)?;
         let details = self
             .broken_parts
             .iter()
-            .map(|BrokenPart { kind, name, state }| format!("{kind} {name} {state}"))
-            .chain(["Run migrate-balance, then backfill-balances.".to_owned()])
+            .map(|BrokenPart { kind, name, state, .. }| format!("{kind} {name} {state}"))
+            .chain([breakage.remedy().to_owned()])
             .collect();
-        let summary = "balances are not kept any more: the ledger's triggers were changed".to_owned();
-        Some(self.alert(Severity::Critical, TRIGGERS_KEY, summary, details))
+        let (severity, summary) = match breakage {
+            Breakage::OtherFunctions => {
+                (Severity::Warning, "the functions that keep the balances are not of this release")
+            }
+            Breakage::Uncounted => {
+                (Severity::Critical, "balances are not kept any more: the ledger's triggers were changed")
+            }
+        };
+        Some(self.alert(severity, TRIGGERS_KEY, summary.to_owned(), details))
     }
 
     fn of_changed_history(&self) -> Option<Alert> {
@@ -115,16 +120,14 @@ impl ReconcileReport {
     }
 
     fn of_organizations(&self) -> impl Iterator<Item = Alert> {
-        self.by_org.iter().take(ALERTED_ORGS_MAX).map(|(org, (count, keys))| {
-            let mut details = keys.clone();
-            if *count > keys.len() as u64 {
-                details.push(format!("and {} more, see stockfoil.finding", count - keys.len() as u64));
+        self.by_org.iter().take(ALERTED_ORGS_MAX).map(|(org, unresolved)| {
+            let (count, listed) = (unresolved.count, unresolved.keys.len() as u64);
+            let mut details = unresolved.keys.clone();
+            if count > listed {
+                details.push(format!("and {} more, see stockfoil.finding", count - listed));
             }
-            details.push(
-                "Find the cause (reconcile-balances --explain KEY), then mend the balances from the ledger: reconcile-balances --fix-large"
-                    .into(),
-            );
-            let summary = format!("{} of organization {org} differ from the ledger", balances(*count));
+            details.extend(self.next_steps(unresolved));
+            let summary = format!("{} of organization {org} differ from the ledger", balances(count));
             self.alert(Severity::Critical, &format!("{ORG_KEY}{org}"), summary, details)
         })
     }
@@ -134,7 +137,7 @@ impl ReconcileReport {
         if others.is_empty() {
             return None;
         }
-        let count = others.iter().map(|(_, (count, _))| count).sum();
+        let count = others.iter().map(|(_, unresolved)| unresolved.count).sum();
         let summary =
             format!("{} of {} more organizations differ from the ledger", balances(count), others.len());
         let details = vec!["See stockfoil.finding, or reconcile-balances --org.".to_owned()];

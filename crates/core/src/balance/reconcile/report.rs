@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Options, Snapshot};
+use super::{BrokenPart, Options, Snapshot};
 use crate::{
     alert::Deliveries,
-    balance::{self, State, checkpoint::FullReason},
+    balance::checkpoint::FullReason,
     history::{Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity},
     org_id::OrgId,
@@ -53,6 +53,22 @@ pub struct Listed {
     pub entries_error: Option<String>,
     /// Whether this run corrected the balance and then read that it still differs; the quantities are those after it.
     pub still_differs: bool,
+    /// Whether it is a row that lacks its item or its location, so that no entry can be its.
+    #[serde(skip)]
+    pub is_keyless: bool,
+}
+
+/// Differences that a person must look at.
+#[derive(Debug, Clone, Default)]
+pub struct Unresolved {
+    /// How many.
+    pub count: u64,
+    /// How many of them `--fix-large` corrects.
+    pub correctable: u64,
+    /// How many of them are rows that lack their item or their location.
+    pub keyless: u64,
+    /// The first keys in words.
+    pub(super) keys: Vec<String>,
 }
 
 /// How many differences there are of each kind.
@@ -70,23 +86,6 @@ pub struct Counts {
     pub not_a_number: u64,
     /// Balances of zero whose key has no entry: in order, and no finding. None where a run did not compare every key.
     pub empty: Option<u64>,
-}
-
-/// A table, function or trigger that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BrokenPart {
-    /// What it is.
-    pub kind: &'static str,
-    /// Its name.
-    pub name: String,
-    /// What is wrong with it.
-    pub state: String,
-}
-
-impl From<(balance::Kind, String, State)> for BrokenPart {
-    fn from((kind, name, state): (balance::Kind, String, State)) -> Self {
-        Self { kind: kind.as_str(), name, state: state.to_string() }
-    }
 }
 
 /// A key whose sealed entries were changed without the triggers seeing it.
@@ -166,7 +165,7 @@ pub struct ReconcileReport {
     pub(super) repairable: u64,
     /// How many unresolved differences each organization has, with the first keys in words.
     #[serde(skip)]
-    pub(super) by_org: BTreeMap<OrgId, (u64, Vec<String>)>,
+    pub(super) by_org: BTreeMap<OrgId, Unresolved>,
 }
 
 impl Report for ReconcileReport {
@@ -271,6 +270,42 @@ impl ReconcileReport {
         }
     }
 
+    /// What a person must look at, of all organizations.
+    pub fn to_look_at(&self) -> Unresolved {
+        self.by_org.values().fold(Unresolved::default(), |mut all, of_org| {
+            all.count += of_org.count;
+            all.correctable += of_org.correctable;
+            all.keyless += of_org.keyless;
+            all
+        })
+    }
+
+    /// What a person does about `unresolved`, a line each.
+    pub fn next_steps(&self, unresolved: &Unresolved) -> Vec<String> {
+        let mut steps = Vec::new();
+        if unresolved.correctable > 0 {
+            steps.push(
+                "find the cause (reconcile-balances --explain KEY), then correct the balances from the ledger: reconcile-balances --fix-large"
+                    .to_owned(),
+            );
+        }
+        if unresolved.keyless > 0 {
+            let rows =
+                if unresolved.keyless == 1 { "1 row".into() } else { format!("{} rows", unresolved.keyless) };
+            let table = self.adopted.as_deref().unwrap_or("the balances");
+            steps.push(format!(
+                "{rows} of {table} without an item or a location: no entry is theirs and --fix-large leaves them alone; give each its key in {table}, or set its quantity to 0, or delete it"
+            ));
+        }
+        if unresolved.count > unresolved.correctable + unresolved.keyless {
+            steps.push(
+                "what is no number, or differs though it was corrected, no repair mends: correct the row itself, or the entry"
+                    .to_owned(),
+            );
+        }
+        steps
+    }
+
     /// Forgets the differences, for a new comparison.
     pub(super) fn forget_differences(&mut self) {
         self.differences = Counts::default();
@@ -280,7 +315,7 @@ impl ReconcileReport {
     }
 
     /// Counts one difference, and lists it where there is room: unresolved ones come before repaired ones.
-    pub(super) fn add(&mut self, kind: Kind, discrepancy: Discrepancy, repaired: bool) {
+    pub(super) fn add(&mut self, kind: Kind, discrepancy: Discrepancy, is_whole: bool, repaired: bool) {
         let counts = &mut self.differences;
         match kind {
             Kind::None => return,
@@ -299,6 +334,7 @@ impl ReconcileReport {
             newest_entries: Vec::new(),
             entries_error: None,
             still_differs: false,
+            is_keyless: !is_whole,
         };
         if repaired {
             self.repairable += 1;
@@ -323,16 +359,22 @@ impl ReconcileReport {
             newest_entries: Vec::new(),
             entries_error: None,
             still_differs: true,
+            is_keyless: false,
         });
     }
 
     /// Counts a difference that a person must look at, and lists it before the repaired ones.
     fn list_unresolved(&mut self, listed: Listed) {
         self.unresolved += 1;
-        let (count, keys) = self.by_org.entry(listed.discrepancy.key.org_id.clone()).or_default();
-        *count += 1;
-        if keys.len() < ALERTED_KEYS_MAX {
-            keys.push(listed.sentence());
+        let of_org = self.by_org.entry(listed.discrepancy.key.org_id.clone()).or_default();
+        of_org.count += 1;
+        if listed.is_keyless {
+            of_org.keyless += 1;
+        } else if !listed.still_differs && listed.kind != Kind::NotANumber {
+            of_org.correctable += 1;
+        }
+        if of_org.keys.len() < ALERTED_KEYS_MAX {
+            of_org.keys.push(listed.sentence());
         }
         let place = self.listed.partition_point(|listed| !listed.repaired);
         if place < LISTED_MAX {
