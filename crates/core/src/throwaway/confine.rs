@@ -45,7 +45,7 @@ impl Confinement {
     pub(crate) fn require(&self, names: Names) -> Result<(), Error> {
         alone(|| self.enter()).map_err(|error| {
             let text = format!(
-                "this machine can't keep a server inside of a folder ({error}); run {}s on Linux 5.13 or newer with Landlock, or set {} = true where SQL of a backup can do no harm",
+                "this machine can't keep a server inside of a folder ({error}); run {}s on Linux 5.13 or newer with Landlock, or set {} = true where what runs in it (SQL of a backup, or functions and triggers of the database) can do no harm",
                 names.purpose, names.unconfined
             );
             Error::Machine(text)
