@@ -57,6 +57,30 @@ pub enum TenancyError {
     /// Another organization has the subdomain.
     #[error("the subdomain {0:?} is another organization's; choose another one (org-list shows them)")]
     SubdomainTaken(String),
+    /// The subdomain is another organization's id, by which flags name that one.
+    #[error(
+        "the subdomain {subdomain:?} is the id of organization {other} ({other_name:?}), and flags that name an organization take either; choose another subdomain"
+    )]
+    SubdomainIsId {
+        /// The subdomain.
+        subdomain: String,
+        /// Whose id it is.
+        other: OrgId,
+        /// The name of that one.
+        other_name: String,
+    },
+    /// The id is another organization's subdomain, by which flags name that one.
+    #[error(
+        "the id {id:?} is the subdomain of organization {other} ({other_name:?}), and flags that name an organization take either; choose another id, or leave --id out to have one made"
+    )]
+    IdIsSubdomain {
+        /// The id.
+        id: String,
+        /// Whose subdomain it is.
+        other: OrgId,
+        /// The name of that one.
+        other_name: String,
+    },
     /// Another organization has the id.
     #[error("an organization {:?} exists already; choose another id, or leave --id out to have one made", .0.as_str())]
     IdTaken(OrgId),
@@ -197,6 +221,8 @@ impl TenancyError {
             | Self::ApiKey(_)
             | Self::EmailPattern(_)
             | Self::SubdomainTaken(_)
+            | Self::SubdomainIsId { .. }
+            | Self::IdIsSubdomain { .. }
             | Self::IdTaken(_)
             | Self::ApiKeyTaken
             | Self::UnknownKeys { .. }

@@ -15,6 +15,9 @@ use crate::{
     settings::nearest,
 };
 
+/// The advisory lock under which organizations are named.
+const NAMES_LOCK_KEY: i64 = 0x7374_6f63_6e61_6d65;
+
 /// What a flag such as `--org-id` holds: an organization's id, or its subdomain in letters of any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrgName(String);
@@ -69,6 +72,56 @@ pub fn resolve_one<'a>(db: &'a Db, mapping: &'a Mapping, name: &'a OrgName) -> T
         // One name that was resolved is one id.
         ids.pop().ok_or_else(|| TenancyError::NobodysName { name: name.0.clone(), near: None }.into())
     })
+}
+
+/// Which names of an organization are new, and so must lead to no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewNames {
+    /// Its id and its subdomain.
+    Both,
+    /// Its subdomain.
+    Subdomain,
+}
+
+/// Keeps other commands from giving organizations names until the transaction ends: an id and a subdomain are not held apart by
+/// a unique key.
+pub(super) async fn hold_names(connection: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(NAMES_LOCK_KEY)
+        .execute(connection)
+        .await
+        .context("wait for others that name organizations")?;
+    Ok(())
+}
+
+/// Refuses that organization `id`, as this transaction has written it, has a subdomain that is another's id, or an id that is
+/// another's subdomain. The names are held.
+///
+/// # Errors
+/// [`TenancyError::SubdomainIsId`] and [`TenancyError::IdIsSubdomain`].
+pub(super) async fn refuse_same(
+    connection: &mut PgConnection,
+    model: &Model,
+    id: &OrgId,
+    new: NewNames,
+) -> Result<(), crate::Error> {
+    let same: Option<(String, bool, OrgId, String)> =
+        sqlx::query_as(model.render(include_str!("same_name.sql")).sql())
+            .bind(id)
+            .bind(model.org_type.name())
+            .bind(new == NewNames::Both)
+            .fetch_optional(connection)
+            .await
+            .context("look whether the organization's names are another's")?;
+    match same {
+        None => Ok(()),
+        Some((id, true, other, other_name)) => {
+            Err(TenancyError::IdIsSubdomain { id, other, other_name }.into())
+        }
+        Some((subdomain, false, other, other_name)) => {
+            Err(TenancyError::SubdomainIsId { subdomain, other, other_name }.into())
+        }
+    }
 }
 
 /// `key` with the id of its organization, which may be named by its subdomain. An id goes before another's subdomain:

@@ -9,6 +9,7 @@ use super::{
     Settings, TenancyError,
     api_key::ApiKey,
     keys::{self, Span},
+    named::{self, NewNames},
     require, schema,
     subdomain::Subdomain,
 };
@@ -129,7 +130,8 @@ impl Report for OrgCreated {
 ///
 /// # Errors
 /// [`TenancyError::NotMigrated`] before `migrate-org`; [`TenancyError::SubdomainTaken`], [`TenancyError::IdTaken`] and
-/// [`TenancyError::ApiKeyTaken`] when another organization was first.
+/// [`TenancyError::ApiKeyTaken`] when another organization was first; [`TenancyError::SubdomainIsId`] and
+/// [`TenancyError::IdIsSubdomain`] when a flag that names it would name another one too.
 pub fn create<'a>(db: &'a Db, mapping: &'a Mapping, new: NewOrganization) -> Task<'a, OrgCreated> {
     Box::pin(async move {
         db.require_writable()?;
@@ -171,8 +173,10 @@ struct Inserted {
 
 /// Inserts `new` with its key and its record; none when the sequence gave a number that somebody took by `--id`.
 async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Option<Inserted>, Error> {
-    let mut tx = db.pool().begin().await?;
+    // What another has committed while this one waited for the names must be seen.
+    let mut tx = db.pool().begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let run_id = history::start(&mut tx, COMMAND).await?;
+    named::hold_names(&mut tx).await?;
     let id = schema::new_id(model);
     let organization = model.render_with(include_str!("insert_organization.sql"), &[("new_id", &id)]);
     let inserted: Result<(OrgId, DateTime<Utc>), _> = sqlx::query_as(organization.sql())
@@ -188,6 +192,7 @@ async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Option<
         Err(Taken::Other(error)) => return Err(error),
         Ok(inserted) => inserted,
     };
+    named::refuse_same(&mut tx, model, &id, NewNames::Both).await?;
     let api_key_expires_at = keys::insert(&mut tx, model, &id, &new.api_key, new.expires, |error| {
         key_taken(error, model, "create the organization's API key")
     })

@@ -9,6 +9,7 @@ use super::{
     api_key::{ApiKey, KeyId},
     default_organization::{self, Change},
     keys::{self, KeyState, KeySummary, Span},
+    named::{self, NewNames},
     organization::{self, Stored, breaks, in_the_clear, key_taken},
     require,
     subdomain::Subdomain,
@@ -191,8 +192,8 @@ impl Report for OrgUpdated {
 ///
 /// # Errors
 /// [`TenancyError::UnknownOrganization`], [`TenancyError::UnknownKeys`]; [`TenancyError::SubdomainTaken`] and
-/// [`TenancyError::ApiKeyTaken`] when another organization has it; [`TenancyError::OrganizationLocked`];
-/// [`TenancyError::NotMigrated`] before `migrate-org`.
+/// [`TenancyError::ApiKeyTaken`] when another organization has it; [`TenancyError::SubdomainIsId`];
+/// [`TenancyError::OrganizationLocked`]; [`TenancyError::NotMigrated`] before `migrate-org`.
 pub fn update<'a>(db: &'a Db, mapping: &'a Mapping, org: OrgId, update: Update) -> Task<'a, OrgUpdated> {
     Box::pin(async move {
         if !update.only_lists() {
@@ -259,7 +260,14 @@ async fn apply(
         return Err(TenancyError::UnknownOrganization(org.clone()).into());
     };
     let run = history::start(&mut tx, COMMAND).await?;
+    let names = matches!(update.subdomain, Some(Some(_)));
+    if names {
+        named::hold_names(&mut tx).await?;
+    }
     let (row, changed) = change(&mut tx, model, row, &update).await?;
+    if names {
+        named::refuse_same(&mut tx, model, org, NewNames::Subdomain).await?;
+    }
     // First, so that a key which ends for ever is not said to end later.
     let revoked_keys = keys::revoke(&mut tx, model, org, &update.revoke).await?;
     let mut ended_keys = Vec::new();

@@ -2,7 +2,7 @@
 
 use testkit::{Mapped, Run, TestDb};
 
-use super::text;
+use super::{everything, text};
 
 /// Every flag that names an organization, as a run that changes nothing.
 async fn everywhere(db: &TestDb, mapped: Option<Mapped>, name: &str) -> Vec<(&'static str, Run)> {
@@ -137,4 +137,61 @@ async fn a_key_to_explain_takes_a_subdomain_and_an_id_before_it() {
     )
     .await;
     assert_eq!(explain("acme/bolt/l1").await, "acme");
+}
+
+#[tokio::test]
+async fn a_name_that_would_lead_to_two_organizations_is_refused() {
+    let db = TestDb::migrated().await;
+    db.run("org-create").args(["-n", "By id", "--id", "Acme"]).await.ok();
+    db.run("org-create").args(["-n", "By subdomain", "--id", "org-2", "-s", "globex"]).await.ok();
+    let before = everything(&db).await;
+    let create = async |args: &[&str]| db.run("org-create").args(["-n", "Other"]).args(args).await;
+    let update = async |args: &[&str]| db.run("org-update").args(["--org-id", "org-2"]).args(args).await;
+    let of_id = "the subdomain \"acme\" is the id of organization Acme (\"By id\")";
+    create(&["-s", "acme"]).await.refuses(2, of_id);
+    create(&["-s", "ACME", "--id", "org-3"]).await.refuses(2, of_id);
+    update(&["-s", "acme", "--add-key"]).await.refuses(2, of_id);
+    let of_subdomain = "the id \"Globex\" is the subdomain of organization org-2 (\"By subdomain\")";
+    create(&["--id", "Globex"]).await.refuses(2, of_subdomain);
+    create(&["--id", "Globex", "-s", "other"]).await.refuses(2, of_subdomain);
+    assert_eq!(everything(&db).await, before);
+    // An organization's own id is no other's.
+    db.run("org-update").args(["--org-id", "Acme", "-s", "acme"]).await.ok();
+    create(&["--id", "org-3", "-s", "org-3"]).await.ok();
+    // What an application wrote keeps nobody from changing something else, or from the way out.
+    db.execute("UPDATE organizations SET subdomain = 'first' WHERE id = 'Acme'; UPDATE organizations SET subdomain = 'acme' WHERE id = 'org-2'").await;
+    update(&["--name", "Renamed"]).await.ok();
+    db.run("org-update").args(["--org-id", "first", "-s", "second"]).await.ok();
+    update(&["-s", "globex"]).await.ok();
+}
+
+#[tokio::test]
+async fn a_subdomain_that_can_be_read_as_anothers_id_is_refused() {
+    let db = TestDb::mapped_migrated(Mapped::Prisma).await;
+    let id = two(&db).await;
+    let plain = id.replace('-', "");
+    for subdomain in [&id, &id.to_uppercase(), &plain] {
+        for run in [
+            db.run("org-create").args(["-n", "Third", "-s", subdomain]),
+            db.run("org-update").args(["--org-id", "other", "-s", subdomain]),
+        ] {
+            run.await.refuses(2, &format!("is the id of organization {id} (\"Acme Mining\")"));
+        }
+    }
+    let free = "0193f3b4-5c1a-7000-8000-2f0e5d8c4b6a";
+    db.run("org-update").args(["--org-id", "other", "-s", &free.replace('-', "")]).await.ok();
+    let run = db.run("org-create").args(["-n", "Third", "--id", free]).await;
+    run.refuses(2, &format!("the id {free:?} is the subdomain of organization "));
+}
+
+#[tokio::test]
+async fn of_an_id_and_a_subdomain_that_are_taken_at_once_one_wins() {
+    let db = TestDb::migrated().await;
+    for n in 0..5 {
+        let name = format!("acme-{n}");
+        let by_id = db.run("org-create").args(["-n", "By id", "--id", &name]).into_future();
+        let by_subdomain = db.run("org-create").args(["-n", "By subdomain", "-s", &name]).into_future();
+        let (by_id, by_subdomain) = tokio::join!(by_id, by_subdomain);
+        assert_eq!([by_id.status, by_subdomain.status].iter().sum::<i32>(), 2, "{by_id:?} {by_subdomain:?}");
+    }
 }
