@@ -1,10 +1,12 @@
--- What each login can do with the tables and with Stockfoil's own beyond what the application may, by whatever way it comes
+-- What each login can do with the tables, the sequences of their numbers and Stockfoil's own beyond what the application may, by whatever way it comes
 -- to it, and what takes just that. Logins that administer the database (its owner, who bypasses row-level security) are left
 -- out, as are rights that everybody or the application's role was granted: other looks are about those. A role that no login
 -- reaches, and that was granted something, is looked at too. Locks: none.
 WITH g AS ({given}), reach AS MATERIALIZED ({reach}),
 objects AS (
     SELECT t.oid, string_to_array(t.allowed, ',') AS allowed FROM g, unnest(g.tables, g.rights) AS t (oid, allowed)
+    UNION ALL
+    SELECT s.oid, '{USAGE,SELECT}' FROM g, unnest(g.sequences) AS s (oid)
     UNION ALL
     SELECT c.oid, '{}' FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('stockfoil') AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
 ), schemas AS (

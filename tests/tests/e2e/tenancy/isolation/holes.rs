@@ -186,6 +186,22 @@ fn holes(tenants: &Tenants) -> Vec<Hole> {
             format!("REVOKE SELECT ON stockfoil.run FROM {app}"),
         ),
         hole(
+            "grant",
+            "rights on numbers",
+            "REVOKE UPDATE ON SEQUENCE public.numbers FROM",
+            format!("CREATE SEQUENCE numbers OWNED BY items.item_number; GRANT ALL ON SEQUENCE numbers TO {app}"),
+            "DROP SEQUENCE numbers".into(),
+        ),
+        hole(
+            "grant",
+            "rights on numbers",
+            "REVOKE UPDATE ON SEQUENCE public.numbers FROM PUBLIC",
+            "CREATE SEQUENCE numbers; ALTER TABLE items ALTER item_number SET DEFAULT nextval('numbers');
+             GRANT ALL ON SEQUENCE numbers TO PUBLIC"
+                .into(),
+            "ALTER TABLE items ALTER item_number DROP DEFAULT; DROP SEQUENCE numbers".into(),
+        ),
+        hole(
             "schema",
             "schema public",
             "REVOKE CREATE ON SCHEMA public",

@@ -51,6 +51,10 @@ async fn what_a_login_reaches_by_any_way_is_found_and_closed() {
         ),
         (format!("GRANT CREATE ON SCHEMA public TO {shop}"), "CREATE on public".into()),
         (format!("GRANT UPDATE ON SEQUENCE stockfoil.run_id_seq TO {shop}"), "UPDATE on stockfoil.run_id_seq".into()),
+        (
+            format!("CREATE SEQUENCE numbers OWNED BY items.item_number; GRANT ALL ON SEQUENCE numbers TO {shop}"),
+            "UPDATE on numbers".into(),
+        ),
         (format!("GRANT pg_write_all_data TO {shop}"), "pg_write_all_data".into()),
     ] {
         db.execute(&make).await;
@@ -103,6 +107,41 @@ async fn default_privileges_for_tables_to_come_are_found_and_taken() {
         .await
         .ok()
         .says("isolate them before they have rows");
+}
+
+#[tokio::test]
+async fn default_privileges_for_sequences_and_schemas_to_come_are_found_and_taken() {
+    let _shared = ROLES.read().await;
+    let tenants = Tenants::of(None).await;
+    tenants.isolate().await;
+    let (db, superuser, web) = (&tenants.db, tenants.db.cluster().superuser(), tenants.web());
+    for (make, object, says) in [
+        (
+            format!("IN SCHEMA public GRANT ALL ON SEQUENCES TO {web}"),
+            format!("on sequences for {web} in schema public"),
+            "give UPDATE on every sequence",
+        ),
+        (
+            "GRANT UPDATE ON SEQUENCES TO PUBLIC".into(),
+            "on sequences for everybody".into(),
+            "give UPDATE on every sequence",
+        ),
+        (
+            format!("GRANT ALL ON SCHEMAS TO {}", tenants.app),
+            format!("on schemas for {}", tenants.app),
+            "give CREATE in every schema",
+        ),
+    ] {
+        db.execute(format!("ALTER DEFAULT PRIVILEGES {make}")).await;
+        let object = format!("default privileges of {superuser} {object}");
+        mend(&tenants, "default_privilege", &object, says).await;
+    }
+    // What is left of these, and what everybody has of functions and types, is no hole.
+    db.execute(format!(
+        "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO {web}; ALTER DEFAULT PRIVILEGES GRANT USAGE ON TYPES TO {web}"
+    ))
+    .await;
+    tenants.run("validate-migration").arg("--isolation").await.ok();
 }
 
 #[tokio::test]
