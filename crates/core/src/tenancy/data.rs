@@ -11,6 +11,7 @@ mod selection;
 mod stock;
 mod transfer;
 mod undo;
+mod ways;
 
 use std::time::Duration;
 

@@ -430,3 +430,40 @@ async fn rows_of_a_third_organization_keep_what_they_use_from_moving() {
     assert!(used.contains(&"locations"), "{report}");
     assert_eq!(everything(&db).await, before);
 }
+
+#[tokio::test]
+async fn what_leads_to_moving_rows_by_way_of_nobodys_is_not_left_behind() {
+    let db = inventory().await;
+    db.execute(
+        "CREATE TABLE label (id text PRIMARY KEY, location_id text REFERENCES locations (id));
+         ALTER TABLE items ADD label_id text REFERENCES label (id);
+         INSERT INTO label VALUES ('north', 'l3'), ('south', 'l1');
+         UPDATE items SET label_id = 'north' WHERE id IN ('a1', 'n1'); UPDATE items SET label_id = 'south' WHERE id = 'a2'",
+    )
+    .await;
+    let before = everything(&db).await;
+    let args = [&NORTH[..], &["--copy-shared-items"]].concat();
+    for more in [&["--dry-run"][..], &[]] {
+        let report = assign(&db, 1, &[&args[..], more].concat()).await;
+        let stopped = report["stopped"].as_str().unwrap();
+        let said =
+            "1 rows of items (foreign key items_label_id_fkey, by way of label) refer to rows of locations";
+        assert!(stopped.starts_with(said), "{report}");
+        assert_eq!(report["applied"], json!(false));
+    }
+    assert_eq!(everything(&db).await, before);
+    db.execute("UPDATE items SET label_id = NULL WHERE id = 'a1'").await;
+    let before = everything(&db).await;
+    let report = assign(&db, 0, &args).await;
+    let undo = ["--undo", &report["run_id"].to_string()];
+    // Nor is what came since when it goes back.
+    db.execute(
+        "INSERT INTO items (id, item_number, name, org_id, label_id) VALUES ('q', 'Q', 'Q', 'acme', 'north')",
+    )
+    .await;
+    let refused = assign(&db, 1, &undo).await;
+    assert_eq!(refused["in_the_way"], json!([{ "table": "items", "referred": "locations", "rows": 1 }]));
+    db.execute("DELETE FROM items WHERE id = 'q'").await;
+    assign(&db, 0, &undo).await;
+    assert_eq!(everything(&db).await, before);
+}

@@ -15,6 +15,7 @@ use super::{
     conflicts::{self, Conflict},
     copies::Copies,
     selection::Root,
+    ways,
 };
 use crate::{
     Error,
@@ -51,6 +52,8 @@ pub(super) struct Found {
     /// People whom moving rows mention and who are not in the organization: the table that mentions, its foreign key,
     /// the number of rows, and whether the key forbids it.
     pub(super) mentions: Vec<(String, String, i64, bool)>,
+    /// Rows of the organization that gives which lead, by way of rows that are nobody's, to rows that move.
+    pub(super) left_behind: Vec<String>,
 }
 
 impl Found {
@@ -96,6 +99,55 @@ pub(super) async fn create_tables(
         }
     }
     Ok(())
+}
+
+/// Rows that lead, by way of rows that are nobody's, to rows put aside.
+pub(super) struct LeftBehind {
+    /// The table of these rows among the graph's.
+    pub(super) place: usize,
+    /// How many.
+    pub(super) rows: i64,
+    /// The same for a person.
+    pub(super) text: String,
+}
+
+/// The rows of `org` that lead to rows of one table that move, by way of rows that are nobody's, and do not move. Of people
+/// nothing is said: they are moved by themselves.
+pub(super) async fn left_behind(
+    session: &mut PgConnection,
+    model: &Model,
+    graph: &Graph,
+    place: usize,
+    org: &str,
+) -> Result<Vec<LeftBehind>, Error> {
+    let table = &graph.tables[place];
+    let people = model.users.as_ref().and_then(|users| graph.place(&users.table));
+    let mut found = Vec::new();
+    if table.key.is_empty() || people == Some(place) {
+        return Ok(found);
+    }
+    let first = "SELECT t.* FROM {table} AS t JOIN {closure} AS c ON {t.is_c} WHERE NOT c.shared";
+    let first = graph.of_table(model, place, first, &[]);
+    for way in ways::onto(session, model, graph, &table.name, first).await? {
+        if !way.is_indirect() || people == Some(way.place) {
+            continue;
+        }
+        let moves = graph.moves(model, way.place, "t");
+        let more: [(&str, &dyn Fragment); 3] =
+            [("reaching", &way.reaching), ("t.refers_p", &way.refers), ("t.moves", &moves)];
+        let count = graph.of_table(model, way.place, include_str!("reaching.sql"), &more);
+        let rows: i64 = sqlx::query_scalar(count.sql())
+            .persistent(false)
+            .bind(org)
+            .fetch_one(&mut *session)
+            .await
+            .context("look for rows that would be left behind")?;
+        if rows > 0 {
+            let text = format!("{} refer to rows of {}", way.describe(graph, rows), table.name.plain());
+            found.push(LeftBehind { place: way.place, rows, text });
+        }
+    }
+    Ok(found)
 }
 
 impl<'a> Closure<'a> {
@@ -220,6 +272,10 @@ impl<'a> Closure<'a> {
         let mut found = Found { rows: self.count_rows(session).await?, ..Found::default() };
         for edge in self.edges() {
             found.shared.extend(self.shared_by(session, edge).await?);
+        }
+        for place in (0..graph.tables.len()).filter(|place| found.rows[*place].0 > 0) {
+            let left = left_behind(session, model, graph, place, self.from.as_str()).await?;
+            found.left_behind.extend(left.into_iter().map(|left| left.text));
         }
         for edge in
             graph.edges.iter().filter(|edge| edge.is_mention && !graph.tables[edge.child].key.is_empty())

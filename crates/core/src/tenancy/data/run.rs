@@ -190,6 +190,12 @@ fn stopped(found: &Found, assignment: &Assignment) -> Result<Option<String>, Dat
 
 /// Why what was found can't move, if so.
 fn cannot_move(found: &Found) -> Option<String> {
+    if !found.left_behind.is_empty() {
+        return Some(format!(
+            "{}, and would stay behind; select them too (--rows), or end that they refer",
+            found.left_behind.join(", ")
+        ));
+    }
     if !found.shared.is_empty() {
         let rows: BTreeSet<(&str, &str)> =
             found.shared.iter().map(|shared| (shared.table.as_str(), shared.key.as_str())).collect();
@@ -287,7 +293,7 @@ impl Work<'_> {
         let mut transaction = at_once::begin(session, sight).await?;
         let mut report = self.passes(&mut transaction, found, report).await?;
         if let Some(stock) = self.stock(&mut transaction).await? {
-            let settled = stock.settle(&mut transaction, Some(self.run)).await?;
+            let settled = stock.settle(&mut transaction, Some(self.run), sight).await?;
             report.balance_rows = settled.moved;
             report.warnings.extend(settled.warning(self.closure.model, self.closure.from.as_str()));
         }

@@ -7,9 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
-use super::super::moves::{self, DataError, Graph};
+use super::{
+    super::moves::{self, DataError, Graph, guard, guard::Sight},
+    ways,
+};
 use crate::{
     Error, catalog,
     db::Context as _,
@@ -107,50 +110,104 @@ impl<'a> Stock<'a> {
         self.refuse_referring(session, &self.going()).await
     }
 
+    /// Refuses that rows of two organizations refer to each other once `going` has gone: rows that refer to it, also by way of
+    /// rows that are nobody's, balances that refer to balances, and what balances refer to beside their key.
     async fn refuse_referring(&self, session: &mut PgConnection, going: &Statement) -> Result<(), Error> {
         let balances = &self.model.balances.table;
+        let first = self
+            .render("SELECT b.* FROM {balances} AS b JOIN ({going}) AS d ON {b.is_d}", &[("going", going)]);
         let mut referring = Vec::new();
-        for reference in catalog::references(session, std::slice::from_ref(balances)).await? {
-            let Some(place) = self.graph.place(&reference.child_table) else { continue };
-            let columns: Vec<(Ident, Ident)> = reference
-                .columns
-                .into_iter()
-                .filter(|(column, _)| *column != self.model.org_column)
-                .collect();
-            let moves = match self.graph.tables[place].key.is_empty() {
-                true => render("false", &[]),
-                false => self.graph.of_table(
-                    self.model,
-                    place,
-                    "EXISTS (SELECT FROM {closure} AS c WHERE {t.is_c} AND NOT c.shared)",
-                    &[],
-                ),
-            };
-            let refers = moves::refers("t", &columns);
+        for way in ways::onto(session, self.model, self.graph, balances, first).await? {
+            let moves = self.graph.moves(self.model, way.place, "t");
             let more: [(&str, &dyn Fragment); 3] =
-                [("going", going), ("t.refers_p", &refers), ("t.moves", &moves)];
-            let count = self.graph.of_table(self.model, place, include_str!("stock_referring.sql"), &more);
-            let rows: i64 = sqlx::query_scalar(count.sql())
-                .persistent(false)
-                .bind(self.from)
-                .bind(self.to)
-                .fetch_one(&mut *session)
-                .await
-                .context(self.context())?;
+                [("reaching", &way.reaching), ("t.refers_p", &way.refers), ("t.moves", &moves)];
+            let count =
+                self.graph.of_table(self.model, way.place, include_str!("stock_referring.sql"), &more);
+            let rows = self.count_rows(session, &count).await?;
             if rows > 0 {
-                let (table, key) = (reference.child_table.plain(), reference.name.as_str());
-                referring.push(format!("{rows} rows of {table} (foreign key {key})"));
+                referring.push(way.describe(self.graph, rows));
             }
         }
-        match referring.is_empty() {
+        let (from, to) = (self.from.to_owned(), self.to.to_owned());
+        if !referring.is_empty() {
+            let (rows, balances) = (referring.join(", "), balances.plain());
+            return Err(DataError::LeftBehind { rows, balances, org: to }.into());
+        }
+        let mut apart = self.kin(session, going).await?;
+        apart.extend(self.beside(session, going).await?);
+        match apart.is_empty() {
             true => Ok(()),
-            false => Err(DataError::LeftBehind {
-                rows: referring.join(", "),
-                balances: balances.plain(),
-                org: self.to.to_owned(),
+            false => {
+                Err(DataError::Apart { rows: apart.join(", "), balances: balances.plain(), from, to }.into())
             }
-            .into()),
         }
+    }
+
+    /// Balances that would be of another organization than a balance that they refer to.
+    async fn kin(&self, session: &mut PgConnection, going: &Statement) -> Result<Vec<String>, Error> {
+        let balances = &self.model.balances.table;
+        let mut apart = Vec::new();
+        for reference in catalog::references(session, std::slice::from_ref(balances)).await? {
+            if reference.child_table != *balances {
+                continue;
+            }
+            let refers = moves::refers("t", &self.without_org(reference.columns));
+            let count = self.render(include_str!("stock_kin.sql"), &[("going", going), ("kin", &refers)]);
+            let rows = self.count_rows(session, &count).await?;
+            if rows > 0 {
+                let (table, key) = (balances.plain(), reference.name.as_str());
+                apart.push(format!("{rows} by foreign key {key} onto {table}"));
+            }
+        }
+        Ok(apart)
+    }
+
+    /// Balances that would be of another organization than a row that they refer to beside their key.
+    async fn beside(&self, session: &mut PgConnection, going: &Statement) -> Result<Vec<String>, Error> {
+        let balances = &self.model.balances;
+        let key: Vec<&Ident> = std::iter::once(&balances.item)
+            .chain(&balances.location)
+            .chain(&balances.lot)
+            .map(|column| &column.name)
+            .collect();
+        let people = self.model.users.as_ref().map(|users| &users.table);
+        let mut apart = Vec::new();
+        for reference in self.graph.from_outside.iter().filter(|key| key.child_table == balances.table) {
+            let parent = &self.graph.tables[reference.parent];
+            let columns = self.without_org(reference.columns.clone());
+            // By its key a row follows its entries, and people are mentioned.
+            if people == Some(&parent.name) || columns.iter().all(|(column, _)| key.contains(&column)) {
+                continue;
+            }
+            let (refers, moves) =
+                (moves::refers("b", &columns), self.graph.moves(self.model, reference.parent, "p"));
+            let more: [(&str, &dyn Fragment); 4] =
+                [("table", &parent.name), ("going", going), ("b.refers_p", &refers), ("p.moves", &moves)];
+            let count = self.render(include_str!("stock_apart.sql"), &more);
+            let rows = self.count_rows(session, &count).await?;
+            if rows > 0 {
+                let (table, key) = (parent.name.plain(), reference.name.as_str());
+                apart.push(format!("{rows} by foreign key {key} onto {table}"));
+            }
+        }
+        Ok(apart)
+    }
+
+    /// The columns of a foreign key but for the organization's.
+    fn without_org(&self, columns: Vec<(Ident, Ident)>) -> Vec<(Ident, Ident)> {
+        columns.into_iter().filter(|(column, _)| *column != self.model.org_column).collect()
+    }
+
+    /// What `count` counts, given both organizations.
+    async fn count_rows(&self, session: &mut PgConnection, count: &Statement) -> Result<i64, Error> {
+        let rows = sqlx::query_scalar(count.sql())
+            .persistent(false)
+            .bind(self.from)
+            .bind(self.to)
+            .fetch_one(session)
+            .await
+            .context(self.context())?;
+        Ok(rows)
     }
 
     /// Puts aside whose entries are about to move, and makes the balances that these will be counted in.
@@ -183,19 +240,14 @@ impl<'a> Stock<'a> {
         &self,
         session: &mut PgConnection,
         run: Option<RunId>,
+        sight: Sight,
     ) -> Result<Settled, Error> {
         let gone = self.model.balance_rows(&Fixed("gone"));
         let take = self.render(include_str!("stock_take.sql"), &[("gone_rows", &gone)]);
         self.execute(session, &take, &[self.from, self.to]).await?;
         let (set, key) = (self.set(), self.key_text());
         let follow = self.render(include_str!("stock_follow.sql"), &[("set_key", &set), ("row_key", &key)]);
-        let keys: Vec<String> = sqlx::query_scalar(follow.sql())
-            .persistent(false)
-            .bind(self.from)
-            .bind(self.to)
-            .fetch_all(&mut *session)
-            .await
-            .context(self.context())?;
+        let keys = self.follow(session, &follow, sight).await?;
         let gone = self.render(include_str!("stock_gone.sql"), &[]);
         self.refuse_referring(session, &gone).await?;
         if let Some(run) = run.filter(|_| !keys.is_empty()) {
@@ -209,6 +261,47 @@ impl<'a> Stock<'a> {
                 .await
                 .context(self.context())?;
         Ok(Settled { moved: keys.len() as u64, left: left.unsigned_abs() })
+    }
+
+    /// Lets rows follow, and nothing else with them; returns their keys.
+    async fn follow(
+        &self,
+        session: &mut PgConnection,
+        follow: &Statement,
+        sight: Sight,
+    ) -> Result<Vec<String>, Error> {
+        let table = &self.model.balances.table;
+        let mut attempt = session.begin().await?;
+        let before = guard::written(&mut attempt, self.model).await?;
+        let keys = self.follow_once(&mut attempt, follow).await?;
+        // Deferred triggers are looked at with all the rest.
+        let touched = before.beyond(&mut attempt, self.model, table, keys.len()).await?;
+        if touched.is_empty() {
+            attempt.commit().await?;
+            return Ok(keys);
+        }
+        sight.require_comparing(table)?;
+        attempt.rollback().await?;
+        let others = guard::others(session, self.model, self.graph, &touched, table, &[]).await?;
+        let keys = self.follow_once(session, follow).await?;
+        let after = guard::others(session, self.model, self.graph, &touched, table, &[]).await?;
+        others.require(&after, table)?;
+        Ok(keys)
+    }
+
+    async fn follow_once(
+        &self,
+        session: &mut PgConnection,
+        follow: &Statement,
+    ) -> Result<Vec<String>, Error> {
+        let keys = sqlx::query_scalar(follow.sql())
+            .persistent(false)
+            .bind(self.from)
+            .bind(self.to)
+            .fetch_all(session)
+            .await
+            .context(self.context())?;
+        Ok(keys)
     }
 
     /// Notes that what `undone` recorded of these rows is put back by `run`.

@@ -112,6 +112,20 @@ pub enum DataError {
         /// The organization that gets.
         org: String,
     },
+    /// Rows of an adopted table of balances and rows that they refer to would be of two organizations.
+    #[error(
+        "rows of {balances} and rows that they refer to would be of two organizations, {from} and {to}: {rows}; nothing was changed: select what lets both go or both stay, or set the column that refers to NULL in these rows"
+    )]
+    Apart {
+        /// How many, by which foreign keys.
+        rows: String,
+        /// The table of balances.
+        balances: String,
+        /// The organization that gives.
+        from: String,
+        /// The organization that gets.
+        to: String,
+    },
     /// Rows that nobody asked for would have got another organization.
     #[error(
         "moving rows of {table} changed whose other rows of {others} are, or deleted some: a trigger, a rule or a foreign key with ON UPDATE took them along; those rows were left as they were, end it for this run, or move those rows with these"
@@ -192,6 +206,7 @@ impl DataError {
             | Self::NotDeferrable { .. }
             | Self::Mentions { .. }
             | Self::LeftBehind { .. }
+            | Self::Apart { .. }
             | Self::Carried { .. }
             | Self::Uncompared(_)
             | Self::Overtaken(_)

@@ -163,6 +163,20 @@ impl Graph {
         model.render_with(template, &fragments)
     }
 
+    /// That `row` of a table is among the rows put aside that move.
+    pub(in crate::tenancy) fn moves(&self, model: &Model, place: usize, row: &'static str) -> Statement {
+        let table = &self.tables[place];
+        match table.key.is_empty() {
+            true => render("false", &[]),
+            false => {
+                let is_c = table.is(row, "c");
+                let more: [(&str, &dyn Fragment); 1] = [("row.is_c", &is_c)];
+                let template = "EXISTS (SELECT FROM {closure} AS c WHERE {row.is_c} AND NOT c.shared)";
+                self.of_table(model, place, template, &more)
+            }
+        }
+    }
+
     /// `template`, which is about a foreign key: the child's fragments of [`of_table`](Self::of_table), and for the
     /// table `{parent}` `p` its `{parent_closure}` `pc` with `{parent_keys}`, `{p.keys}`, `{p.is_pc}`; `{t.refers_p}`
     /// says that `t` refers to `p`.

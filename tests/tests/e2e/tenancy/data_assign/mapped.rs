@@ -1,7 +1,7 @@
 //! The mapped databases: other names, other types of keys, keys of two columns, partitions, two postings an entry.
 
 use serde_json::Value;
-use testkit::{Mapped, TestDb};
+use testkit::{Binary, Mapped, TestDb};
 
 use super::assign;
 
@@ -219,4 +219,132 @@ async fn what_refers_to_balances_that_go_is_not_left_behind() {
     undo().await.ok();
     assert_eq!(db.rows(places).await, before);
     assert_eq!(db.value("SELECT count(*) FROM cyc WHERE org_id = 'acme'").await, "0");
+}
+
+/// The ERP, migrated with what `script` makes beforehand and with `tables` tenant-scoped too.
+struct Erp {
+    db: TestDb,
+    folder: tempfile::TempDir,
+}
+
+impl Erp {
+    async fn with(script: &str, tables: &str) -> Self {
+        let db = TestDb::mapped(Mapped::Erp).await;
+        db.execute(script).await;
+        let folder = Mapped::Erp.config_with(|text| {
+            text.replace("    \"stock_quant\",\n", &format!("    \"stock_quant\",\n    {tables}\n"))
+        });
+        let erp = Self { db, folder };
+        erp.run("migrate-all").await.ok();
+        erp.run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
+        erp
+    }
+
+    fn run(&self, command: &str) -> Binary {
+        self.db.run(command).arg("--config").arg(self.folder.path().join("stockfoil.toml"))
+    }
+
+    /// Moves two items with what belongs to them.
+    fn assign(&self, more: &[&str]) -> Binary {
+        let copies = ["stock_location", "stock_picking", "product_template"];
+        self.run("data-assign")
+            .args(["--org-id", "acme", "--yes", "--items", "default_code in (\"P0001\", \"P0002\")"])
+            .args(copies.map(|table| ["--copy-shared", table]).concat())
+            .args(more)
+    }
+
+    async fn places(&self) -> Vec<Vec<String>> {
+        self.db.rows("SELECT id, org_id FROM stock_quant ORDER BY id").await
+    }
+
+    /// Refuses to move, and to plan it, for the reason `part`; nothing has moved.
+    async fn refuses(&self, more: &[&str], part: &str) {
+        let before = self.places().await;
+        for dry_run in [&["--dry-run"][..], &[]] {
+            self.assign(&[more, dry_run].concat()).await.refuses(3, part);
+        }
+        assert_eq!(self.places().await, before);
+        assert_eq!(self.db.value("SELECT count(*) FROM stockfoil.move").await, "0");
+    }
+}
+
+/// The balances that go with the two items.
+const OF_ITEMS: &str = "(SELECT id FROM product_product WHERE default_code IN ('P0001', 'P0002'))";
+
+#[tokio::test]
+async fn what_leads_to_balances_that_go_by_way_of_nobodys_rows_is_not_left_behind() {
+    let erp = Erp::with(
+        "CREATE TABLE slip (id serial PRIMARY KEY, quant_id integer REFERENCES stock_quant (id));
+         CREATE TABLE sheet (id serial PRIMARY KEY, slip_id integer REFERENCES slip (id));
+         CREATE TABLE note (id serial PRIMARY KEY, sheet_id integer REFERENCES sheet (id))",
+        "\"note\",",
+    )
+    .await;
+    erp.db
+        .execute(format!(
+            "INSERT INTO slip (quant_id) SELECT id FROM stock_quant WHERE product_id IN {OF_ITEMS} ORDER BY id LIMIT 3;
+             INSERT INTO sheet (slip_id) SELECT id FROM slip;
+             INSERT INTO note (sheet_id) SELECT id FROM sheet"
+        ))
+        .await;
+    erp.refuses(
+        &[],
+        "3 rows of note (foreign key note_sheet_id_fkey, by way of sheet, slip) refer to rows of stock_quant",
+    )
+    .await;
+    erp.assign(&["--rows", "note where id <= 3"]).await.ok();
+    assert_eq!(erp.db.value("SELECT count(*) FROM note WHERE org_id = 'acme'").await, "3");
+}
+
+#[tokio::test]
+async fn balances_and_what_they_refer_to_stay_of_one_organization() {
+    let erp = Erp::with(
+        "CREATE TABLE package (id serial PRIMARY KEY);
+         INSERT INTO package SELECT FROM generate_series(1, 2);
+         ALTER TABLE stock_quant ADD parent_id integer REFERENCES stock_quant (id), ADD package_id integer REFERENCES package (id)",
+        "\"package\",",
+    )
+    .await;
+    let going = format!("(SELECT min(id) FROM stock_quant WHERE product_id IN {OF_ITEMS})");
+    let staying = format!("(SELECT max(id) FROM stock_quant WHERE product_id NOT IN {OF_ITEMS})");
+    let clear = "UPDATE stock_quant SET parent_id = NULL, package_id = NULL WHERE parent_id IS NOT NULL OR package_id IS NOT NULL";
+    for (child, parent) in [(&going, &staying), (&staying, &going)] {
+        erp.db
+            .execute(format!("{clear}; UPDATE stock_quant SET parent_id = {parent} WHERE id = {child}"))
+            .await;
+        erp.refuses(&[], "1 by foreign key stock_quant_parent_id_fkey onto stock_quant").await;
+    }
+    let package = "1 by foreign key stock_quant_package_id_fkey onto package";
+    erp.db.execute(format!("{clear}; UPDATE stock_quant SET package_id = 1 WHERE id = {going}")).await;
+    erp.refuses(&[], package).await;
+    erp.db.execute(format!("UPDATE stock_quant SET package_id = 2 WHERE id = {staying}")).await;
+    erp.refuses(&["--rows", "package where id <= 2"], package).await;
+    let report = erp.assign(&["--rows", "package where id = 1", "--format", "json"]).await.ok().json();
+    let crossing = "SELECT count(*) FROM stock_quant AS q JOIN package AS p ON p.id = q.package_id WHERE q.org_id <> p.org_id";
+    assert_eq!(erp.db.value(crossing).await, "0");
+    assert_eq!(erp.db.value("SELECT string_agg(org_id, ' ' ORDER BY id) FROM package").await, "acme default");
+    // Nor does it go back from under a row that came since.
+    erp.db
+        .execute("UPDATE stock_quant SET package_id = 1 WHERE id = (SELECT max(id) FROM stock_quant WHERE org_id = 'acme')")
+        .await;
+    erp.run("data-assign").args(["--yes", "--undo", &report["run_id"].to_string()]).await.ok();
+    assert_eq!(erp.db.value(crossing).await, "0");
+}
+
+#[tokio::test]
+async fn rows_that_a_trigger_of_the_balances_takes_along_keep_them_from_moving() {
+    let erp = Erp::with("CREATE TABLE badge (id serial PRIMARY KEY, quant integer)", "\"badge\",").await;
+    erp.db
+        .execute(
+            "INSERT INTO badge (quant) SELECT id FROM stock_quant;
+             CREATE FUNCTION badge_follows() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN UPDATE badge SET org_id = NEW.org_id WHERE quant = NEW.id; RETURN NULL; END $$;
+             CREATE TRIGGER badge_follows AFTER UPDATE OF org_id ON stock_quant FOR EACH ROW
+             WHEN (OLD.org_id <> NEW.org_id) EXECUTE FUNCTION badge_follows()",
+        )
+        .await;
+    let before = erp.places().await;
+    erp.assign(&[]).await.refuses(3, "changed whose other rows of badge are");
+    assert_eq!(erp.places().await, before);
+    assert_eq!(erp.db.value("SELECT count(*) FROM badge WHERE org_id <> 'default'").await, "0");
 }

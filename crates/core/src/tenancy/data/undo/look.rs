@@ -232,6 +232,12 @@ impl Work<'_> {
                 found.push(InTheWay { table: child.name.plain(), referred: parent.name.plain(), rows });
             }
         }
+        for (place, parent) in graph.tables.iter().enumerate().filter(|(place, _)| self.done[*place].0 > 0) {
+            for left in closure::left_behind(session, model, graph, place, org).await? {
+                let (table, referred) = (graph.tables[left.place].name.plain(), parent.name.plain());
+                found.push(InTheWay { table, referred, rows: left.rows });
+            }
+        }
         Ok(found)
     }
 }

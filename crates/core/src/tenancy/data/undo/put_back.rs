@@ -74,7 +74,8 @@ impl Work<'_> {
         self.transfer(session, run, records, &copied).await?;
         progress.finish();
         if let Some(stock) = &stock {
-            report.balance_rows = stock.settle(session, None).await?.moved;
+            report.balance_rows =
+                stock.settle(session, None, self.at_once.unwrap_or(Sight::Counting)).await?.moved;
             stock.mark_undone(session, request.run, run).await?;
         }
         report.copies_kept = self.drop_copies(session, run, &copied).await?;
