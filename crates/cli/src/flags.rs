@@ -90,7 +90,16 @@ macro_rules! args {
             sample: u32,
             /// how long a step may wait for other sessions, such as 30s or 5m (default: without end)
             #[argh(option, arg_name = "time")]
-            lock_wait: Option<stockfoil_core::migration::patience::LockWait>,
+            lock_wait: Option<stockfoil_core::migration::patience::Time>,
+            /// how long a step may stand in a lock's queue at a time, where others wait behind it (default: 100ms)
+            #[argh(option, arg_name = "time")]
+            lock_timeout: Option<stockfoil_core::migration::patience::Time>,
+            /// after four attempts that did not suffice, a step may stand in queues longer, up to 900ms at a time and so long in all (default: none)
+            #[argh(option, arg_name = "time")]
+            lock_budget: Option<stockfoil_core::migration::patience::Time>,
+            /// begin no batch and no index while a standby is further behind than this (default: not looked at)
+            #[argh(option, arg_name = "time")]
+            max_replica_lag: Option<stockfoil_core::migration::patience::Time>,
             $($fields)*
         } }
 
@@ -102,7 +111,12 @@ macro_rules! args {
             }
 
             fn patience(&self) -> stockfoil_core::migration::patience::Patience {
-                stockfoil_core::migration::patience::Patience::of(self.lock_wait)
+                stockfoil_core::migration::patience::Patience {
+                    lock_wait: self.lock_wait.map(|time| time.0),
+                    lock_timeout: self.lock_timeout.map(|time| time.0),
+                    lock_budget: self.lock_budget.map(|time| time.0),
+                    max_replica_lag: self.max_replica_lag.map(|time| time.0),
+                }
             }
         }
     };

@@ -21,7 +21,7 @@ impl Cluster {
     /// The cluster that all tests of this process share.
     pub fn shared() -> &'static Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(|| Cluster::start(&[]))
+        SHARED.get_or_init(|| Cluster::start(&["--set", "max_prepared_transactions=8"]))
     }
 
     /// A cluster of a test's own, for what would disturb others (crashes, standbys, server settings);

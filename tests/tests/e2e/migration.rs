@@ -38,7 +38,10 @@ async fn seed(db: &TestDb) {
 async fn until_it_waits(child: &mut Child) -> (BufReader<ChildStderr>, String) {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
-    while !said.contains("waiting for pid") {
+    while !["waiting for pid", "waiting for replica", "waiting for prepared"]
+        .iter()
+        .any(|who| said.contains(who))
+    {
         assert_ne!(stderr.read_line(&mut said).await.unwrap(), 0, "{said}");
     }
     (stderr, said)
@@ -51,6 +54,7 @@ mod indexes;
 mod lookups;
 mod others;
 mod partitions;
+mod patience;
 pub(crate) mod records;
 mod rehearsal;
 mod rollback;

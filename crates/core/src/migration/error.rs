@@ -118,6 +118,11 @@ pub enum MigrationError {
         /// Who.
         blockers: String,
     },
+    /// The role sees no replicas.
+    #[error(
+        "--max-replica-lag needs to see how far replicas are; GRANT pg_read_all_stats (or pg_monitor) to this role, or leave it out"
+    )]
+    LagHidden,
     /// The default can't be ended before the migration is over.
     #[error("migrate-org is not over ({step}); run it without --finalize first")]
     NotMigrated {

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::patience;
 use crate::{
     catalog,
     db::{Context as _, DbError, gave_way},
-    progress::Progress,
     sql::{Definition, Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
 };
 
@@ -47,65 +45,32 @@ impl Fill {
         Ok(statements)
     }
 
-    /// Fills every table, from where an earlier run stopped; with `again` from the beginning.
+    /// The batches of `table`, from where an earlier run stopped; with `again` from the beginning.
     ///
     /// # Errors
-    /// Database errors other than a lock that is not free, which is tried again.
-    pub(super) async fn run(
+    /// Database errors.
+    pub(super) async fn batches(
         &self,
         session: &mut PgConnection,
-        title: &str,
-        again: bool,
-        progress: &dyn Progress,
-    ) -> Result<(), crate::Error> {
-        for table in &self.tables {
-            if again {
-                forget(session, table).await?;
-            }
-            self.table(session, title, table, progress).await?;
-        }
-        Ok(())
-    }
-
-    async fn table(
-        &self,
-        session: &mut PgConnection,
-        title: &str,
         table: &QualifiedName,
-        progress: &dyn Progress,
-    ) -> Result<(), crate::Error> {
+        again: bool,
+    ) -> Result<Batches, crate::Error> {
+        if again {
+            forget(session, table).await?;
+        }
         let key = catalog::primary_key(session, table).await?;
-        let (first, next) = (self.batch(table, &key, false), self.batch(table, &key, true));
         let mut position = position(session, table).await?;
         if key.is_empty() && position.is_none() {
             position = Some(vec!["0".to_owned()]);
         }
-        let mut rows = BATCH_FIRST;
-        loop {
-            let started = Instant::now();
-            let statement = if position.is_some() { &next } else { &first };
-            match batch(session, statement, position.as_deref(), rows, table).await {
-                Ok((Some(moved), seen, _)) => {
-                    position = Some(moved);
-                    progress.advance(u64::try_from(seen).unwrap_or(0));
-                    if key.is_empty() && seen == 0 {
-                        return Ok(());
-                    }
-                    rows = next_rows(rows, started.elapsed());
-                }
-                // A batch that found no row has come to the end.
-                Ok((None, _, _)) => return Ok(()),
-                Err(error) if gave_way(&error) => {
-                    progress
-                        .note(&format!("{title}: a writer holds rows of the batch, trying a smaller one"));
-                    rows = (rows / 2).max(1);
-                    tokio::time::sleep(patience::jittered()).await;
-                }
-                Err(error) => {
-                    return Err(DbError::Statement { context: title.to_owned(), cause: error }.into());
-                }
-            }
-        }
+        Ok(Batches {
+            table: table.clone(),
+            has_key: !key.is_empty(),
+            first: self.batch(table, &key, false),
+            next: self.batch(table, &key, true),
+            position,
+            rows: BATCH_FIRST,
+        })
     }
 
     fn batch(&self, table: &QualifiedName, key: &[(Ident, Definition)], from: bool) -> Statement {
@@ -139,6 +104,55 @@ impl Fill {
         fragments.push(("same_key", &same));
         fragments.push(("after", if from { &after } else { &everything }));
         render(include_str!("fill.sql"), &fragments)
+    }
+}
+
+/// A table's batches, one after the other.
+pub(super) struct Batches {
+    table: QualifiedName,
+    has_key: bool,
+    first: Statement,
+    next: Statement,
+    position: Option<Vec<String>>,
+    /// What the next batch looks at.
+    rows: i64,
+}
+
+/// What a batch came to.
+pub(super) enum Batch {
+    /// It saw so many rows.
+    Seen(u64),
+    /// A writer holds one of its rows; the next is smaller.
+    GaveWay,
+    /// There are no more rows.
+    End,
+}
+
+impl Batches {
+    /// The next one, in a transaction of its own.
+    ///
+    /// # Errors
+    /// Database errors other than a lock that is not free.
+    pub(super) async fn next(&mut self, session: &mut PgConnection) -> Result<Batch, sqlx::Error> {
+        let started = Instant::now();
+        let statement = if self.position.is_some() { &self.next } else { &self.first };
+        match batch(session, statement, self.position.as_deref(), self.rows, &self.table).await {
+            Ok((Some(moved), seen, _)) => {
+                self.position = Some(moved);
+                if !self.has_key && seen == 0 {
+                    return Ok(Batch::End);
+                }
+                self.rows = next_rows(self.rows, started.elapsed());
+                Ok(Batch::Seen(u64::try_from(seen).unwrap_or(0)))
+            }
+            // A batch that found no row has come to the end.
+            Ok((None, _, _)) => Ok(Batch::End),
+            Err(error) if gave_way(&error) => {
+                self.rows = (self.rows / 2).max(1);
+                Ok(Batch::GaveWay)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -10,9 +10,9 @@ pub(super) const RUN_LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// A time that a person gives, such as `30s` or `5m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LockWait(pub Duration);
+pub struct Time(pub Duration);
 
-impl std::str::FromStr for LockWait {
+impl std::str::FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -27,13 +27,12 @@ impl std::str::FromStr for LockWait {
 pub struct Patience {
     /// How long one step may wait for other sessions; without end where it is not said.
     pub lock_wait: Option<Duration>,
-}
-
-impl Patience {
-    /// As long as `wait`, where a person gives that.
-    pub fn of(wait: Option<LockWait>) -> Self {
-        Self { lock_wait: wait.map(|wait| wait.0) }
-    }
+    /// How long a step may stand in a lock's queue at a time, where everybody who comes after it waits too.
+    pub lock_timeout: Option<Duration>,
+    /// How long a step may stand in queues in all, beyond its `lock_timeout`, once that has not sufficed many times.
+    pub lock_budget: Option<Duration>,
+    /// How far a standby may be behind when a batch or the build of an index begins.
+    pub max_replica_lag: Option<Duration>,
 }
 
 /// How long a step that did not get its lock steps back: 1 to 2 s.

@@ -3,8 +3,10 @@
 mod blockers;
 mod description;
 mod failed;
+mod filling;
 mod long;
 mod recorder;
+mod replicas;
 mod short;
 
 use std::{
@@ -14,7 +16,7 @@ use std::{
 
 use sqlx::PgConnection;
 
-use self::{description::describe, failed::Failed, recorder::Recorder};
+use self::{description::describe, failed::Failed, recorder::Recorder, replicas::Replicas};
 use super::{
     error::MigrationError,
     finding::Finding,
@@ -150,6 +152,7 @@ struct Runner<'a> {
     waited: Duration,
     /// When transactions were first seen in the way, by their virtual ids.
     seen: HashMap<String, Instant>,
+    replicas: Replicas,
 }
 
 impl<'a> Runner<'a> {
@@ -159,7 +162,7 @@ impl<'a> Runner<'a> {
         command: &'static str,
         patience: Patience,
         progress: &'a dyn Progress,
-    ) -> Result<Self, DbError> {
+    ) -> Result<Self, Error> {
         // Below the lock timeout, so that an autovacuum in the way is told to yield before the lock is given up. Only a
         // superuser may; without it autovacuum takes its second to yield.
         let quick = sqlx::query("SELECT set_config('deadlock_timeout', $1, false)")
@@ -169,13 +172,14 @@ impl<'a> Runner<'a> {
         let is_quick = match quick {
             Ok(_) => true,
             Err(error) if sqlstate(&error).as_deref() == Some("42501") => false,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(DbError::from(error).into()),
         };
         let pid = sqlx::query_scalar("SELECT pg_backend_pid()")
             .fetch_one(&mut *session)
             .await
             .context("ask for the session's pid")?;
         let recorder = Recorder::new(command);
+        let replicas = Replicas::of(session, patience.max_replica_lag).await?;
         Ok(Self {
             db,
             session,
@@ -187,6 +191,7 @@ impl<'a> Runner<'a> {
             reports: Vec::new(),
             waited: Duration::ZERO,
             seen: HashMap::new(),
+            replicas,
         })
     }
 
@@ -229,17 +234,20 @@ impl<'a> Runner<'a> {
     async fn step(&mut self, step: &Step) -> Result<(), Error> {
         match &step.run {
             Run::Short => Ok(self.short(step).await?),
-            Run::Concurrent => Ok(self.concurrent(step).await?),
+            Run::Concurrent => {
+                self.wait_for_replicas(step).await?;
+                Ok(self.concurrent(step).await?)
+            }
             Run::Scan => Ok(self.scan(step).await?),
             Run::Fill(fill) => {
-                fill.run(self.session, &step.title, false, self.progress).await?;
+                self.fill(step, fill, false).await?;
                 Ok(self.short(step).await?)
             }
             Run::Refill(fill) => loop {
                 match self.scan(step).await {
                     // A writer that names no organization put a row behind the fill before the check was there.
                     Err(Failed::Statement(error)) if sqlstate(&error).as_deref() == Some("23514") => {
-                        fill.run(self.session, &step.title, true, self.progress).await?;
+                        self.fill(step, fill, true).await?;
                     }
                     result => return Ok(result?),
                 }

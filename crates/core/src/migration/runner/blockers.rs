@@ -54,7 +54,7 @@ impl Runner<'_> {
             for blocker in waiting {
                 if self.is_old(blocker, BLOCKER_AGE) {
                     pause = LOOK_EVERY;
-                    say_once(self.progress, step, &mut said, blocker.pid, &blocker.description);
+                    say_once(self.progress, step, &mut said, &blocker.description);
                 }
             }
             self.wait(step, pause, &names).await?;
@@ -93,7 +93,6 @@ impl Runner<'_> {
 /// A transaction that holds a lock in the way.
 #[derive(sqlx::FromRow)]
 struct Blocker {
-    pid: i32,
     virtualtransaction: String,
     /// How old it is, where that is known.
     age_ms: Option<i64>,
@@ -101,16 +100,12 @@ struct Blocker {
     description: String,
 }
 
-/// Says that the step waits for a session, unless that was `said`.
-pub(super) fn say_once(
-    progress: &dyn Progress,
-    step: &Step,
-    said: &mut Vec<i32>,
-    pid: i32,
-    description: &str,
-) {
-    if !said.contains(&pid) {
-        said.push(pid);
+/// Says that the step waits for a transaction, unless that was `said`.
+pub(super) fn say_once(progress: &dyn Progress, step: &Step, said: &mut Vec<String>, description: &str) {
+    // Who it is, without its age.
+    let who = description.split(" (").next().unwrap_or(description);
+    if !said.iter().any(|one| one == who) {
+        said.push(who.to_owned());
         progress.note(&format!("{}: waiting for {description}", step.title));
     }
 }

@@ -58,7 +58,7 @@ impl Runner<'_> {
     async fn watched(&mut self, step: &Step, statement: &Statement) -> Result<(), Failed> {
         let mut watcher = self.db.session().await?;
         let mut said = Vec::new();
-        let mut watch = Watch { phase: String::new(), done: 0 };
+        let mut watch = Watch::default();
         loop {
             let result = {
                 let work = sqlx::raw_sql(statement.sql()).execute(&mut *self.session);
@@ -113,20 +113,21 @@ struct Seen {
 }
 
 /// The progress of one long statement.
-struct Watch {
+#[derive(Default)]
+pub(super) struct Watch {
     phase: String,
     done: i64,
 }
 
 impl Watch {
     /// Looks once; returns whom the statement waits for.
-    async fn look(
+    pub(super) async fn look(
         &mut self,
         watcher: &mut PgConnection,
         pid: i32,
         step: &Step,
         progress: &dyn Progress,
-        said: &mut Vec<i32>,
+        said: &mut Vec<String>,
     ) -> Result<Vec<String>, DbError> {
         let seen: Option<Seen> = sqlx::query_as(include_str!("watch.sql"))
             .bind(pid)
@@ -144,8 +145,7 @@ impl Watch {
         progress.advance(u64::try_from(done - self.done).unwrap_or(0));
         self.done = self.done.max(done);
         for description in &blockers {
-            let blocker = description.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).unwrap_or(0);
-            say_once(progress, step, said, blocker, description);
+            say_once(progress, step, said, description);
         }
         Ok(blockers)
     }

@@ -6,6 +6,11 @@ SELECT coalesce(p.phase, '') AS phase,
        ARRAY(SELECT format('pid %s (%s%s%s)', a.pid, coalesce(a.usename, a.backend_type, 'autovacuum worker'),
                            ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s old',
                            ', ' || left(regexp_replace(nullif(a.query, ''), '\s+', ' ', 'g'), 60))
-             FROM pg_stat_activity AS a WHERE a.pid = ANY (pg_blocking_pids($1)) ORDER BY a.pid) AS blockers
+             FROM pg_stat_activity AS a WHERE a.pid = ANY (pg_blocking_pids($1)) ORDER BY a.pid)
+       -- A prepared transaction blocks as pid 0, and which one it is is not said.
+       || ARRAY(SELECT format('prepared transaction %L (%s, %s s old; COMMIT PREPARED or ROLLBACK PREPARED ends it)', x.gid,
+                              x.owner, extract(epoch FROM clock_timestamp() - x.prepared)::int)
+                FROM pg_prepared_xacts AS x
+                WHERE 0 = ANY (pg_blocking_pids($1)) AND x.database = current_database() ORDER BY x.prepared) AS blockers
 FROM (VALUES ($1::int)) AS watched (pid)
 LEFT JOIN pg_stat_progress_create_index AS p ON p.pid = watched.pid

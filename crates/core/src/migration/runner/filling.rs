@@ -1,0 +1,76 @@
+//! A fill, batch by batch: a row that a writer holds is waited for, and who holds it is said.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::{Runner, failed::Failed, long::Watch};
+use crate::{
+    db::DbError,
+    migration::{
+        fill::{Batch, Batches, Fill},
+        patience::jittered,
+        step::Step,
+    },
+};
+
+/// A batch that lasts longer may wait for a row; so does it long enough to be asked for whom.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
+
+impl Runner<'_> {
+    /// Fills every table, from where an earlier run stopped; with `again` from the beginning.
+    pub(super) async fn fill(&mut self, step: &Step, fill: &Fill, again: bool) -> Result<(), crate::Error> {
+        for table in &fill.tables {
+            let mut batches = fill.batches(self.session, table, again).await?;
+            let mut watcher = None;
+            let mut said = Vec::new();
+            // The batch may give way before it is asked for whom; those seen last are as good as sure to be there still.
+            let mut holders = Vec::new();
+            loop {
+                self.wait_for_replicas(step).await?;
+                let (batch, holders) = self.batch(step, &mut batches, watcher.as_mut(), &mut said).await?;
+                match batch {
+                    Batch::End => break,
+                    Batch::Seen(rows) => {
+                        (watcher, holders) = (None, Vec::new());
+                        self.progress.advance(rows);
+                    }
+                    Batch::GaveWay => {
+                        if watcher.is_none() {
+                            watcher = Some(self.db.session().await?);
+                            let note = "a writer holds rows of the batch, trying a smaller one";
+                            self.progress.note(&format!("{}: {note}", step.title));
+                        }
+                        self.wait(step, jittered(), &holders).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch, and through `watcher` who held it up.
+    async fn batch(
+        &mut self,
+        step: &Step,
+        batches: &mut Batches,
+        watcher: Option<&mut PgConnection>,
+        said: &mut Vec<String>,
+    ) -> Result<(Batch, Vec<String>), Failed> {
+        let work = batches.next(self.session);
+        tokio::pin!(work);
+        let early = tokio::time::timeout(LOOK_AFTER, &mut work).await;
+        let (result, holders) = match (early, watcher) {
+            (Ok(result), _) => (result, Vec::new()),
+            (Err(_), None) => (work.await, Vec::new()),
+            (Err(_), Some(watcher)) => {
+                let mut watch = Watch::default();
+                let look = watch.look(watcher, self.pid, step, self.progress, said);
+                let (result, holders) = tokio::join!(work, look);
+                (result, holders?)
+            }
+        };
+        let batch = result.map_err(|cause| DbError::Statement { context: step.title.clone(), cause })?;
+        Ok((batch, holders))
+    }
+}
