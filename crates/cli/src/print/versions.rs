@@ -1,6 +1,6 @@
 use stockfoil_core::migration::versioned::{State, Versions};
 
-use crate::{Page, Print};
+use crate::{Mark, Page, Print};
 
 impl Print for Versions {
     fn print(&self, page: &mut Page) {
@@ -18,6 +18,9 @@ impl Print for Versions {
             page.line(format!(
                 "versions of Stockfoil's own are recorded in {table}, which is sqlx's; db-migrate moves them into stockfoil.migration"
             ));
+        }
+        for warning in &self.warnings {
+            page.marked(Mark::Warning, warning);
         }
         if let Some(obstacle) = &self.in_the_way {
             page.line(format!("in the way: {obstacle}"));

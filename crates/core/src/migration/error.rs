@@ -58,6 +58,16 @@ pub enum MigrationError {
         /// What records them.
         flags: String,
     },
+    /// What another tool may have noted can't be read.
+    #[error(
+        "another tool may have noted in {tables} that it ran the pending files, and this role can't read all of it; let it ({next}), or run as a role that can"
+    )]
+    UnreadRecords {
+        /// The other tool's tables.
+        tables: String,
+        /// What lets the role read them.
+        next: String,
+    },
     /// `--baseline` names a version of Stockfoil's own whose record alone would be no truth.
     #[error(
         "{file} is Stockfoil's own and makes what is missing; leave it to db-migrate, which keeps what is there"

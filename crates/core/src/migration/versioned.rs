@@ -130,6 +130,9 @@ pub struct Versions {
     /// Tables of sqlx in which an earlier release recorded versions of Stockfoil's own; a run moves them out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared: Vec<String>,
+    /// What the operator should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What keeps a run from its work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_the_way: Option<String>,
@@ -222,7 +225,7 @@ pub(crate) async fn take_back(db: &Db, dry_run: bool, progress: &dyn Progress) -
     let own = record::own(&mut session).await?;
     let mut versions = stand(Origin::Stockfoil, &files.own, &own.records);
     versions.retain(|version| version.state != State::Pending);
-    let mut plan = Plan { versions, shared: own.shared, obstacle: None };
+    let mut plan = Plan { versions, shared: own.shared, obstacle: None, warnings: Vec::new() };
     if let Some(unknown) = plan.versions.iter().find(|version| version.state == State::Unknown) {
         return Err(drift(unknown).into());
     }

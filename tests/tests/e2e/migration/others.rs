@@ -121,22 +121,68 @@ async fn an_applications_own_number_is_nobodys_record() {
          CREATE TABLE knex_migrations (id serial, name varchar(255), batch int, migration_time timestamptz);
          INSERT INTO knex_migrations VALUES (1, '20230101120000_shops.js', 2, now()), (2, '20230101120001_carts.js', 2, now());
          CREATE TABLE bird_migrations (id int, bird text, note text);
-         INSERT INTO bird_migrations SELECT g, 'stork', 'bins' FROM generate_series(1, 30000) AS g;
-         DROP ROLE IF EXISTS migrates_only; CREATE ROLE migrates_only LOGIN;
-         CREATE TABLE closed_migrations (name text); INSERT INTO closed_migrations VALUES ('1_bins')",
+         INSERT INTO bird_migrations SELECT g, 'stork', 'bins' FROM generate_series(1, 30000) AS g;"
     )
     .await;
+    let folder = folder(&[("1_bins.sql", "CREATE TABLE bins (id text);"), ("2_racks.sql", "SELECT 1;")]);
+    migrates(&db, &["--dry-run"], folder.path()).await.ok().says("pending");
+    migrates(&db, &[], folder.path()).await.ok();
+    assert_eq!(db.value("SELECT to_regclass('bins') IS NOT NULL").await, "t");
+}
+
+#[tokio::test]
+async fn records_that_the_role_can_not_read_are_not_taken_for_none() {
+    let db = TestDb::inventory().await;
+    let role = format!("{}_migrates", db.name());
     db.execute(format!(
-        "GRANT CREATE ON DATABASE {} TO migrates_only; GRANT CREATE ON SCHEMA public TO migrates_only;
-         GRANT SELECT ON schema_version, knex_migrations, bird_migrations TO migrates_only",
+        "CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE {} TO {role}; GRANT CREATE ON SCHEMA public TO {role};
+         CREATE TABLE closed_migrations (name text); INSERT INTO closed_migrations VALUES ('1_bins');
+         CREATE SCHEMA app; CREATE TABLE app.schema_migrations (version bigint, note text)",
         db.name()
     ))
     .await;
-    let folder = folder(&[("1_bins.sql", "CREATE TABLE bins (id text);"), ("2_racks.sql", "SELECT 1;")]);
-    let url = db.cluster().url_as("migrates_only", db.name());
-    let run = Binary::new("db-migrate").env("DATABASE_URL", url).args(["--dry-run", "--folder"]);
-    run.arg(folder.path()).await.ok().says("pending");
+    let folder = folder(&[("1_bins.sql", "CREATE TABLE bins (id text);")]);
+    let run = |command: &'static str, path: &str, args: &[&str]| {
+        let url = format!("{}&options=-csearch_path%3D{path}", db.cluster().url_as(&role, db.name()));
+        Binary::new(command)
+            .env("DATABASE_URL", url)
+            .args(args.iter().copied())
+            .arg("--folder")
+            .arg(folder.path())
+    };
+    let refusal = format!(
+        "public.closed_migrations that it ran the pending files, and this role can't read all of it; let it (GRANT SELECT ON public.closed_migrations TO {role})"
+    );
+    for command in ["db-migrate", "migrate-all"] {
+        for args in [&["--dry-run"][..], &[]] {
+            run(command, "public", args).await.refuses(3, &refusal);
+        }
+    }
+    assert_eq!(db.value("SELECT to_regclass('bins') IS NULL").await, "t");
+    // Rows that are hidden are no rows that are not there; nor is a part of the columns the whole of them.
+    db.execute(format!(
+        "GRANT SELECT ON closed_migrations TO {role}; ALTER TABLE closed_migrations ENABLE ROW LEVEL SECURITY"
+    ))
+    .await;
+    run("db-migrate", "public", &[]).await.refuses(
+        3,
+        &format!("ALTER ROLE {role} BYPASSRLS, for the row security of public.closed_migrations"),
+    );
+    db.execute(format!("ALTER ROLE {role} BYPASSRLS")).await;
+    run("db-migrate", "public", &[]).await.refuses(2, "--baseline 1");
     db.execute("DROP TABLE closed_migrations").await;
-    migrates(&db, &[], folder.path()).await.ok();
-    assert_eq!(db.value("SELECT to_regclass('bins') IS NOT NULL").await, "t");
+    // Elsewhere it is another application's.
+    run("db-migrate", "public", &["--dry-run"]).await.ok().says("can't read all of app.schema_migrations");
+    run("db-migrate", "app,public", &[]).await.refuses(
+        3,
+        &format!("GRANT USAGE ON SCHEMA app TO {role}; GRANT SELECT ON app.schema_migrations TO {role}"),
+    );
+    db.execute(format!(
+        "GRANT USAGE ON SCHEMA app TO {role}; GRANT SELECT (version) ON app.schema_migrations TO {role}"
+    ))
+    .await;
+    run("db-migrate", "app,public", &[]).await.refuses(3, "GRANT SELECT ON app.schema_migrations");
+    db.execute(format!("GRANT SELECT (note) ON app.schema_migrations TO {role}")).await;
+    run("db-migrate", "public,app", &[]).await.ok().says("1 applied");
+    assert_eq!(db.value("SELECT to_regclass('public.bins') IS NOT NULL").await, "t");
 }

@@ -49,28 +49,52 @@ struct File {
     bare: String,
 }
 
-type HistoryRow = (String, String, Vec<String>, bool);
+/// A table that may be a history.
+#[derive(Debug, sqlx::FromRow)]
+struct Candidate {
+    schema: String,
+    table: String,
+    columns: Vec<String>,
+    has_mark: bool,
+    /// What lets this role read it; nothing where it may.
+    grants: Vec<String>,
+    /// Whether the pending files may be meant for its schema.
+    is_near: bool,
+}
 
-/// Whether another tool notes that it ran one of the pending files, given by their versions and names.
+/// What is known of other tools.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    /// Why the pending files are not to be run.
+    pub(super) obstacle: Option<MigrationError>,
+    /// What was not looked at, and is likely another application's.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Whether another tool notes that it ran one of the pending files, given by their versions and names. Where this role
+/// can't read what such a tool may have noted, nobody knows.
 ///
 /// # Errors
 /// Database errors.
-pub(super) async fn run_by_others(
-    session: &mut PgConnection,
-    pending: &BTreeMap<i64, &str>,
-) -> Result<Option<MigrationError>, Error> {
+pub(super) async fn look(session: &mut PgConnection, pending: &BTreeMap<i64, &str>) -> Result<Others, Error> {
+    let mut others = Others::default();
     if pending.is_empty() {
-        return Ok(None);
+        return Ok(others);
     }
     let files: Vec<File> = pending.iter().map(|(version, name)| File::new(*version, name)).collect();
     let mut ran = BTreeSet::new();
-    let (mut tables, mut unfinished) = (Vec::new(), String::new());
-    let histories: Vec<HistoryRow> = sqlx::query_as(include_str!("histories.sql"))
+    let (mut tables, mut unfinished, mut closed) = (Vec::new(), String::new(), Vec::new());
+    let candidates: Vec<Candidate> = sqlx::query_as(include_str!("histories.sql"))
         .fetch_all(&mut *session)
         .await
         .context("look for what other tools ran")?;
-    for history in histories {
-        let Some(history) = read(session, history).await? else { continue };
+    for candidate in candidates {
+        if !candidate.grants.is_empty() {
+            closed.push(candidate);
+            continue;
+        }
+        let history = read(session, &candidate).await?;
+        let Some(history) = history else { continue };
         let found = history.ran(&files);
         if found.is_empty() {
             continue;
@@ -81,30 +105,61 @@ pub(super) async fn run_by_others(
         ran.extend(found);
         tables.push(history.name);
     }
-    if ran.is_empty() {
-        return Ok(None);
-    }
+    let (near, far): (Vec<Candidate>, Vec<Candidate>) =
+        closed.into_iter().partition(|candidate| candidate.is_near);
+    others.warnings = far.iter().map(Candidate::warning).collect();
+    others.obstacle = match (ran.is_empty(), near.is_empty()) {
+        (false, _) => Some(run_by_others(pending, &ran, &tables, unfinished)),
+        (true, false) => Some(unread(&near)),
+        (true, true) => None,
+    };
+    Ok(others)
+}
+
+fn run_by_others(
+    pending: &BTreeMap<i64, &str>,
+    ran: &BTreeSet<i64>,
+    tables: &[String],
+    unfinished: String,
+) -> MigrationError {
     let stem = |version: &i64| {
         pending.get(version).map(|name| name.trim_end_matches(".sql").trim_end_matches(".up"))
     };
     let names: Vec<&str> = ran.iter().filter_map(stem).collect();
     let flags: Vec<String> = ran.iter().map(|version| format!("--baseline {version}")).collect();
-    Ok(Some(MigrationError::RunByOthers {
+    MigrationError::RunByOthers {
         tables: tables.join(", "),
         files: names.join(", "),
         unfinished,
         flags: flags.join(" "),
-    }))
+    }
 }
 
-/// The rows of a table that may be a history; nothing where it has too many, is gone, or may not be read after all.
-async fn read(
-    session: &mut PgConnection,
-    (schema, table, mut columns, has_mark): HistoryRow,
-) -> Result<Option<History>, Error> {
-    columns.truncate(COLUMNS_MAX);
-    let is_tools = has_mark || table.to_lowercase().contains("migration");
-    let table = QualifiedName::new(Ident::new(schema)?, Ident::new(table)?);
+fn unread(near: &[Candidate]) -> MigrationError {
+    let tables: Vec<String> = near.iter().map(Candidate::name).collect();
+    let grants: Vec<&str> = near.iter().flat_map(|candidate| &candidate.grants).map(String::as_str).collect();
+    MigrationError::UnreadRecords { tables: tables.join(", "), next: grants.join("; ") }
+}
+
+impl Candidate {
+    fn name(&self) -> String {
+        format!("{}.{}", self.schema, self.table)
+    }
+
+    fn warning(&self) -> String {
+        format!(
+            "this role can't read all of {}, so whether another tool noted there that it ran these files was not looked at; if its files are these: {}",
+            self.name(),
+            self.grants.join("; ")
+        )
+    }
+}
+
+/// The rows of a table that may be a history; nothing where it has too many, or is gone.
+async fn read(session: &mut PgConnection, candidate: &Candidate) -> Result<Option<History>, Error> {
+    let columns: Vec<String> = candidate.columns.iter().take(COLUMNS_MAX).cloned().collect();
+    let is_tools = candidate.has_mark || candidate.table.to_lowercase().contains("migration");
+    let table = QualifiedName::new(Ident::new(&candidate.schema)?, Ident::new(&candidate.table)?);
     let mut values = Vec::new();
     for column in &columns {
         values.push(render("left({column}::text, 300)", &[("column", &Ident::new(column.as_str())?)]));
@@ -114,7 +169,7 @@ async fn read(
         &[("values", &List(values)), ("table", &table)],
     );
     let rows = match sqlx::query_scalar(statement.sql()).fetch_all(&mut *session).await {
-        Err(error) if matches!(sqlstate(&error).as_deref(), Some("42P01" | "42501")) => return Ok(None),
+        Err(error) if sqlstate(&error).as_deref() == Some("42P01") => return Ok(None),
         rows => rows.context(format!("look for what other tools ran in {}", table.plain()))?,
     };
     let history = History { name: table.plain(), columns, is_tools, rows };

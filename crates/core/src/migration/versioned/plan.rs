@@ -7,7 +7,7 @@ use sqlx::{PgConnection, migrate::Migration};
 use super::{
     DEFAULT_INVENTORY, Mode, Origin, State, Version, Versions,
     files::{Files, Folder},
-    others,
+    others::{self, Others},
     record::{self, Own, Record},
 };
 use crate::{Error, db::Db, mapping::Mapping, migration::error::MigrationError, sql::QualifiedName};
@@ -18,6 +18,7 @@ pub(super) struct Plan {
     pub(super) versions: Vec<Version>,
     pub(super) shared: Vec<QualifiedName>,
     pub(super) obstacle: Option<MigrationError>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Plan {
@@ -40,6 +41,7 @@ impl Plan {
             by_name: false,
             versions: self.versions,
             shared: self.shared.iter().map(QualifiedName::plain).collect(),
+            warnings: self.warnings,
             in_the_way: self.obstacle.map(|obstacle| obstacle.to_string()),
         }
     }
@@ -60,6 +62,7 @@ pub(super) async fn plan(
         versions.sort_by_key(|version| version.version);
     }
     let mut obstacle = versions.iter().find(|version| is_drift(version)).map(drift);
+    let mut warnings = Vec::new();
     if let Mode::Baseline(named) = mode {
         for version in named {
             name_baseline(&mut versions, *version)?;
@@ -77,10 +80,11 @@ pub(super) async fn plan(
             }
         }
         if let (None, Some(folder)) = (&obstacle, &files.folder) {
-            obstacle = not_to_be_run(session, folder, &versions).await?;
+            let others = not_to_be_run(session, folder, &versions).await?;
+            (obstacle, warnings) = (others.obstacle, others.warnings);
         }
     }
-    Ok(Plan { versions, shared, obstacle })
+    Ok(Plan { versions, shared, obstacle, warnings })
 }
 
 /// How the versions of one origin stand: their files against their records.
@@ -185,17 +189,18 @@ async fn has_inventory(
     })
 }
 
-/// What keeps the pending files of `folder` from being run: another tool ran them, or their text would do harm.
+/// What keeps the pending files of `folder` from being run: another tool ran them, or may have, or their text would do harm.
 async fn not_to_be_run(
     session: &mut PgConnection,
     folder: &Folder,
     versions: &[Version],
-) -> Result<Option<MigrationError>, Error> {
+) -> Result<Others, Error> {
     let pending = |version: &&Version| version.origin == Origin::Folder && version.state == State::Pending;
     let pending: Vec<i64> = versions.iter().filter(pending).map(|version| version.version).collect();
     let name = |version: &i64| folder.names.get(version).map(|name| (*version, name.as_str()));
-    let by_others = others::run_by_others(session, &pending.iter().filter_map(name).collect()).await?;
-    Ok(by_others.or_else(|| pending.iter().find_map(|version| folder.doubt(*version))))
+    let mut others = others::look(session, &pending.iter().filter_map(name).collect()).await?;
+    others.obstacle = others.obstacle.or_else(|| pending.iter().find_map(|version| folder.doubt(*version)));
+    Ok(others)
 }
 
 fn file_name(version: i64, description: &str) -> String {
