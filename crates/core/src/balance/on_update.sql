@@ -11,7 +11,7 @@ BEGIN
 {mark}    INSERT INTO {balances} AS b ({balances.columns})
     SELECT {balances.values}
     FROM (
-        SELECT s.org, s.item, s.location, s.lot, s.ledger_id,
+        SELECT s.org, s.item, s.location, s.lot, s.ledger_id,{s.net}
                CASE WHEN s.odd <= 0 THEN s.delta
                     ELSE {refuse}(s.newest, s.org::text, s.item::text, s.location::text, s.lot::text) END AS delta
         FROM (
@@ -21,14 +21,14 @@ BEGIN
                    coalesce(sum(e.direction) FILTER (WHERE NOT e.finite), 0) AS odd,
                    max(e.quantity) FILTER (WHERE e.direction > 0 AND NOT e.finite) AS newest,
                    {e.last_id} AS ledger_id,
-                   min(e.direction) > 0 AS only_new
+                   min(e.direction) > 0 AS only_new{net}
             FROM (
 {moved_entries}
             ) AS e
             GROUP BY 1, 2, 3, 4
         ) AS s
         WHERE s.delta <> 0 OR s.odd > 0 OR s.only_new
-    ) AS d
+    ) AS d{uncarried}
     ORDER BY {d.order}
     {balances.add};
     RETURN NULL;

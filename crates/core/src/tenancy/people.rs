@@ -6,7 +6,7 @@ use super::{
     TenancyError,
     moves::{
         DataError, Graph,
-        guard::{self, Sight},
+        guard::{self, Balances, Sight},
     },
 };
 use crate::{
@@ -102,7 +102,7 @@ impl<'a> People<'a> {
     ) -> Result<(), Error> {
         let (model, table) = (self.model, &self.users.table);
         let mut attempt = connection.begin().await.context("move the users")?;
-        let before = guard::written(&mut attempt, model).await?;
+        let before = guard::written(&mut attempt, model, Balances::beside(model, table)).await?;
         self.update(&mut attempt, org, keys).await?;
         let touched = before.beyond(&mut attempt, model, table, keys.len()).await?;
         if touched.is_empty() {

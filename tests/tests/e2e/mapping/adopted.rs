@@ -283,3 +283,108 @@ async fn a_row_that_went_with_what_it_is_of_stays_gone() {
         assert_eq!(db.rows(format!("SELECT {item}::text, qty::text FROM stock")).await, [["1", "9"]]);
     }
 }
+
+/// An application whose stock is `item`'s, migrated under this mapping of the ledger.
+async fn of_items(tables: &str, item: &str, ledger: &str, place: &str) -> (TestDb, tempfile::TempDir) {
+    let db = TestDb::empty().await;
+    db.execute(format!("CREATE TABLE users (id serial PRIMARY KEY, email text); {tables}")).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("stockfoil.toml"),
+        format!(
+            "[tenancy]\ntables = [\"users\", \"items\", \"stock\", \"mv\"]\nitems = false\nlocations = false\n
+             [balances]\ntable = \"stock\"\nadopt = true\nitem = \"{item}\"\nlocation = {place}\nlot = false\nquantity = \"qty\"
+             last_ledger_id = false\nlast_updated = false\n
+             [ledger]\ntable = \"mv\"\nlot = false\ncreated_at = false\n{ledger}"
+        ),
+    )
+    .unwrap();
+    db.run("migrate-all").folder(folder.path()).await.ok();
+    (db, folder)
+}
+
+#[tokio::test]
+async fn a_row_that_went_along_to_another_key_is_counted_there_once() {
+    let by_item = "item = \"item\"\nlocation = false\nquantity = \"qty\"\n";
+    let filled = "INSERT INTO mv (item, qty) VALUES (1, 5), (2, 3), (2, 4)";
+    // Stock and movements that both follow an item, whichever key was made first; and movements that follow the stock itself.
+    let cases = [
+        (
+            "CREATE TABLE items (id int PRIMARY KEY);
+             CREATE TABLE mv (id serial PRIMARY KEY, item int REFERENCES items ON UPDATE CASCADE, qty int);
+             CREATE TABLE stock (id serial PRIMARY KEY, item int UNIQUE REFERENCES items ON UPDATE CASCADE, qty int NOT NULL DEFAULT 0);
+             INSERT INTO items VALUES (1), (2); INSERT INTO stock (item, qty) VALUES (1, 5), (2, 7)",
+            "item",
+            "items",
+        ),
+        (
+            "CREATE TABLE items (id int PRIMARY KEY);
+             CREATE TABLE stock (id serial PRIMARY KEY, item int UNIQUE REFERENCES items ON UPDATE CASCADE, qty int NOT NULL DEFAULT 0);
+             CREATE TABLE mv (id serial PRIMARY KEY, item int REFERENCES items ON UPDATE CASCADE, qty int);
+             INSERT INTO items VALUES (1), (2); INSERT INTO stock (item, qty) VALUES (1, 5), (2, 7)",
+            "item",
+            "items",
+        ),
+        (
+            "CREATE TABLE items (id int PRIMARY KEY);
+             CREATE TABLE stock (id serial PRIMARY KEY, variant int, qty int NOT NULL DEFAULT 0);
+             CREATE TABLE mv (id serial PRIMARY KEY, item int REFERENCES stock ON UPDATE CASCADE, qty int);
+             INSERT INTO stock (variant, qty) VALUES (1, 5), (2, 7)",
+            "id",
+            "stock",
+        ),
+    ];
+    for (tables, item, renamed) in cases {
+        let (db, folder) = of_items(&format!("{tables}; {filled}"), item, by_item, "false").await;
+        let stock =
+            async || db.rows(format!("SELECT {item}::text, qty::text FROM stock ORDER BY {item}")).await;
+        let is_exact = async || {
+            db.run("reconcile-balances").folder(folder.path()).await.ok();
+            db.run("reconcile-balances").arg("--full").folder(folder.path()).await.ok();
+        };
+        db.execute(format!("UPDATE {renamed} SET id = 12 WHERE id = 2")).await;
+        assert_eq!(stock().await, [["1", "5"], ["12", "7"]], "{tables}");
+        is_exact().await;
+        // Several at once, and an entry's own change of key, as ever.
+        db.execute(format!("UPDATE {renamed} SET id = id + 100; INSERT INTO mv (item, qty) VALUES (112, 2)"))
+            .await;
+        assert_eq!(stock().await, [["101", "5"], ["112", "9"]], "{tables}");
+        db.execute("UPDATE mv SET item = 101 WHERE qty = 4").await;
+        assert_eq!(stock().await, [["101", "9"], ["112", "5"]], "{tables}");
+        db.execute("UPDATE mv SET item = 101, qty = qty + 1").await;
+        assert_eq!(stock().await, [["101", "18"], ["112", "0"]], "{tables}");
+        db.execute("UPDATE mv SET item = 112").await;
+        assert_eq!(stock().await, [["101", "0"], ["112", "18"]], "{tables}");
+        is_exact().await;
+    }
+}
+
+#[tokio::test]
+async fn rows_that_went_along_with_both_ends_of_a_movement_are_counted_once() {
+    let (db, folder) = of_items(
+        "CREATE TABLE items (id int PRIMARY KEY); CREATE TABLE places (id int PRIMARY KEY);
+         CREATE TABLE mv (id serial PRIMARY KEY, item int REFERENCES items ON UPDATE CASCADE, src int REFERENCES places ON UPDATE CASCADE,
+                          dst int REFERENCES places ON UPDATE CASCADE, qty int);
+         CREATE TABLE stock (id serial PRIMARY KEY, item int REFERENCES items ON UPDATE CASCADE, place int REFERENCES places ON UPDATE CASCADE,
+                             qty int NOT NULL DEFAULT 0);
+         INSERT INTO items VALUES (1), (2); INSERT INTO places VALUES (1), (2), (3);
+         INSERT INTO mv (item, src, dst, qty) VALUES (1, 1, 2, 5), (1, 2, 1, 2), (2, 3, 2, 7), (1, 2, 2, 9);
+         INSERT INTO stock (item, place, qty) VALUES (1, 1, -3), (1, 2, 3), (2, 3, -7), (2, 2, 7)",
+        "item",
+        "item = \"item\"\n
+         [[ledger.posting]]\nlocation = \"dst\"\nquantity = \"qty\"\n
+         [[ledger.posting]]\nlocation = \"src\"\nquantity = { sql = \"-qty\" }\n",
+        "\"place\"",
+    )
+    .await;
+    for rename in [
+        "UPDATE places SET id = 12 WHERE id = 2",
+        "UPDATE items SET id = 11 WHERE id = 1",
+        "UPDATE places SET id = id + 100",
+    ] {
+        let quantities = db.rows("SELECT id, qty FROM stock ORDER BY id").await;
+        db.execute(rename).await;
+        assert_eq!(db.rows("SELECT id, qty FROM stock ORDER BY id").await, quantities, "{rename}");
+        db.run("reconcile-balances").arg("--full").folder(folder.path()).await.ok();
+    }
+}

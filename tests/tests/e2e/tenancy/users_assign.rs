@@ -506,6 +506,32 @@ async fn a_move_takes_no_row_along() {
 }
 
 #[tokio::test]
+async fn a_move_of_people_takes_no_balance_along() {
+    let db = with_users(&["a@x.example"]).await;
+    db.run("migrate-balance").await.ok();
+    db.run("backfill-balances").await.ok();
+    db.execute(
+        "INSERT INTO items (id, item_number, name, org_id) VALUES ('i', 'I', 'I', 'default');
+         INSERT INTO locations (id, site, name, org_id) VALUES ('l', 'S', 'L', 'default');
+         INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical, org_id) VALUES ('e', 'i', 'l', 5, 'default');
+         CREATE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE inventory_balances SET org_id = NEW.org_id; RETURN NULL; END $$;
+         CREATE TRIGGER t AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION along()",
+    )
+    .await;
+    let args = ["--org-id", "acme", "--user-id", "u1"];
+    db.run("users-assign").args(args).await.refuses(3, "inventory_balances");
+    assert_eq!(db.value("SELECT string_agg(org_id, ',') FROM inventory_balances").await, "default");
+    assert_eq!(members(&db, "acme").await, [""; 0]);
+    // Balances that stay whose they are are in nobody's way, whatever else of them is written.
+    db.execute(
+        "CREATE OR REPLACE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE inventory_balances SET last_updated = now(); RETURN NULL; END $$",
+    )
+    .await;
+    db.run("users-assign").args(args).await.ok();
+    assert_eq!(members(&db, "acme").await, ["u1"]);
+}
+
+#[tokio::test]
 async fn people_are_told_apart_by_their_primary_key() {
     let db = with_users(&["a@x.example", "b@x.example", "c@x.example", "d@y.example", "e@z.example"]).await;
     db.execute(

@@ -283,13 +283,20 @@ fn event_function(event: &Event, model: &Model) -> Object {
     let refuse = function_name("balance_refuse");
     let mark = if model.ledger.is_incremental { model.render(event.mark) } else { render("", &[]) };
     let moved = model.render(include_str!("../moved_entries.sql"));
+    let uncarried = uncarried(model);
+    let (net, of_s) =
+        if model.balances.is_adopted { (", sum(e.direction) AS net", " s.net,") } else { ("", "") };
+    let (net, of_s) = (Fixed(net), Fixed(of_s));
     let old = model.entries(&Fixed("old_rows"));
     let remove = model.render_with(event.remove, &[("take", &taking(model, &old))]);
     let (take_text, marker) = take_partition(model);
-    let fragments: [(&str, &dyn Fragment); 6] = [
+    let fragments: [(&str, &dyn Fragment); 9] = [
         ("refuse", &refuse),
         ("mark", &mark),
         ("moved_entries", &moved),
+        ("uncarried", &uncarried),
+        ("net", &net),
+        ("s.net", &of_s),
         ("remove", &remove),
         ("take_text", &take_text),
         ("marker", &marker),
@@ -325,6 +332,15 @@ fn function(
             routine.body,
         ],
     }
+}
+
+/// What keeps an update from counting twice what went along with the entries; nothing where no row is the application's.
+fn uncarried(model: &Model) -> Statement {
+    if !model.balances.is_adopted {
+        return render("", &[]);
+    }
+    let uncarried = model.render_with(include_str!("../uncarried.sql"), &[("from_d", &Fixed(""))]);
+    render("\n    WHERE (\n{uncarried}    )", &[("uncarried", &uncarried)])
 }
 
 /// The statement that takes `entries` from their balances.

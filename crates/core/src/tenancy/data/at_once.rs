@@ -4,7 +4,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
 use super::super::moves::{
     DataError, Graph,
-    guard::{self, Sight},
+    guard::{self, Balances, Sight},
 };
 use crate::{
     Error,
@@ -72,7 +72,7 @@ pub(super) async fn begin(
 
 /// Lets what was deferred happen before all of it is committed; none of that may change rows.
 pub(super) async fn settle(transaction: &mut PgConnection, model: &Model) -> Result<(), Error> {
-    let before = guard::written(transaction, model).await?;
+    let before = guard::written(transaction, model, Balances::Follow).await?;
     guard::settle(transaction).await?;
     let changed = before.beyond(transaction, model, &model.balances.table, 0).await?;
     match changed.is_empty() {

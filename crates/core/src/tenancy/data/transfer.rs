@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::{
     super::moves::{
         self, DataError, Graph,
-        guard::{self, Sight},
+        guard::{self, Balances, Sight},
     },
     copies::repointed,
 };
@@ -339,7 +339,7 @@ impl<'a> Transfer<'a> {
         let Self { model, graph, .. } = *self;
         let table = &graph.tables[self.place].name;
         let mut attempt = connection.begin().await?;
-        let before = guard::written(&mut attempt, model).await?;
+        let before = guard::written(&mut attempt, model, Balances::beside(model, table)).await?;
         let keys = self.update(&mut attempt, first, last).await?;
         let touched = before.beyond(&mut attempt, model, table, keys.len()).await?;
         if touched.is_empty() {

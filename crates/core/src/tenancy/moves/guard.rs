@@ -10,10 +10,10 @@ use sqlx::PgConnection;
 
 use super::{super::TenancyError, DataError, Graph};
 use crate::{
-    Error,
+    Error, catalog,
     db::{Context as _, DbError, sqlstate},
     model::Model,
-    sql::{Fragment, Ident, QualifiedName, Statement, render},
+    sql::{Definition, Fragment, Ident, List, QualifiedName, Statement, render},
 };
 
 /// Whether a transaction can tell what a move did to other rows.
@@ -55,17 +55,37 @@ pub(in crate::tenancy) fn was_overtaken(error: &Error) -> bool {
 
 /// How many rows of each table a transaction has changed or deleted so far.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::tenancy) struct Written(BTreeMap<QualifiedName, i64>);
+pub(in crate::tenancy) struct Written {
+    rows: BTreeMap<QualifiedName, i64>,
+    with: Balances,
+}
+
+/// Whether a move may write balances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tenancy) enum Balances {
+    /// They follow the entries that move.
+    Follow,
+    /// They stay as they are.
+    Stay,
+}
+
+impl Balances {
+    /// Where rows of `table` move.
+    pub(in crate::tenancy) fn beside(model: &Model, table: &QualifiedName) -> Self {
+        if *table == model.ledger.table { Self::Follow } else { Self::Stay }
+    }
+}
 
 /// What tables hold beside the rows that move: a digest each.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::tenancy) struct Others(Vec<(QualifiedName, String)>);
 
-/// Counts what the transaction has done to the tables that say whose their rows are, but for the balances, which follow
-/// the ledger.
+/// Counts what the transaction has done to the tables that say whose their rows are, but for balances that follow the
+/// ledger.
 pub(in crate::tenancy) async fn written(
     connection: &mut PgConnection,
     model: &Model,
+    with: Balances,
 ) -> Result<Written, Error> {
     let counts: bool = sqlx::query_scalar("SELECT current_setting('track_counts')::boolean")
         .fetch_one(&mut *connection)
@@ -81,7 +101,7 @@ pub(in crate::tenancy) async fn written(
     }
     let rows: Vec<(String, String, i64)> = sqlx::query_as(include_str!("guard/written.sql"))
         .bind(model.org_column.as_str())
-        .bind(model.balances.table.to_string())
+        .bind(Some(model.balances.table.to_string()).filter(|_| with == Balances::Follow))
         .fetch_all(connection)
         .await
         .context("count the rows that were written")?;
@@ -89,7 +109,7 @@ pub(in crate::tenancy) async fn written(
     for (schema, table, rows) in rows {
         written.insert(QualifiedName::new(Ident::new(schema)?, Ident::new(table)?), rows);
     }
-    Ok(Written(written))
+    Ok(Written { rows: written, with })
 }
 
 /// Lets what was deferred happen now, while it can still be seen.
@@ -110,11 +130,11 @@ impl Written {
         table: &QualifiedName,
         moved: usize,
     ) -> Result<Vec<QualifiedName>, Error> {
-        let now = written(connection, model).await?;
+        let now = written(connection, model, self.with).await?;
         let moved = i64::try_from(moved).unwrap_or(i64::MAX);
-        let more = now.0.into_iter().filter(|(name, rows)| {
+        let more = now.rows.into_iter().filter(|(name, rows)| {
             let asked = if name == table { moved } else { 0 };
-            rows - self.0.get(name).copied().unwrap_or(0) > asked
+            rows - self.rows.get(name).copied().unwrap_or(0) > asked
         });
         Ok(more.map(|(name, _)| name).collect())
     }
@@ -135,7 +155,7 @@ pub(in crate::tenancy) async fn others(
             graph.place(table).map(|place| &graph.tables[place]).filter(|table| !table.key.is_empty());
         let identity: Statement = match known {
             Some(known) => known.key_text("t"),
-            None => render("t::text", &[]),
+            None => identity(&catalog::primary_key(connection, table).await?),
         };
         let more: [(&str, &dyn Fragment); 2] = [("table", table), ("identity", &identity)];
         let statement = model.render_with(include_str!("guard/others.sql"), &more);
@@ -148,6 +168,16 @@ pub(in crate::tenancy) async fn others(
         others.push((table.clone(), digest));
     }
     Ok(Others(others))
+}
+
+/// What tells rows apart of a table that is none of those that move: all that they hold where they have no primary key.
+fn identity(key: &[(Ident, Definition)]) -> Statement {
+    let columns: Vec<Statement> =
+        key.iter().map(|(name, _)| render("t.{name}::text", &[("name", name)])).collect();
+    match columns.is_empty() {
+        true => render("t::text", &[]),
+        false => render("jsonb_build_array({columns})::text", &[("columns", &List(columns))]),
+    }
 }
 
 impl Others {

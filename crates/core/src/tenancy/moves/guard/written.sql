@@ -1,5 +1,5 @@
 -- How many rows of each table with a column $1 the transaction has changed or deleted so far, all partitions together; $2, the
--- balances, and Stockfoil's own are left out. Locks: none.
+-- balances where they follow the ledger, and Stockfoil's own are left out. Locks: none.
 SELECT n.nspname::text, c.relname::text, sum(s.n_tup_upd + s.n_tup_del)::bigint
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
