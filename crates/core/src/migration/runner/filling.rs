@@ -24,17 +24,17 @@ impl Runner<'_> {
             let mut batches = fill.batches(self.session, table, again).await?;
             let mut watcher = None;
             let mut said = Vec::new();
-            // The batch may give way before it is asked for whom; those seen last are as good as sure to be there still.
-            let mut holders = Vec::new();
+            // A batch may give way before it is asked for whom, and a smaller one may end before the row that is held.
+            let mut holders: Vec<String> = Vec::new();
             loop {
                 self.wait_for_replicas(step).await?;
-                let (batch, holders) = self.batch(step, &mut batches, watcher.as_mut(), &mut said).await?;
+                let (batch, seen) = self.batch(step, &mut batches, watcher.as_mut(), &mut said).await?;
+                if !seen.is_empty() {
+                    holders = seen;
+                }
                 match batch {
                     Batch::End => break,
-                    Batch::Seen(rows) => {
-                        (watcher, holders) = (None, Vec::new());
-                        self.progress.advance(rows);
-                    }
+                    Batch::Seen(rows) => self.progress.advance(rows),
                     Batch::GaveWay => {
                         if watcher.is_none() {
                             watcher = Some(self.db.session().await?);

@@ -272,7 +272,7 @@ impl<'a> Stock<'a> {
     ) -> Result<Vec<String>, Error> {
         let table = &self.model.balances.table;
         let mut attempt = session.begin().await?;
-        let before = guard::written(&mut attempt, self.model).await?;
+        let before = guard::written(&mut attempt, self.model, guard::Balances::Follow).await?;
         let keys = self.follow_once(&mut attempt, follow).await?;
         // Deferred triggers are looked at with all the rest.
         let touched = before.beyond(&mut attempt, self.model, table, keys.len()).await?;

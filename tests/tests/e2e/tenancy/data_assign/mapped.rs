@@ -323,7 +323,7 @@ async fn balances_and_what_they_refer_to_stay_of_one_organization() {
     let crossing = "SELECT count(*) FROM stock_quant AS q JOIN package AS p ON p.id = q.package_id WHERE q.org_id <> p.org_id";
     assert_eq!(erp.db.value(crossing).await, "0");
     assert_eq!(erp.db.value("SELECT string_agg(org_id, ' ' ORDER BY id) FROM package").await, "acme default");
-    // Nor does it go back from under a row that came since.
+    // It goes back, and nothing crosses then either.
     erp.db
         .execute("UPDATE stock_quant SET package_id = 1 WHERE id = (SELECT max(id) FROM stock_quant WHERE org_id = 'acme')")
         .await;
