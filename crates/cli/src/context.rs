@@ -1,5 +1,7 @@
 //! What a running binary has at hand: configuration, connection, progress, output.
 
+mod migrate;
+
 use std::{
     fs::Permissions,
     io::{IsTerminal as _, Write as _},
@@ -17,14 +19,9 @@ use stockfoil_core::{
     alert,
     config::{self, Config},
     db::Db,
-    migration::{
-        online::Online,
-        report::MigrationReport,
-        versioned::{self, UNTOLD_FOLDER},
-    },
+    migration::versioned::{self, UNTOLD_FOLDER},
     org_id::OrgId,
     progress::Progress,
-    rehearsal,
     report::{Metric, Outcome, PluginState, Report},
     settings::ConfigError,
     tenancy::{
@@ -34,7 +31,7 @@ use stockfoil_core::{
 };
 
 use crate::{
-    Common, Format, How, Page, Print, RunError, page, plugin,
+    Common, Format, Page, Print, RunError, page, plugin,
     progress::{self, Talk},
     stdin,
 };
@@ -243,45 +240,6 @@ impl Context {
         }
     }
 
-    /// Rehearses a migration on a copy, and emits the report.
-    ///
-    /// # Errors
-    /// As [`rehearsal::run`].
-    pub async fn rehearse(
-        &self,
-        db: &Db,
-        migration: rehearsal::Migration,
-        sample: u32,
-    ) -> Result<Outcome, RunError> {
-        let Config { mapping, tenancy, backup, .. } = &self.config;
-        let request = rehearsal::Request { migration, sample };
-        self.emit(&rehearsal::run(db, mapping, tenancy, backup, &request, &self.talk).await?)
-    }
-
-    /// Rehearses, shows or runs a migration, and emits the report; where it `asks`, a person decides before the first
-    /// change.
-    ///
-    /// # Errors
-    /// As [`Online::plan`], [`Online::run`], [`rehearsal::run`] and [`confirm`](Self::confirm).
-    pub async fn migrate(&self, migration: Online, how: How, asks: bool) -> Result<Outcome, RunError> {
-        let db = self.connect().await?;
-        let Config { mapping, tenancy, .. } = &self.config;
-        match how {
-            How::Rehearse { sample } => {
-                return self.rehearse(&db, rehearsal::Migration::Online(migration), sample).await;
-            }
-            How::DryRun => return self.emit(&migration.plan(&db, mapping, tenancy).await?),
-            How::Run if asks => {
-                let plan = migration.plan(&db, mapping, tenancy).await?;
-                self.approve(&db, &[&plan]).await?;
-            }
-            How::Run => {}
-        }
-        let report = migration.run(&db, mapping, tenancy, &self.talk).await?;
-        self.warn(&report.warnings);
-        self.emit(&report)
-    }
-
     /// Gives rows to an organization, asking first unless `yes`, and emits the report.
     ///
     /// # Errors
@@ -336,35 +294,6 @@ impl Context {
         let report = data::undo(&db, mapping, &Undo { command, run, expect, dry_run }, &self.talk).await?;
         self.warn(&report.stopped);
         self.emit(&report)
-    }
-
-    /// Shows on standard error what a migration will do, and asks; nothing to do needs no answer.
-    ///
-    /// # Errors
-    /// As [`confirm`](Self::confirm).
-    pub async fn approve(&self, db: &Db, plans: &[&MigrationReport]) -> Result<(), RunError> {
-        let mut steps = 0;
-        for plan in plans {
-            if !plan.obstacles.is_empty() {
-                // The run itself will refuse, and say all of it.
-                return Ok(());
-            }
-            for used in &plan.default_uses {
-                self.say(used.to_string());
-            }
-            for used in &plan.lookup_uses {
-                self.say(used.to_string());
-            }
-            self.warn(&plan.warnings);
-            for step in &plan.steps {
-                steps += 1;
-                self.say(format!("{steps:>4}. {}", step.title));
-            }
-        }
-        if steps == 0 {
-            return Ok(());
-        }
-        self.confirm(&format!("{steps} steps change the schema of {}; go on?", db.facts())).await
     }
 
     pub(crate) fn finish_progress(&self) {

@@ -85,7 +85,10 @@ macro_rules! args {
             /// play it through on a copy of the schema and some rows, there and back, and try what applications do; change nothing
             #[argh(switch)]
             rehearse: bool,
-            /// with --rehearse: how many rows of each tenant table to take along (default: 1000)
+            /// do not play it through on a copy before the first change
+            #[argh(switch)]
+            no_rehearsal: bool,
+            /// for a rehearsal: how many rows of each tenant table to take along (default: 1000)
             #[argh(option, arg_name = "rows", default = "stockfoil_core::rehearsal::SAMPLE_ROWS")]
             sample: u32,
             /// how long a step may wait for other sessions, such as 30s or 5m (default: without end)
@@ -105,9 +108,13 @@ macro_rules! args {
 
         impl $name {
             fn how(&self) -> Result<cli::How, cli::RunError> {
-                let rehearse = cli::How::Rehearse { sample: self.sample };
-                let flags = [("--dry-run", self.dry_run, cli::How::DryRun), ("--rehearse", self.rehearse, rehearse)];
-                Ok(cli::one_of(&flags)?.unwrap_or(cli::How::Run))
+                let sample = self.sample;
+                let flags = [
+                    ("--dry-run", self.dry_run, cli::How::DryRun),
+                    ("--rehearse", self.rehearse, cli::How::Rehearse { sample }),
+                    ("--no-rehearsal", self.no_rehearsal, cli::How::Run { rehearses: None }),
+                ];
+                Ok(cli::one_of(&flags)?.unwrap_or(cli::How::Run { rehearses: Some(sample) }))
             }
 
             fn patience(&self) -> stockfoil_core::migration::patience::Patience {
@@ -166,7 +173,10 @@ macro_rules! args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// Do it.
-    Run,
+    Run {
+        /// Play it through first, with so many rows of each tenant table.
+        rehearses: Option<u32>,
+    },
     /// Say what it would do.
     DryRun,
     /// Play it through on a copy.

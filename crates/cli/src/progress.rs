@@ -83,6 +83,13 @@ impl Progress for Talk {
         state.bar = Some(bar);
     }
 
+    fn step(&self, task: &str, total: Option<u64>) {
+        self.begin(task, total);
+        if !self.quiet && !self.terminal {
+            say(task);
+        }
+    }
+
     fn advance(&self, units: u64) {
         let mut state = self.state();
         state.done += units;

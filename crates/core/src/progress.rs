@@ -8,6 +8,10 @@ pub(crate) mod meter;
 pub trait Progress: Send + Sync {
     /// A task begins; `total` counts its units (steps, rows, keys) where that is known.
     fn begin(&self, task: &str, total: Option<u64>);
+    /// A task begins that changes something lasting, which a log should hold.
+    fn step(&self, task: &str, total: Option<u64>) {
+        self.begin(task, total);
+    }
     /// `units` more are done.
     fn advance(&self, units: u64);
     /// Something that a person who watches should know now (a lock that is waited for, say).
@@ -25,4 +29,25 @@ impl Progress for Silent {
     fn advance(&self, _units: u64) {}
     fn note(&self, _message: &str) {}
     fn finish(&self) {}
+}
+
+/// The progress of what is only played through: its steps change nothing that lasts.
+pub(crate) struct Played<'a>(pub(crate) &'a dyn Progress);
+
+impl Progress for Played<'_> {
+    fn begin(&self, task: &str, total: Option<u64>) {
+        self.0.begin(task, total);
+    }
+
+    fn advance(&self, units: u64) {
+        self.0.advance(units);
+    }
+
+    fn note(&self, message: &str) {
+        self.0.note(message);
+    }
+
+    fn finish(&self) {
+        self.0.finish();
+    }
 }

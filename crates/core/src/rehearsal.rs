@@ -8,6 +8,7 @@
 mod action;
 mod copy;
 mod differences;
+mod first;
 mod functions;
 mod lookups;
 mod play;
@@ -27,11 +28,12 @@ use crate::{
     mapping::Mapping,
     migration::{finding::Finding, online::Online, org},
     model::Model,
-    progress::Progress,
+    progress::{Played, Progress},
     report::Clock,
     tenancy,
     throwaway::{self, Confinement, Folder, Owner, ServerPrograms},
 };
+pub use first::before;
 pub use report::{LookupChange, ProbeCounts, Rehearsal};
 use stage::Stage;
 
@@ -46,8 +48,15 @@ const ROOM_BYTES: u64 = 200_000_000;
 pub enum Migration {
     /// One of those that run steps.
     Online(Online),
-    /// `migrate-all`, with the folder of versioned files beside the embedded ones.
-    All(org::Request, Option<PathBuf>),
+    /// `migrate-all`.
+    All {
+        /// What migrate-org is asked for.
+        organizations: org::Request,
+        /// Versioned files beside the embedded ones.
+        folder: Option<PathBuf>,
+        /// Whether it is to be taken back.
+        is_back: bool,
+    },
 }
 
 impl Migration {
@@ -55,7 +64,7 @@ impl Migration {
     fn command(&self) -> &'static str {
         match self {
             Self::Online(migration) => migration.command(),
-            Self::All(..) => "migrate-all",
+            Self::All { .. } => "migrate-all",
         }
     }
 }
@@ -117,6 +126,7 @@ pub fn run<'a>(
     progress: &'a dyn Progress,
 ) -> Task<'a, Rehearsal> {
     Box::pin(async move {
+        let progress = &Played(progress);
         let rehearsing = Rehearsing { db, mapping, tenancy, request, progress };
         let mut settings = settings.throwaway();
         settings.names.purpose = "rehearsal";
@@ -218,7 +228,7 @@ impl Rehearsing<'_> {
     async fn model(&self, db: &Db) -> Result<Option<Model>, Error> {
         match self.mapping.resolve(db).await {
             Ok(model) => Ok(Some(model)),
-            Err(Error::Model(_)) if matches!(self.request.migration, Migration::All(..)) => Ok(None),
+            Err(Error::Model(_)) if matches!(self.request.migration, Migration::All { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

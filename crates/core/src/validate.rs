@@ -3,6 +3,7 @@
 mod balances;
 pub mod isolation;
 mod tables;
+pub mod way_back;
 
 use std::path::Path;
 

@@ -41,9 +41,13 @@ fn main() -> std::process::ExitCode {
         organizations.check()?;
         let folder = cx.migrations_folder(args.folder.as_deref());
         let db = cx.connect().await?;
+        let migration = Migration::All {
+            organizations: organizations.clone(),
+            folder: folder.map(Into::into),
+            is_back: args.rollback,
+        };
         if let cli::How::Rehearse { sample } = how {
             // The way back is a part of every rehearsal.
-            let migration = Migration::All(organizations, folder.map(Into::into));
             return cx.rehearse(&db, migration, sample).await;
         }
         let dry_run = how == cli::How::DryRun;
@@ -54,6 +58,11 @@ fn main() -> std::process::ExitCode {
             let plan = sequence::run(&db, mapping, &cx.config().tenancy, &request, cx.progress()).await?;
             cx.approve(&db, &plan.migrations()).await?;
             request.dry_run = false;
+        }
+        if let cli::How::Run { rehearses } = how
+            && let Some(found) = cx.rehearse_first(&db, migration, rehearses).await?
+        {
+            return Ok(found);
         }
         let report = sequence::run(&db, mapping, &cx.config().tenancy, &request, cx.progress()).await?;
         cx.warn(report.migrations().into_iter().flat_map(|part| &part.warnings));

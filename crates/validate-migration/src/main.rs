@@ -16,6 +16,9 @@ cli::args! {
         /// look instead for holes in the isolation of organizations, each with what closes it
         #[argh(switch)]
         isolation: bool,
+        /// look instead for what stands in the way of taking the migrations back as the database is now
+        #[argh(switch)]
+        rollback_ready: bool,
     }
 }
 
@@ -24,6 +27,10 @@ fn main() -> std::process::ExitCode {
         let db = cx.connect().await?;
         if args.isolation {
             return cx.emit(&validate::isolation::run(&db, &cx.config().mapping).await?);
+        }
+        if args.rollback_ready {
+            let config = cx.config();
+            return cx.emit(&validate::way_back::run(&db, &config.mapping, &config.tenancy).await?);
         }
         let scope = Scope::requiring(&args.require);
         let folder = cx.migrations_folder(args.folder.as_deref());

@@ -39,15 +39,7 @@ impl Print for Rehearsal {
             .iter()
             .map(|phase| format!("{} {} ms", phase.name.replace('_', " "), phase.duration_ms))
             .collect();
-        page.line(format!(
-            "{} rehearsed on a copy with {} rows: {} steps, {} of {} things that applications do work as before ({})",
-            self.command,
-            self.rows,
-            self.steps.len(),
-            self.probes.same,
-            self.probes.tried,
-            phases.join(", ")
-        ));
+        page.line(format!("{} ({})", self.summary(), phases.join(", ")));
         page.line(match self.obstacles.len() {
             0 if self.probes.tried == 0 => {
                 "no step failed, and nothing else was tried; nothing was changed".to_owned()

@@ -22,7 +22,7 @@ use crate::{
     Error, Task,
     balance::{self, Kind, Object, Objects, OwnTable, State},
     catalog,
-    db::Db,
+    db::{Context as _, Db},
     mapping::{self, Mapping},
     model::{Model, conflict},
     progress::Progress,
@@ -215,7 +215,8 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
             Goal::new("SELECT NOT EXISTS (SELECT FROM stockfoil.backfill)", []),
         ));
     }
-    let obstacles = obstacles(session, model).await?;
+    let mut obstacles = obstacles(session, model).await?;
+    obstacles.extend(dependents(session, model, &objects, table != OwnTable::Another).await?);
     let mut task = runner::Task { rollback: true, obstacles, ..runner::Task::new(COMMAND, steps) };
     if table == OwnTable::Another && !model.balances.is_adopted {
         let table = model.balances.table.plain();
@@ -224,6 +225,41 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
         ));
     }
     Ok(task)
+}
+
+/// What stands on that which goes: views, foreign keys and functions that came later.
+async fn dependents(
+    session: &mut PgConnection,
+    model: &Model,
+    objects: &Objects,
+    table_goes: bool,
+) -> Result<Vec<Finding>, Error> {
+    let names = |parts: &[Object], kind: Kind| -> Vec<String> {
+        parts.iter().filter(|part| part.kind == kind).map(|part| part.name.as_str().to_owned()).collect()
+    };
+    let mut functions = names(&objects.functions, Kind::Function);
+    functions.extend(names(&objects.unwanted, Kind::Function));
+    let columns = objects.checkpoint.iter().filter(|part| part.kind != Kind::Record);
+    let (tables, columns): (Vec<String>, Vec<String>) = columns
+        .flat_map(|column| {
+            model.ledger.tables().map(|table| (table.to_string(), column.name.as_str().to_owned()))
+        })
+        .unzip();
+    let rows: Vec<(String, String)> = sqlx::query_as(include_str!("balance/dependents.sql"))
+        .bind(table_goes.then(|| model.balances.table.to_string()))
+        .bind(functions)
+        .bind(tables)
+        .bind(columns)
+        .fetch_all(session)
+        .await
+        .context("look what depends on the balances")?;
+    let finding = |(object, detail)| Finding {
+        check: "dependents",
+        object,
+        detail,
+        remedy: "change or drop it first".into(),
+    };
+    Ok(rows.into_iter().map(finding).collect())
 }
 
 /// The checkpoint's columns of the ledger go, then its own records.

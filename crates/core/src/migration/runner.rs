@@ -204,7 +204,7 @@ impl<'a> Runner<'a> {
             let position = format!("step {} of {}: {}", number + 1, steps.len(), step.title);
             log::info!("{position}");
             let rows = self.rows(step).await?;
-            self.progress.begin(&position, rows.and_then(|rows| u64::try_from(rows).ok()));
+            self.progress.step(&position, rows.and_then(|rows| u64::try_from(rows).ok()));
             let started = Instant::now();
             self.waited = Duration::ZERO;
             self.step(step).await?;

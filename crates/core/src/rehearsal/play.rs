@@ -29,7 +29,7 @@ pub(super) async fn is_untouched(db: &Db, migration: &Migration) -> Result<bool,
     }
     let command = match migration {
         Migration::Online(migration @ Online::Balances(_)) => Some(migration.command()),
-        Migration::Online(_) | Migration::All(..) => None,
+        Migration::Online(_) | Migration::All { .. } => None,
     };
     let changes: i64 =
         sqlx::query_scalar("SELECT count(*) FROM stockfoil.change WHERE $1::text IS NULL OR command = $1")
@@ -50,7 +50,7 @@ pub(super) async fn forward(
     let mut unfulfilled = Vec::new();
     let done = match &request.migration {
         Migration::Online(migration) => online(rehearsing, db, migration).await,
-        Migration::All(organizations, folder) => {
+        Migration::All { organizations, folder, .. } => {
             let request = sequence::Request {
                 folder: folder.as_deref(),
                 organizations: organizations.clone(),
@@ -97,7 +97,7 @@ pub(super) async fn back(
         Migration::Online(migration) => {
             migration.reversed().run(db, mapping, tenancy, progress).await.map(drop)
         }
-        Migration::All(organizations, folder) => {
+        Migration::All { organizations, folder, .. } => {
             let request = sequence::Request {
                 folder: folder.as_deref(),
                 rollback: true,
@@ -177,7 +177,7 @@ async fn pending(rehearsing: &Rehearsing<'_>, db: &Db) -> Vec<StepReport> {
     let Rehearsing { mapping, tenancy, request, .. } = *rehearsing;
     let parts = match &request.migration {
         Migration::Online(migration) => vec![migration.clone()],
-        Migration::All(request, _) => {
+        Migration::All { organizations: request, .. } => {
             vec![Online::Organizations(request.clone()), Online::Balances(balance::Request::default())]
         }
     };

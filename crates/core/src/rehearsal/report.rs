@@ -53,6 +53,20 @@ impl Rehearsal {
     }
 }
 
+impl Rehearsal {
+    /// What was rehearsed, in a line.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} rehearsed on a copy with {} rows: {} steps, {} of {} things that applications do work as before",
+            self.command,
+            self.rows,
+            self.steps.len(),
+            self.probes.same,
+            self.probes.tried
+        )
+    }
+}
+
 impl Report for Rehearsal {
     const SCHEMA: &'static str = "stockfoil.rehearsal/1";
 

@@ -206,12 +206,12 @@ fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static s
     const ONE_ROW: &str =
         "let it change the row of that key where there is one: from then on there is one for each";
     let is_back = matches!(migration, Migration::Online(migration) if migration.is_back());
-    let makes_balances = matches!(migration, Migration::Online(Online::Balances(_)) | Migration::All(..));
+    let makes_balances = matches!(migration, Migration::Online(Online::Balances(_)) | Migration::All { .. });
     let (finalizes, isolates) = match migration {
         Migration::Online(Online::Organizations(request)) => {
             (request.direction == Direction::Finalize, request.isolates)
         }
-        Migration::Online(Online::Balances(_)) | Migration::All(..) => (false, false),
+        Migration::Online(Online::Balances(_)) | Migration::All { .. } => (false, false),
     };
     match (kind, sqlstate) {
         _ if is_back => Some(BACK),

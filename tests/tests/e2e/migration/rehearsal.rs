@@ -148,6 +148,31 @@ async fn a_step_that_the_server_refuses_is_told_with_its_sql_and_the_servers_wor
 }
 
 #[tokio::test]
+async fn a_run_is_rehearsed_before_its_first_change() {
+    let (db, _) = of_an_application().await;
+    let broken = "CREATE TABLE items_before AS SELECT * FROM items WITH NO DATA;
+         CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN INSERT INTO items_before SELECT OLD.*; RETURN NEW; END $$;
+         CREATE TRIGGER keep AFTER UPDATE ON items FOR EACH ROW EXECUTE FUNCTION keep()";
+    db.execute(broken).await;
+    let before = schema(&db);
+    for command in ["migrate-org", "migrate-all"] {
+        let run = db.run(command).rehearsing().args(["--format", "json"]).await.status(1);
+        one_has(&run.json()["obstacles"], &["UPDATE of items", "INSERT has more expressions"]);
+        assert!(run.stderr.contains("--no-rehearsal goes on in spite of it"), "{}", run.stderr);
+        same_schema(&db, &before);
+    }
+    db.execute("DROP TRIGGER keep ON items").await;
+    // What is fine runs, and is not rehearsed again where nothing is left to do.
+    let rehearsed = "migrate-all rehearsed on a copy with ";
+    db.run("migrate-all").rehearsing().await.ok().tells(rehearsed);
+    let again = db.run("migrate-all").rehearsing().await.ok();
+    assert!(!again.stderr.contains("rehearsed"), "{}", again.stderr);
+    db.run("migrate-all").rehearsing().args(["--rollback", "--yes"]).await.ok().tells(rehearsed);
+    db.run("migrate-org").args(["--rehearse", "--no-rehearsal"]).await.refuses(2, "exclude each other");
+}
+
+#[tokio::test]
 async fn a_sample_holds_what_its_rows_refer_to() {
     let (db, _) = of_an_application().await;
     db.execute(
@@ -204,11 +229,13 @@ async fn what_this_machine_lacks_is_said_with_the_way_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("stockfoil.toml");
     std::fs::write(&config, format!("[backup]\npg_bin = {:?}\n", folder.path())).unwrap();
-    db.run("migrate-org")
-        .args(["--rehearse", "--config"])
-        .arg(config)
-        .await
-        .refuses(3, "the migration can't be rehearsed here: the server's programs of PostgreSQL");
+    let lacks = "the migration can't be rehearsed here: the server's programs of PostgreSQL";
+    let run = || db.run("migrate-org").rehearsing().arg("--config").arg(&config);
+    run().arg("--rehearse").await.refuses(3, lacks);
+    // A yes to the plan is none to that.
+    run().arg("--yes").await.refuses(2, lacks).tells("give --no-rehearsal to go on without");
+    assert_eq!(db.value("SELECT to_regclass('organizations') IS NULL").await, "t");
+    run().arg("--no-rehearsal").await.ok();
 }
 
 #[tokio::test]

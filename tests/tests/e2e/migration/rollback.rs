@@ -54,6 +54,37 @@ async fn everything_goes_back_over_versions_and_balances() {
 }
 
 #[tokio::test]
+async fn what_would_stand_in_the_way_back_is_said_before_it_is_needed() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    let ready = || db.run("validate-migration").arg("--rollback-ready");
+    ready().await.ok().says("migrate-org --rollback: nothing is there to take back");
+    let before = schema(&db);
+    db.run("migrate-all").await.ok();
+    let migrated = schema(&db);
+    ready().await.ok().says("steps are planned, and nothing stands in their way");
+    // Life goes on, on what the migration made.
+    db.execute(
+        "CREATE VIEW by_organization AS SELECT org_id, count(*) FROM users GROUP BY org_id;
+         CREATE VIEW stock AS SELECT item_id, qty_canonical FROM inventory_balances;
+         CREATE TABLE contracts (org_id text REFERENCES organizations (id))",
+    )
+    .await;
+    let report = ready().args(["--format", "json"]).await.status(1).json();
+    let failed = report["checks"].to_string();
+    for name in ["by_organization", "stock", "contracts"] {
+        assert!(failed.contains(name), "{name}: {failed}");
+    }
+    // Each of them is what the rollback itself would have refused.
+    db.run("migrate-all").args(["--rollback", "--yes"]).await.status(3);
+    db.execute("DROP VIEW by_organization, stock; DROP TABLE contracts").await;
+    same_schema(&db, &migrated);
+    ready().await.ok();
+    db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
 async fn a_table_of_the_applications_that_has_the_balances_name_stays() {
     for columns in [
         "org_id text, item_id text, location_id text, lot_id text, lot_key text, qty_canonical numeric",

@@ -81,9 +81,10 @@ async fn tenants() -> Tenants {
     tenants
 }
 
-fn writers(tenants: &Tenants) -> Vec<Writer> {
+/// So many of each organization.
+fn writers(tenants: &Tenants, each: usize) -> Vec<Writer> {
     let (a, b) = (tenants.a.clone(), tenants.b.clone());
-    (0..4)
+    (0..each)
         .flat_map(|_| {
             [
                 Writer::start(tenants.url(), a.clone(), "i1", "l1"),
@@ -114,7 +115,7 @@ async fn all_is_well(tenants: &Tenants, writers: Vec<Writer>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_say_whose_they_are_see_no_error() {
     let tenants = tenants().await;
-    let writers = writers(&tenants);
+    let writers = writers(&tenants, 2);
     tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
     all_is_well(&tenants, writers).await;
     // And there they see no other's.
@@ -128,7 +129,7 @@ async fn writers_that_say_whose_they_are_see_no_error() {
 async fn killed_between_any_two_steps_it_goes_on() {
     let tenants = tenants().await;
     let db = &tenants.db;
-    let writers = writers(&tenants);
+    let writers = writers(&tenants, 4);
     let isolate = || tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]);
     close_gate(db).await;
     let killed = killed_between_all_steps_of(db, isolate).await;
