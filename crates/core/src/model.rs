@@ -266,10 +266,11 @@ impl Model {
     /// is as an empty one.
     ///
     /// Balances: `{balance_rows}` is a query of them (`org, item, location, lot, quantity`). Of `d`, rows with a key,
-    /// a `delta` and a `ledger_id`: `{balances.columns}`, `{balances.values}` and `{balances.add}` are the parts of
-    /// the one INSERT that adds deltas to balances, `{d.order}` the one order in which it does, and `{b.is_d}` says
-    /// that the balance `b` is of `d`'s key. `{balances.drift_columns}`, `{balances.drift_values}` and
-    /// `{balances.add_drift}` leave out the newest entry. `{balances.set_empty}` are the assignments that leave a row with
+    /// a `delta` and a `ledger_id`: `{balances.add}` and `{balances.added}` stand before and after the query of them in
+    /// the one statement that adds deltas to balances, `{d.order}` is the one order in which it does, and `{b.is_d}` says
+    /// that the balance `b` is of `d`'s key. `{balances.add_drift}` and `{balances.added_drift}` leave out the newest
+    /// entry; `{balances.drift_columns}`, `{balances.drift_values}`, `{balances.set_drift}` and
+    /// `{balances.upsert_drift}` are the parts of that. `{balances.set_empty}` are the assignments that leave a row with
     /// nothing, `{balances.conflict}` the columns of the unique key.
     pub fn render(&self, template: &'static str) -> Statement {
         self.render_with(template, &[])
@@ -277,13 +278,12 @@ impl Model {
 
     /// As [`render`](Self::render), with further fragments, which also stand in for the model's own of their name.
     pub fn render_with(&self, template: &'static str, more: &[(&str, &dyn Fragment)]) -> Statement {
-        let org_type = Fixed(self.org_type.name());
-        let balance_key = List(conflict(self));
-        let ledger_text = Literal::new(&self.ledger.table.to_string());
+        let (org_type, balance_key) = (Fixed(self.org_type.name()), List(conflict(self)));
         let (entry, balance) = (EntrySql::of(self), BalanceSql::of(self, &self.balances.table));
-        let ledger = self.entries(&self.ledger.table);
+        let table = &self.ledger.table;
+        let (ledger, text) = (self.entries(table), Literal::new(&table.to_string()));
         let (new, old) = (self.entries(&Fixed("new_rows")), self.entries(&Fixed("old_rows")));
-        let (tx_entries, new_tx) = (self.tx_entries(&self.ledger.table), self.tx_entries(&Fixed("new_rows")));
+        let (tx_entries, new_tx) = (self.tx_entries(table), self.tx_entries(&Fixed("new_rows")));
         let own: Vec<(&str, &dyn Fragment)> = vec![
             ("schema", &self.schema),
             ("org", &self.org_column),
@@ -293,7 +293,7 @@ impl Model {
             ("app_role", &self.roles.application),
             ("operations_role", &self.roles.operations),
             ("ledger", &self.ledger.table),
-            ("ledger.text", &ledger_text),
+            ("ledger.text", &text),
             ("entries", &ledger),
             ("new_entries", &new),
             ("old_entries", &old),
@@ -310,12 +310,14 @@ impl Model {
             ("balances", &self.balances.table),
             ("balances.quantity", &self.balances.quantity),
             ("balance_rows", &balance.rows),
-            ("balances.columns", &balance.columns),
-            ("balances.values", &balance.values),
-            ("balances.add", &balance.add),
+            ("balances.add", &balance.add.begin),
+            ("balances.added", &balance.add.end),
             ("balances.drift_columns", &balance.drift_columns),
             ("balances.drift_values", &balance.drift_values),
-            ("balances.add_drift", &balance.add_drift),
+            ("balances.add_drift", &balance.add_drift.begin),
+            ("balances.added_drift", &balance.add_drift.end),
+            ("balances.set_drift", &balance.add_drift.set),
+            ("balances.upsert_drift", &balance.add_drift.conflict),
             ("balances.set_empty", &balance.set_empty),
             ("balances.conflict", &balance_key),
             ("d.order", &balance.order),
@@ -334,9 +336,7 @@ impl Model {
                 ("users.email", &users.email),
             ]);
         }
-        if let Some(items) = &self.items {
-            fragments.push(("items", items));
-        }
+        fragments.extend(self.items.iter().map(|items| ("items", items as &dyn Fragment)));
         render(template, &fragments)
     }
 

@@ -168,7 +168,7 @@ impl Rehearsing<'_> {
             None => trial::Trials::none(),
         };
         clock.lap("try_before");
-        let uncompared = match (&model, play::is_untouched(db, &self.request.migration).await?) {
+        let uncompared = match (&model, play::is_untouched(self, db).await?) {
             (None, _) => Some("there is no inventory yet, and the tables that are made for it stay"),
             (Some(_), false) => Some("this database was migrated in part already"),
             (Some(_), true) => None,

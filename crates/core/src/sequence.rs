@@ -74,7 +74,8 @@ impl Report for Sequence {
             let found = parts.into_iter().flatten().any(|part| part.outcome() == Outcome::Findings);
             return if found { Outcome::Findings } else { Outcome::Clean };
         }
-        if self.organizations.as_ref().map(Report::outcome) == Some(Outcome::Findings) {
+        let is_found = |part: &MigrationReport| part.outcome() == Outcome::Findings;
+        if self.migrations().into_iter().any(is_found) {
             return Outcome::Findings;
         }
         let done = clean(self.checked.as_ref().map(Report::outcome))
@@ -108,6 +109,14 @@ pub fn run<'a>(
             let session = &mut db.session().await?;
             org::check_default(session, &model, settings, &request.organizations).await?;
         }
+        let balances = balance::Request { rollback: false, patience: request.organizations.patience };
+        if !dry_run && mapping.resolve(db).await.is_ok() {
+            // What stands in the way of a later part is said before the first change of an earlier one.
+            let plan = balance::plan(db, mapping, balances).await?;
+            if !plan.obstacles.is_empty() {
+                return Err(MigrationError::InTheWay(plan.obstacles).into());
+            }
+        }
         let mode = if dry_run { Mode::DryRun } else { Mode::Apply };
         let versions = versioned::run(db, mapping, folder, mode, progress).await?;
         let mut sequence = Sequence {
@@ -120,7 +129,6 @@ pub fn run<'a>(
             backfill: None,
             checked: None,
         };
-        let balances = balance::Request { rollback: false, patience: request.organizations.patience };
         if dry_run {
             // Before the inventory is there, nothing can be said of its tables.
             if mapping.resolve(db).await.is_ok() {

@@ -47,7 +47,7 @@ impl Context {
             Ok(Some(report)) if report.outcome() == Outcome::Clean => {
                 let lacks = report.not_rehearsed.iter().map(|part| format!("not rehearsed: {part}"));
                 self.warn(&lacks.collect::<Vec<_>>());
-                self.say(report.summary());
+                self.say(format!("{}; --rehearse lists them", report.summary()));
                 Ok(None)
             }
             Ok(Some(report)) => {

@@ -223,7 +223,11 @@ impl Differences {
         progress: &dyn Progress,
     ) -> Result<Repair, Error> {
         let ledger_file = render(include_str!("ledger_file.sql"), &[]);
-        let statement = model.render_with(include_str!("repair.sql"), &[("ledger_file", &ledger_file)]);
+        let template = match model.balances.is_adopted {
+            true => include_str!("repair_adopted.sql"),
+            false => include_str!("repair.sql"),
+        };
+        let statement = model.render_with(template, &[("ledger_file", &ledger_file)]);
         let ledger = model.ledger.table.to_string();
         let (mut repaired, mut first, mut size, mut attempts) = (0, 1, i64::from(batch_rows), 0);
         while first <= self.rows {

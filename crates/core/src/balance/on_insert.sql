@@ -1,4 +1,5 @@
--- Adds the new entries to their balances, a key at a time.
+-- Adds the new entries to their balances, a key at a time, in one order for everybody, so that writers of many keys don't
+-- wait for each other in a circle.
 -- Locks: the rows of those balances, in key order, until the writer's transaction ends.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
@@ -7,9 +8,7 @@ BEGIN
     IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN
         RETURN NULL;
     END IF;
-{mark}    INSERT INTO {balances} AS b ({balances.columns})
-    SELECT {balances.values}
-    FROM (
+{mark}    {balances.add} (
         SELECT s.org, s.item, s.location, s.lot, s.ledger_id,
                CASE WHEN s.delta > '-Infinity' AND s.delta < 'Infinity' THEN s.delta
                     ELSE {refuse}(s.delta, s.org::text, s.item::text, s.location::text, s.lot::text) END AS delta
@@ -21,10 +20,7 @@ BEGIN
             ) AS e
             GROUP BY 1, 2, 3, 4
         ) AS s
-    ) AS d
-    -- One order for everybody, so that writers of many keys don't wait for each other in a circle.
-    ORDER BY {d.order}
-    {balances.add};
+    ) AS d{balances.added};
     RETURN NULL;
 END
 $body$

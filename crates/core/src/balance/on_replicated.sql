@@ -8,9 +8,7 @@ BEGIN
     IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN
         RETURN NULL;
     END IF;
-{mark}    INSERT INTO {balances} AS b ({balances.columns})
-    SELECT {balances.values}
-    FROM (
+{mark}    {balances.add} (
         SELECT e.org, e.item, e.location, e.lot, {e.last_id} AS ledger_id,
                coalesce(sum(e.direction * e.quantity) FILTER (WHERE e.finite), 0) AS delta,
                min(e.direction) > 0 AS only_new
@@ -19,9 +17,7 @@ BEGIN
         ) AS e
         GROUP BY 1, 2, 3, 4
     ) AS d
-    WHERE d.delta <> 0 OR d.only_new
-    ORDER BY {d.order}
-    {balances.add};
+    WHERE d.delta <> 0 OR d.only_new{balances.added};
     RETURN NULL;
 END
 $body$

@@ -8,9 +8,7 @@ BEGIN
     IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN
         RETURN NULL;
     END IF;
-{mark}    INSERT INTO {balances} AS b ({balances.columns})
-    SELECT {balances.values}
-    FROM (
+{mark}    {balances.add} (
         SELECT s.org, s.item, s.location, s.lot, s.ledger_id,{s.net}
                CASE WHEN s.odd <= 0 THEN s.delta
                     ELSE {refuse}(s.newest, s.org::text, s.item::text, s.location::text, s.lot::text) END AS delta
@@ -28,9 +26,7 @@ BEGIN
             GROUP BY 1, 2, 3, 4
         ) AS s
         WHERE s.delta <> 0 OR s.odd > 0 OR s.only_new
-    ) AS d{uncarried}
-    ORDER BY {d.order}
-    {balances.add};
+    ) AS d{uncarried}{balances.added};
     RETURN NULL;
 END
 $body$

@@ -14,7 +14,7 @@ WITH ledger AS MATERIALIZED (
         WHERE n BETWEEN $2 AND $3 AND repair AND (SELECT is_same FROM ledger)
     ) AS d
     ORDER BY d.n
-    {balances.add_drift}
+    {balances.upsert_drift}
     RETURNING 1
 )
 SELECT (SELECT is_same FROM ledger) AS is_same, (SELECT count(*) FROM repaired) AS repaired

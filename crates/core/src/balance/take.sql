@@ -1,8 +1,6 @@
 -- Takes entries from their balances.
 -- Locks: the rows of the balances that change, in key order.
-INSERT INTO {balances} AS b ({balances.columns})
-SELECT {balances.values}
-FROM (
+{balances.add} (
     -- An entry that is not a number was never counted.
     SELECT e.org, {e.item} AS item, {e.location} AS location, {e.lot} AS lot, NULL::text AS ledger_id,
            -sum(e.quantity) FILTER (WHERE e.quantity > '-Infinity' AND e.quantity < 'Infinity') AS delta
@@ -18,6 +16,4 @@ WHERE d.delta <> 0
        OR EXISTS (SELECT FROM (
 {entries}
           ) AS e
-          WHERE e.org = d.org AND {e.item} = d.item AND {e.location} = d.location AND {e.lot} IS NOT DISTINCT FROM d.lot))
-ORDER BY {d.order}
-{balances.add}
+          WHERE e.org = d.org AND {e.item} = d.item AND {e.location} = d.location AND {e.lot} IS NOT DISTINCT FROM d.lot)){balances.added}

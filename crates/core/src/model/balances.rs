@@ -9,18 +9,26 @@ use crate::{
 /// SQL that reads and writes balances.
 pub(super) struct BalanceSql {
     pub(super) rows: Statement,
-    pub(super) columns: Statement,
-    pub(super) values: Statement,
-    pub(super) add: Statement,
+    pub(super) add: Adding,
     pub(super) drift_columns: Statement,
     pub(super) drift_values: Statement,
-    pub(super) add_drift: Statement,
+    pub(super) add_drift: Adding,
     pub(super) set_empty: Statement,
     pub(super) order: Statement,
     pub(super) is_d: Statement,
     pub(super) item_type: Fixed,
     pub(super) location_type: Fixed,
     pub(super) lot_type: Fixed,
+}
+
+/// The parts of the statement that adds deltas to balances, around the query of them.
+pub(super) struct Adding {
+    pub(super) begin: Statement,
+    pub(super) end: Statement,
+    /// What it assigns to a balance `b` that is there.
+    pub(super) set: Statement,
+    /// What it does to one that came meanwhile.
+    pub(super) conflict: Statement,
 }
 
 /// A part of the key beside the organization.
@@ -72,12 +80,10 @@ impl BalanceSql {
         let type_of = |key_type: Option<KeyType>| Fixed(key_type.unwrap_or(KeyType::Text).name());
         Self {
             rows: rows(model, &parts, source),
-            columns: columns(&all),
-            values: values(&all),
-            add: upsert(model, &all),
+            add: Adding::of(model, &parts, &all, [&columns(&all), &values(&all)]),
             drift_columns: columns(&drift),
             drift_values: values(&drift),
-            add_drift: upsert(model, &drift),
+            add_drift: Adding::of(model, &parts, &drift, [&columns(&drift), &values(&drift)]),
             set_empty: set_empty(&quantity.0, &drift),
             order: order(model, &parts),
             is_d: is_d(model, &parts),
@@ -105,6 +111,69 @@ fn parts(model: &Model) -> Vec<Part<'_>> {
             Some(Part { name, of_d, column: column?, key_type: key_type? })
         })
         .collect()
+}
+
+impl Adding {
+    /// A row that INSERT proposes is checked, numbered and shown to triggers before PostgreSQL finds that there is one of its
+    /// key already. To an adopted table's own of these a delta would be no balance: there what is there is changed
+    /// first, in the same order, and only what is not is inserted.
+    fn of(model: &Model, parts: &[Part<'_>], written: &[&Written], insert: [&Statement; 2]) -> Self {
+        let (add, order, is_d) = (upsert(model, written), order(model, parts), is_d(model, parts));
+        let quantity = plain(&model.balances.quantity);
+        let set = written.iter().map(|(column, value)| {
+            let set = if *column == quantity {
+                "{column} = coalesce(b.{column}, 0) + {value}"
+            } else {
+                "{column} = {value}"
+            };
+            render(set, &[("column", column), ("value", value)])
+        });
+        let set = joined(&set.collect::<Vec<_>>(), ", ");
+        let [columns, values] = insert;
+        let fragments: [(&str, &dyn Fragment); 7] = [
+            ("balances", &model.balances.table),
+            ("columns", columns),
+            ("values", values),
+            ("add", &add),
+            ("order", &order),
+            ("is_d", &is_d),
+            ("set", &set),
+        ];
+        let (begin, end) = if model.balances.is_adopted {
+            (
+                "WITH d AS MATERIALIZED (
+    SELECT d.*
+    FROM",
+                "
+    ), locked AS (
+        SELECT FROM {balances} AS b JOIN d ON {is_d} ORDER BY {order} FOR NO KEY UPDATE OF b
+    ), changed AS (
+        UPDATE {balances} AS b SET {set}
+        FROM d
+        WHERE {is_d} AND (SELECT count(*) FROM locked) >= 0
+        RETURNING d.org, d.item, d.location, d.lot
+    )
+    INSERT INTO {balances} AS b ({columns})
+    SELECT {values}
+    FROM d
+    WHERE NOT EXISTS (SELECT FROM changed AS c
+                      WHERE c.org = d.org AND c.item = d.item AND c.location = d.location
+                        AND c.lot IS NOT DISTINCT FROM d.lot)
+    ORDER BY {order}
+    {add}",
+            )
+        } else {
+            (
+                "INSERT INTO {balances} AS b ({columns})
+    SELECT {values}
+    FROM",
+                "
+    ORDER BY {order}
+    {add}",
+            )
+        };
+        Self { begin: render(begin, &fragments), end: render(end, &fragments), set, conflict: add.clone() }
+    }
 }
 
 /// What adds `written` to a balance that is there.

@@ -20,7 +20,9 @@ use crate::{
 const SQL_MAX: usize = 1_000;
 
 /// Whether nothing of the migration is there yet, so that its rollback must lead back to the schema as it is.
-pub(super) async fn is_untouched(db: &Db, migration: &Migration) -> Result<bool, Error> {
+pub(super) async fn is_untouched(rehearsing: &Rehearsing<'_>, db: &Db) -> Result<bool, Error> {
+    let Rehearsing { mapping, tenancy, request, .. } = *rehearsing;
+    let migration = &request.migration;
     let mut session = db.session().await?;
     let is_remembered = catalog::is_there(&mut session, "stockfoil.change").await?;
     let is_way_back = matches!(migration, Migration::Online(migration) if migration.is_back());
@@ -28,7 +30,14 @@ pub(super) async fn is_untouched(db: &Db, migration: &Migration) -> Result<bool,
         return Ok(!is_way_back);
     }
     let command = match migration {
-        Migration::Online(migration @ Online::Balances(_)) => Some(migration.command()),
+        Migration::Online(migration @ Online::Balances(_)) => {
+            // Not all that it makes is remembered: some is known by what it is.
+            let plan = migration.plan(db, mapping, tenancy).await?;
+            if plan.done_before > 0 {
+                return Ok(false);
+            }
+            Some(migration.command())
+        }
         Migration::Online(_) | Migration::All { .. } => None,
     };
     let changes: i64 =

@@ -57,12 +57,14 @@ impl Rehearsal {
     /// What was rehearsed, in a line.
     pub fn summary(&self) -> String {
         format!(
-            "{} rehearsed on a copy with {} rows: {} steps, {} of {} things that applications do work as before",
+            "{} rehearsed on a copy with {} rows: {} steps, {} of {} things that applications do work as before, {} mean a change to an application, {} could not be tried",
             self.command,
             self.rows,
             self.steps.len(),
             self.probes.same,
-            self.probes.tried
+            self.probes.tried,
+            self.will_fail.len(),
+            self.probes.not_probed.len()
         )
     }
 }

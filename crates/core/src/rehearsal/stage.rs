@@ -112,7 +112,7 @@ impl<'a> Stage<'a> {
             Some(words) => Err(Error::Rehearsal(RehearsalError::Copy {
                 what: format!("{what} can't be made in the rehearsal's server"),
                 words,
-                remedy: "install what it needs on this machine (an extension's package, a locale), or rehearse where it is installed",
+                remedy: "a dump of this database does not restore here either: install what it needs (an extension's package, a locale, a setting of postgresql.conf), or qualify the names in the function that it names",
             })),
         }
     }

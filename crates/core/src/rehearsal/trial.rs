@@ -51,12 +51,23 @@ pub(super) struct Trials {
     worked: Vec<(Trial, Done)>,
     lookups: Vec<Lookup>,
     path: String,
+    /// The organization's column.
+    org: String,
+}
+
+/// What is not as it was before.
+struct Found {
+    /// The server's state; empty where it refused nothing.
+    sqlstate: String,
+    detail: String,
+    /// What helps, where nothing but the column that came is to be seen of it.
+    remedy: Option<&'static str>,
 }
 
 impl Trials {
     /// Nothing to try.
     pub(super) fn none() -> Self {
-        Self { worked: Vec::new(), lookups: Vec::new(), path: String::new() }
+        Self { worked: Vec::new(), lookups: Vec::new(), path: String::new(), org: String::new() }
     }
 
     /// Tries everything before the migration.
@@ -98,7 +109,7 @@ impl Trials {
         not_probed.extend(probe::silent_triggers(session, model).await?);
         report.probes.tried = worked.len();
         let lookups = lookups::before(session, model).await?;
-        Ok(Self { worked, lookups, path })
+        Ok(Self { worked, lookups, path, org: model.org_column.as_str().to_owned() })
     }
 
     /// Tries everything that worked once more, and says what does not any more.
@@ -114,7 +125,14 @@ impl Trials {
         for (trial, before) in &self.worked {
             progress.advance(1);
             for way in &trial.ways {
-                match difference(before, attempt(session, trial.role.as_ref(), way).await?) {
+                let role = trial.role.as_ref();
+                let now = attempt(session, role, way).await?;
+                // What is about another number of rows each time says nothing.
+                let is_drawn = match &now {
+                    Ok(now) if now.rows != before.rows => draws(session, role, way, now.rows).await?,
+                    _ => false,
+                };
+                match difference(before, now, &self.org).filter(|_| !is_drawn) {
                     None => report.probes.same += 1,
                     Some(found) => tell(report, trial, way, migration, found),
                 }
@@ -133,22 +151,43 @@ impl Trials {
     }
 }
 
-/// What is not as it was: the server's state, empty where it refused nothing, and words.
-fn difference(before: &Done, now: Result<Done, Refusal>) -> Option<(String, String)> {
+/// Whether what was about so many `rows` is about others at another time.
+async fn draws(
+    session: &mut PgConnection,
+    role: Option<&Ident>,
+    way: &[Action],
+    rows: u64,
+) -> Result<bool, Error> {
+    for _ in 0..3 {
+        if attempt(session, role, way).await?.is_ok_and(|done| done.rows != rows) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What is not as it was. `org` is the organization's column.
+fn difference(before: &Done, now: Result<Done, Refusal>, org: &str) -> Option<Found> {
+    let answer = |value: &Option<String>| value.as_deref().is_some_and(|value| value.contains(org));
     match now {
         Err(refusal) => {
             let text = format!("worked before the migration and fails after it: {}", refusal.words);
-            Some((refusal.sqlstate, text))
+            Some(Found { sqlstate: refusal.sqlstate, detail: text, remedy: None })
         }
         Ok(now) if now.rows != before.rows => {
             let text = format!(
                 "was about {} rows before the migration and is about {} after it",
                 before.rows, now.rows
             );
-            Some((String::new(), text))
+            Some(Found { sqlstate: String::new(), detail: text, remedy: None })
         }
         Ok(now) if before.value.is_some() && now.value != before.value => {
-            Some((String::new(), "gives another result after the migration than before it".to_owned()))
+            let carries = answer(&now.value) && !answer(&before.value);
+            Some(Found {
+                sqlstate: String::new(),
+                detail: "gives another result after the migration than before it".to_owned(),
+                remedy: carries.then_some("let who reads its answer bear the organization's column in it"),
+            })
         }
         Ok(_) => None,
     }
@@ -160,11 +199,11 @@ fn tell(
     trial: &Trial,
     way: &[Action],
     migration: &Migration,
-    (sqlstate, detail): (String, String),
+    Found { sqlstate, detail, remedy }: Found,
 ) {
     // One that first makes what it is about is an INSERT too.
     let kind = if way.len() > 1 { Kind::Insert } else { trial.kind };
-    let (list, remedy) = match meant(kind, &sqlstate, migration) {
+    let (list, remedy) = match remedy.or_else(|| meant(kind, &sqlstate, migration)) {
         Some(remedy) => (&mut report.will_fail, remedy),
         None => (&mut report.obstacles, REMEDY),
     };
@@ -262,7 +301,11 @@ async fn attempt(
     let mut transaction = session.begin().await.context("begin a trial")?;
     if let Some(role) = role {
         let set = render("SET LOCAL ROLE {role}", &[("role", role)]);
-        sqlx::raw_sql(set.sql()).execute(&mut *transaction).await.context("try it as another role")?;
+        // A role that isolation made goes with it.
+        if let Err(error) = sqlx::raw_sql(set.sql()).execute(&mut *transaction).await {
+            transaction.rollback().await.context("take a trial back")?;
+            return Ok(Err(error.into()));
+        }
     }
     let outcome = async {
         let mut done = Done::default();

@@ -235,7 +235,7 @@ impl Checks {
         let is_counted = default.contains("default_org(");
         let function: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_proc WHERE oid = to_regprocedure('stockfoil.default_org(text)') AND prosecdef
-                            AND prosrc LIKE '%app.org_id%' AND prosrc LIKE '%nextval%' AND proconfig = '{\"search_path=pg_catalog, pg_temp\"}')",
+                            AND prosrc LIKE '%app.org_id%' AND prosrc LIKE '%setval%' AND proconfig = '{\"search_path=pg_catalog, pg_temp\"}')",
         )
         .fetch_one(&mut *session)
         .await

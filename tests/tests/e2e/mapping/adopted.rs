@@ -392,3 +392,76 @@ async fn rows_that_went_along_with_both_ends_of_a_movement_are_counted_once() {
         db.run("reconcile-balances").arg("--full").folder(folder.path()).await.ok();
     }
 }
+
+#[tokio::test]
+async fn checks_triggers_and_numbers_of_a_table_see_balances_and_no_deltas() {
+    let (db, folder) = of_items(
+        "CREATE TABLE items (id int PRIMARY KEY);
+         CREATE TABLE mv (id bigserial PRIMARY KEY, item int REFERENCES items, qty int);
+         CREATE TABLE seen (what text);
+         CREATE TABLE stock (id serial PRIMARY KEY, item int UNIQUE REFERENCES items, qty int NOT NULL DEFAULT 0 CHECK (qty >= 0));
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (TG_OP || NEW.qty); RETURN NEW; END $$;
+         INSERT INTO items VALUES (1), (2), (3); INSERT INTO mv (item, qty) VALUES (1, 80), (2, 7); INSERT INTO stock (item, qty) VALUES (1, 80), (2, 7);
+         CREATE TRIGGER see BEFORE INSERT OR UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION see()",
+        "item",
+        "item = \"item\"\nlocation = false\nquantity = \"qty\"\n",
+        "false",
+    )
+    .await;
+    let stock =
+        async || db.value("SELECT string_agg(item || ':' || qty, ' ' ORDER BY item) FROM stock").await;
+    let seen = async || {
+        db.value("WITH s AS (DELETE FROM seen RETURNING what) SELECT coalesce(string_agg(what, ' ' ORDER BY what), '') FROM s").await
+    };
+    seen().await;
+    db.execute("INSERT INTO mv (item, qty) VALUES (1, -5)").await;
+    assert_eq!((stock().await, seen().await), ("1:75 2:7".into(), "UPDATE75".into()));
+    // Several at once, one of them new.
+    db.execute("INSERT INTO mv (item, qty) VALUES (3, 4), (2, -6), (1, -70)").await;
+    assert_eq!((stock().await, seen().await), ("1:5 2:1 3:4".into(), "INSERT4 UPDATE1 UPDATE5".into()));
+    db.execute("UPDATE mv SET qty = -4 WHERE qty = -5").await;
+    db.execute("DELETE FROM mv WHERE qty = 4").await;
+    assert_eq!((stock().await, seen().await), ("1:6 2:1 3:0".into(), "UPDATE0 UPDATE6".into()));
+    // Only the row that came has taken a number, and who asks for the last one gets that of the entry.
+    assert_eq!(db.value("SELECT last_value FROM stock_id_seq").await, "3");
+    let mut session = db.connect().await;
+    sqlx::raw_sql("INSERT INTO mv (item, qty) VALUES (1, 1)").execute(&mut session).await.unwrap();
+    let is_its: bool =
+        sqlx::query_scalar("SELECT lastval() = max(id) FROM mv").fetch_one(&mut session).await.unwrap();
+    assert!(is_its);
+    // What would not hold is refused, and a repair is no other than an entry.
+    let refused = sqlx::raw_sql("INSERT INTO mv (item, qty) VALUES (2, -2)").execute(&mut session).await;
+    assert!(refused.unwrap_err().to_string().contains("stock_qty_check"));
+    db.execute("UPDATE stock SET qty = 50 WHERE item = 2; DELETE FROM stock WHERE item = 3").await;
+    seen().await;
+    db.run("reconcile-balances").args(["--full", "--fix-large"]).folder(folder.path()).await.ok();
+    assert_eq!((stock().await, seen().await), ("1:7 2:1".into(), "UPDATE1".into()));
+    db.run("reconcile-balances").arg("--full").folder(folder.path()).await.ok();
+}
+
+#[tokio::test]
+async fn two_rows_of_a_key_stop_the_whole_sequence_before_its_first_change() {
+    let db = TestDb::empty().await;
+    db.execute(
+        "CREATE TABLE users (id serial PRIMARY KEY, email text UNIQUE); CREATE TABLE items (id int PRIMARY KEY, sku text UNIQUE);
+         CREATE TABLE mv (id serial PRIMARY KEY, item int, qty int);
+         CREATE TABLE stock (id serial PRIMARY KEY, item int, qty int, gone boolean); INSERT INTO stock (item, qty, gone) VALUES (1, 1, true), (1, 1, false)",
+    )
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("stockfoil.toml"),
+        "[tenancy]\ntables = [\"users\", \"items\", \"stock\", \"mv\"]\nitems = false\n
+         [ledger]\ntable = \"mv\"\nitem = \"item\"\nlocation = false\nlot = false\nquantity = \"qty\"\ncreated_at = false\n
+         [balances]\ntable = \"stock\"\nadopt = true\nitem = \"item\"\nlocation = false\nlot = false\nquantity = \"qty\"
+         last_ledger_id = false\nlast_updated = false\n",
+    )
+    .unwrap();
+    let schema = || crate::migration::schema(&db);
+    let before = schema();
+    let run = || db.run("migrate-all").folder(folder.path());
+    run().arg("--dry-run").await.status(1);
+    run().await.refuses(3, "has several rows of one key");
+    run().rehearsing().await.refuses(3, "has several rows of one key");
+    assert_eq!(schema(), before);
+}

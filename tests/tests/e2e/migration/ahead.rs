@@ -126,6 +126,18 @@ async fn the_default_organization_is_counted_and_ended() {
         db.value("SELECT string_agg(email, '' ORDER BY email) FROM users WHERE org_id = 'acme'").await,
         "ab"
     );
+    // Who asks for the last number gets that of the row, not that of the count.
+    let mut session = db.connect().await;
+    sqlx::raw_sql("CREATE TEMP SEQUENCE numbers").execute(&mut session).await.unwrap();
+    sqlx::raw_sql(
+        "SELECT setval('numbers', 41), nextval('numbers'); INSERT INTO users (email, name) VALUES ('n', 'n')",
+    )
+    .execute(&mut session)
+    .await
+    .unwrap();
+    let last: i64 = sqlx::query_scalar("SELECT lastval()").fetch_one(&mut session).await.unwrap();
+    assert_eq!(last, 42);
+    db.execute("DELETE FROM users WHERE email = 'n'").await;
     // An application's role needs no right on Stockfoil's schema.
     db.execute(
         "DROP ROLE IF EXISTS writer_only; CREATE ROLE writer_only; GRANT INSERT, SELECT ON users TO writer_only;
@@ -136,10 +148,10 @@ async fn the_default_organization_is_counted_and_ended() {
         .arg("--finalize")
         .await
         .refuses(2, "give --yes")
-        .tells("users: 4 inserts named no organization since 2");
+        .tells("users: 5 inserts named no organization since 2");
     let report =
         db.run("migrate-org").args(["--finalize", "--dry-run", "--format", "json"]).await.ok().json();
-    assert_eq!(report["default_uses"][0]["inserts"], 4);
+    assert_eq!(report["default_uses"][0]["inserts"], 5);
     db.run("migrate-org").args(["--finalize", "--yes"]).await.ok();
     let refused = sqlx::query("INSERT INTO users (email, name) VALUES ('e', 'e')")
         .execute(&mut db.connect().await)

@@ -356,3 +356,42 @@ async fn rows_without_an_organization_are_taken_along_first() {
         .json();
     one_has(&report["obstacles"], &["violates check constraint \\\"has_mail\\\""]);
 }
+
+#[tokio::test]
+async fn what_is_no_fault_of_the_migration_is_no_obstacle() {
+    let (db, _) = of_an_application().await;
+    db.execute(
+        "CREATE FUNCTION items_json() RETURNS jsonb LANGUAGE sql STABLE AS $$ SELECT jsonb_agg(to_jsonb(i)) FROM items AS i $$;
+         CREATE FUNCTION drawn() RETURNS SETOF users LANGUAGE sql AS $$ SELECT * FROM users WHERE random() < 0.5 $$;
+         CREATE VIEW half AS SELECT * FROM users WHERE random() < 0.5;
+         CREATE PUBLICATION everything FOR ALL TABLES",
+    )
+    .await;
+    let accept = ["--accept", "publications"];
+    let report =
+        db.run("migrate-all").args(["--rehearse", "--format", "json"]).args(accept).await.ok().json();
+    one_has(&report["will_fail"], &["items_json()", "bear the organization's column"]);
+    db.run("migrate-all").rehearsing().args(accept).await.ok().tells("mean a change to an application");
+    // What is half there is mended by the command that it is told to be mended by.
+    db.execute(
+        "DROP PUBLICATION everything; DROP TRIGGER inventory_ledger_balance_insert ON inventory_ledger",
+    )
+    .await;
+    db.run("validate-migration").await.status(1);
+    db.run("migrate-balance").rehearsing().await.ok();
+    db.run("validate-migration").await.ok();
+}
+
+#[tokio::test]
+async fn isolation_is_taken_back_after_a_rehearsal_of_that() {
+    let (db, _) = of_an_application().await;
+    let roles =
+        format!("[tenancy.isolation]\napp_role = \"app_{0}\"\noperations_role = \"ops_{0}\"\n", db.name());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), roles).unwrap();
+    let run = |command: &str| db.run(command).folder(folder.path());
+    run("migrate-all").await.ok();
+    run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+    run("migrate-org").rehearsing().args(["--rollback", "--isolate", "--yes"]).await.ok();
+    run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+}

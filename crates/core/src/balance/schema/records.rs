@@ -67,6 +67,8 @@ fn sums(model: &Model, parts: &[(&str, &str)]) -> Object {
         "checkpoint_sum",
         vec![
             model.render(include_str!("../checkpoint/checkpoint_sum_table.sql")),
+            // It has no key, and what a publication of all tables publishes must be told apart to be deleted.
+            render("ALTER TABLE stockfoil.checkpoint_sum REPLICA IDENTITY FULL", &[]),
             // An empty table of sums goes with no checkpoint: the next run seals again.
             render("DELETE FROM stockfoil.checkpoint", &[]),
             // What held the sums before, one row a key.

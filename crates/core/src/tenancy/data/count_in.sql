@@ -1,8 +1,6 @@
 -- Adds the entries that were put aside, {sign} times, to the balances, as the application does when it makes them.
 -- Locks: the rows of those balances, in key order.
-INSERT INTO {balances} AS b ({balances.drift_columns})
-SELECT {balances.drift_values}
-FROM (
+{balances.add_drift} (
     SELECT e.org, {e.item} AS item, {e.location} AS location, {e.lot} AS lot, {sign}sum(e.quantity) AS delta
     FROM (
 {batch_entries}
@@ -10,6 +8,4 @@ FROM (
     WHERE e.quantity > '-Infinity' AND e.quantity < 'Infinity'
     GROUP BY 1, 2, 3, 4
     HAVING sum(e.quantity) <> 0
-) AS d
-ORDER BY {d.order}
-{balances.add_drift}
+) AS d{balances.added_drift}
