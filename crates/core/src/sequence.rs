@@ -16,7 +16,7 @@ use crate::{
         report::MigrationReport,
         versioned::{self, Mode, Versions},
     },
-    progress::Progress,
+    progress::{Progress, Silent},
     report::{Outcome, Report},
     tenancy,
     validate::{self, Scope, Validation},
@@ -110,12 +110,8 @@ pub fn run<'a>(
             org::check_default(session, &model, settings, &request.organizations).await?;
         }
         let balances = balance::Request { rollback: false, patience: request.organizations.patience };
-        if !dry_run && mapping.resolve(db).await.is_ok() {
-            // What stands in the way of a later part is said before the first change of an earlier one.
-            let plan = balance::plan(db, mapping, balances).await?;
-            if !plan.obstacles.is_empty() {
-                return Err(MigrationError::InTheWay(plan.obstacles).into());
-            }
+        if !dry_run {
+            require_way_to_balances(db, mapping, settings, request, balances).await?;
         }
         let mode = if dry_run { Mode::DryRun } else { Mode::Apply };
         let versions = versioned::run(db, mapping, folder, mode, progress).await?;
@@ -151,6 +147,30 @@ pub fn run<'a>(
         sequence.checked = Some(validate::run(db, mapping, settings, folder, Scope::All, progress).await?);
         Ok(sequence)
     })
+}
+
+/// Says what stands in the way of the balances before the first change of the parts before them, which look themselves for
+/// what stands in their own.
+async fn require_way_to_balances(
+    db: &Db,
+    mapping: &Mapping,
+    settings: &tenancy::Settings,
+    request: &Request<'_>,
+    balances: balance::Request,
+) -> Result<(), crate::Error> {
+    if mapping.resolve(db).await.is_err() {
+        return Ok(());
+    }
+    let versions = versioned::run(db, mapping, request.folder, Mode::DryRun, &Silent).await?;
+    if versions.in_the_way.is_some() {
+        return Ok(());
+    }
+    let before = org::plan(db, mapping, settings, &request.organizations).await?;
+    let plan = balance::plan(db, mapping, balances).await?;
+    if before.obstacles.is_empty() && !plan.obstacles.is_empty() {
+        return Err(MigrationError::InTheWay(plan.obstacles).into());
+    }
+    Ok(())
 }
 
 /// The sequence taken back: balances, organizations, Stockfoil's own versioned migrations. The inventory's tables stay,
