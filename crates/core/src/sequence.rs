@@ -12,7 +12,7 @@ use crate::{
     db::Db,
     mapping::Mapping,
     migration::{
-        MigrationError, balance, org,
+        MigrationError, balance, online, org,
         report::MigrationReport,
         versioned::{self, Mode, Versions},
     },
@@ -189,10 +189,7 @@ async fn back(
     versioned::take_back(db, true, progress).await?;
     let balances = balance::Request { rollback: true, patience: request.organizations.patience };
     let organizations = org::Request { direction: org::Direction::Rollback, ..request.organizations.clone() };
-    let balances_plan = balance::plan(db, mapping, balances).await?;
-    let mut plan = org::plan(db, mapping, settings, &organizations).await?;
-    // The balances are in the way of the second part only until the first is done.
-    plan.obstacles.retain(|finding| finding.check != "balances");
+    let [balances_plan, plan] = online::plan_back(db, mapping, settings, &request.organizations).await?;
     let (balances_report, organizations_report) = if request.dry_run {
         (balances_plan, plan)
     } else if plan.obstacles.is_empty() {

@@ -5,7 +5,26 @@ use super::{
     org::{self, Direction},
     report::MigrationReport,
 };
-use crate::{Task, db::Db, mapping::Mapping, progress::Progress, tenancy};
+use crate::{Error, Task, db::Db, mapping::Mapping, progress::Progress, tenancy};
+
+/// What taking both back would do, without doing it: first the balances, then the organizations.
+///
+/// # Errors
+/// As [`org::plan`] and [`balance::plan`].
+pub(crate) async fn plan_back(
+    db: &Db,
+    mapping: &Mapping,
+    tenancy: &tenancy::Settings,
+    organizations: &org::Request,
+) -> Result<[MigrationReport; 2], Error> {
+    let balances = balance::Request { rollback: true, patience: organizations.patience };
+    let balances = balance::plan(db, mapping, balances).await?;
+    let request = org::Request { direction: Direction::Rollback, ..organizations.clone() };
+    let mut organizations = org::plan(db, mapping, tenancy, &request).await?;
+    // The balances are in the way of the second only until the first is done.
+    organizations.obstacles.retain(|finding| finding.check != "balances");
+    Ok([balances, organizations])
+}
 
 /// A migration that runs steps online.
 #[derive(Debug, Clone)]
