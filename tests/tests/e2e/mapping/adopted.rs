@@ -253,23 +253,8 @@ async fn a_row_that_went_with_what_it_is_of_stays_gone() {
         ),
     ];
     for (tables, item, delete) in cases {
-        let db = TestDb::empty().await;
-        db.execute(format!(
-            "CREATE TABLE users (id serial PRIMARY KEY, email text); {tables}; INSERT INTO mv (item, qty) VALUES (1, 5), (2, 3), (2, 4)"
-        ))
-        .await;
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(
-            folder.path().join("stockfoil.toml"),
-            format!(
-                "[tenancy]\ntables = [\"users\", \"items\", \"stock\", \"mv\"]\nitems = false\n
-                 [ledger]\ntable = \"mv\"\nitem = \"item\"\nlocation = false\nlot = false\nquantity = \"qty\"\ncreated_at = false\n
-                 [balances]\ntable = \"stock\"\nadopt = true\nitem = \"{item}\"\nlocation = false\nlot = false\nquantity = \"qty\"
-                 last_ledger_id = false\nlast_updated = false\n"
-            ),
-        )
-        .unwrap();
-        db.run("migrate-all").folder(folder.path()).await.ok();
+        let filled = "INSERT INTO mv (item, qty) VALUES (1, 5), (2, 3), (2, 4)";
+        let (db, folder) = of_items(&format!("{tables}; {filled}"), item, BY_ITEM, "false").await;
         db.execute(delete).await;
         assert_eq!(
             db.rows(format!("SELECT {item}::text, qty::text FROM stock")).await,
@@ -284,8 +269,17 @@ async fn a_row_that_went_with_what_it_is_of_stays_gone() {
     }
 }
 
+/// A ledger whose entries are of items alone.
+const BY_ITEM: &str = "item = \"item\"\nlocation = false\nquantity = \"qty\"\n";
+
 /// An application whose stock is `item`'s, migrated under this mapping of the ledger.
 async fn of_items(tables: &str, item: &str, ledger: &str, place: &str) -> (TestDb, tempfile::TempDir) {
+    let (db, folder) = unmigrated(tables, item, ledger, place).await;
+    db.run("migrate-all").folder(folder.path()).await.ok();
+    (db, folder)
+}
+
+async fn unmigrated(tables: &str, item: &str, ledger: &str, place: &str) -> (TestDb, tempfile::TempDir) {
     let db = TestDb::empty().await;
     db.execute(format!("CREATE TABLE users (id serial PRIMARY KEY, email text); {tables}")).await;
     let folder = tempfile::tempdir().unwrap();
@@ -299,13 +293,11 @@ async fn of_items(tables: &str, item: &str, ledger: &str, place: &str) -> (TestD
         ),
     )
     .unwrap();
-    db.run("migrate-all").folder(folder.path()).await.ok();
     (db, folder)
 }
 
 #[tokio::test]
 async fn a_row_that_went_along_to_another_key_is_counted_there_once() {
-    let by_item = "item = \"item\"\nlocation = false\nquantity = \"qty\"\n";
     let filled = "INSERT INTO mv (item, qty) VALUES (1, 5), (2, 3), (2, 4)";
     // Stock and movements that both follow an item, whichever key was made first; and movements that follow the stock itself.
     let cases = [
@@ -335,7 +327,7 @@ async fn a_row_that_went_along_to_another_key_is_counted_there_once() {
         ),
     ];
     for (tables, item, renamed) in cases {
-        let (db, folder) = of_items(&format!("{tables}; {filled}"), item, by_item, "false").await;
+        let (db, folder) = of_items(&format!("{tables}; {filled}"), item, BY_ITEM, "false").await;
         let stock =
             async || db.rows(format!("SELECT {item}::text, qty::text FROM stock ORDER BY {item}")).await;
         let is_exact = async || {
@@ -404,7 +396,7 @@ async fn checks_triggers_and_numbers_of_a_table_see_balances_and_no_deltas() {
          INSERT INTO items VALUES (1), (2), (3); INSERT INTO mv (item, qty) VALUES (1, 80), (2, 7); INSERT INTO stock (item, qty) VALUES (1, 80), (2, 7);
          CREATE TRIGGER see BEFORE INSERT OR UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION see()",
         "item",
-        "item = \"item\"\nlocation = false\nquantity = \"qty\"\n",
+        BY_ITEM,
         "false",
     )
     .await;
@@ -441,22 +433,16 @@ async fn checks_triggers_and_numbers_of_a_table_see_balances_and_no_deltas() {
 
 #[tokio::test]
 async fn two_rows_of_a_key_stop_the_whole_sequence_before_its_first_change() {
-    let db = TestDb::empty().await;
-    db.execute(
-        "CREATE TABLE users (id serial PRIMARY KEY, email text UNIQUE); CREATE TABLE items (id int PRIMARY KEY, sku text UNIQUE);
+    let (db, folder) = unmigrated(
+        "CREATE TABLE items (id int PRIMARY KEY, sku text UNIQUE);
          CREATE TABLE mv (id serial PRIMARY KEY, item int, qty int);
-         CREATE TABLE stock (id serial PRIMARY KEY, item int, qty int, gone boolean); INSERT INTO stock (item, qty, gone) VALUES (1, 1, true), (1, 1, false)",
+         CREATE TABLE stock (id serial PRIMARY KEY, item int, qty int, gone boolean);
+         INSERT INTO stock (item, qty, gone) VALUES (1, 1, true), (1, 1, false)",
+        "item",
+        BY_ITEM,
+        "false",
     )
     .await;
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("stockfoil.toml"),
-        "[tenancy]\ntables = [\"users\", \"items\", \"stock\", \"mv\"]\nitems = false\n
-         [ledger]\ntable = \"mv\"\nitem = \"item\"\nlocation = false\nlot = false\nquantity = \"qty\"\ncreated_at = false\n
-         [balances]\ntable = \"stock\"\nadopt = true\nitem = \"item\"\nlocation = false\nlot = false\nquantity = \"qty\"
-         last_ledger_id = false\nlast_updated = false\n",
-    )
-    .unwrap();
     let schema = || crate::migration::schema(&db);
     let before = schema();
     let run = || db.run("migrate-all").folder(folder.path());
