@@ -94,6 +94,19 @@ pub enum RehearsalError {
         /// What to do.
         remedy: &'static str,
     },
+    /// It ended before its end, whatever stopped it.
+    #[error("the rehearsal did not come to its end, which says nothing of the migration itself: {0}")]
+    Ended(String),
+}
+
+impl RehearsalError {
+    /// What stopped a rehearsal, as such.
+    fn of(error: Error) -> Self {
+        match error {
+            Error::Rehearsal(error) => error,
+            error => Self::Ended(error.to_string()),
+        }
+    }
 }
 
 impl From<throwaway::Error> for RehearsalError {
@@ -147,7 +160,7 @@ pub fn run<'a>(
         stage.up(progress).await?;
         let report = rehearsing.rehearse(&stage).await;
         let ended = stage.down().await;
-        let report = report?;
+        let report = report.map_err(RehearsalError::of)?;
         ended?;
         Ok(report)
     })

@@ -47,7 +47,10 @@ impl Context {
             Ok(Some(report)) if report.outcome() == Outcome::Clean => {
                 let lacks = report.not_rehearsed.iter().map(|part| format!("not rehearsed: {part}"));
                 self.warn(&lacks.collect::<Vec<_>>());
-                self.say(format!("{}; --rehearse lists them", report.summary()));
+                self.say(report.summary());
+                if !report.will_fail.is_empty() || !report.probes.not_probed.is_empty() {
+                    self.say("--rehearse lists what means a change and what could not be tried");
+                }
                 Ok(None)
             }
             Ok(Some(report)) => {

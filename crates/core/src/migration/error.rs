@@ -118,7 +118,7 @@ pub enum MigrationError {
     IsolateAlone,
     /// Others were in the way of a step for too long.
     #[error(
-        "{step}: waited {seconds} s for {blockers}; nothing of this step was changed, run again when they have ended, or give a longer --lock-wait"
+        "{step}: waited {seconds} s for {blockers}; run again when they have ended, which goes on from here, or give a longer --lock-wait"
     )]
     LockWait {
         /// The step.

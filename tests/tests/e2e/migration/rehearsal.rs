@@ -395,3 +395,20 @@ async fn isolation_is_taken_back_after_a_rehearsal_of_that() {
     run("migrate-org").rehearsing().args(["--rollback", "--isolate", "--yes"]).await.ok();
     run("migrate-all").args(["--rollback", "--yes"]).await.ok();
 }
+
+#[tokio::test]
+async fn a_rehearsal_that_ends_early_is_told_from_the_migration_with_the_way_on() {
+    let (db, _) = of_an_application().await;
+    db.execute(
+        "CREATE FUNCTION gone() RETURNS boolean LANGUAGE plpgsql AS $$
+         BEGIN PERFORM FROM users; RETURN pg_terminate_backend(pg_backend_pid()); END $$",
+    )
+    .await;
+    let before = schema(&db);
+    db.run("migrate-org")
+        .rehearsing()
+        .await
+        .refuses(2, "the rehearsal did not come to its end, which says nothing of the migration itself")
+        .tells("give --no-rehearsal to go on without");
+    same_schema(&db, &before);
+}
