@@ -24,11 +24,12 @@ pub fn binary_path(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        // What cargo told this test of its package makes build scripts run again (ring's), and much be built again.
+        // What cargo told this test of its package makes build scripts run again (ring's), and much be built again; so
+        // does the variable by which the tests tell their times.
         for (name, _) in std::env::vars_os() {
-            let told = name
-                .to_str()
-                .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+            let told = name.to_str().is_some_and(|name| {
+                name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "RUSTC_BOOTSTRAP"
+            });
             if told {
                 cargo.env_remove(name);
             }
