@@ -123,6 +123,7 @@ async fn read(
                 && drill.is_of(heard.system_identifier.as_deref(), backup)
             {
                 findings.extend(heard.judge_newest(backup, drill.newest_entry_at));
+                findings.extend(heard.judge_tables(reader.production, backup, drill).await);
             }
             stamp(findings, full, Depth::Restore);
         }

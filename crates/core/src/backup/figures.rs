@@ -15,6 +15,7 @@ use crate::{
     db::{Context as _, DbError},
     migration::versioned,
     model::Model,
+    sql::{Ident, QualifiedName},
 };
 
 /// What is counted in a database.
@@ -103,6 +104,30 @@ pub(super) async fn newest_entry(
     sqlx::query_scalar(statement.sql()).fetch_one(session).await.context("look for the newest entry")
 }
 
+/// The tables of the inventory, and their partitions, that are UNLOGGED.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn unlogged(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<QualifiedName>, DbError> {
+    let names: Vec<String> = tables(model).map(ToString::to_string).collect();
+    let found: Vec<(String, String)> = sqlx::query_as(include_str!("figures/unlogged.sql"))
+        .bind(names)
+        .fetch_all(session)
+        .await
+        .context("look for unlogged tables")?;
+    // A name from the catalog is one.
+    let name = |(schema, name)| Some(QualifiedName::new(Ident::new(schema).ok()?, Ident::new(name).ok()?));
+    Ok(found.into_iter().filter_map(name).collect())
+}
+
+/// The tables whose rows are counted.
+fn tables(model: &Model) -> impl Iterator<Item = &QualifiedName> {
+    model.tenant_tables.iter().chain([&model.organizations, &model.balances.table])
+}
+
 /// The cluster's system identifier; none where the role may not ask for it.
 ///
 /// # Errors
@@ -130,7 +155,7 @@ async fn read_snapshot(
     let system_identifier = system_identifier(session).await?;
     let migration_head = versioned::head(session).await?;
     let mut rows = BTreeMap::new();
-    for table in model.tenant_tables.iter().chain([&model.organizations, &model.balances.table]) {
+    for table in tables(model) {
         if !is_there(session, &table.to_string()).await? {
             continue;
         }

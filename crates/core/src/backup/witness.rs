@@ -9,8 +9,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::{Backup, Finding, Status, reading::Contents};
-use crate::{Error, db::Db, mapping::Mapping, model::Model};
+use super::{Backup, Finding, Status, drill::Drill, reading::Contents};
+use crate::{
+    Error,
+    db::Db,
+    mapping::Mapping,
+    model::Model,
+    sql::{QualifiedName, render},
+};
 
 /// A statement for the witness may take so long; production has other work.
 const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '20s'";
@@ -75,6 +81,37 @@ impl Witness {
         findings
     }
 
+    /// What the tables that `drill` restored lack: all rows of a table that has many in production, and of one that no base
+    /// backup holds rows of.
+    pub(super) async fn judge_tables(&self, db: Option<&Db>, backup: &Backup, drill: &Drill) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let own = drill.databases.iter().filter(|database| database.name == self.database);
+        for database in own {
+            for (table, estimate) in &self.estimates {
+                let name = plain(table);
+                let is_empty = database.tables.iter().any(|found| found.name == name && found.rows == 0);
+                if is_empty && *table != self.ledger && *estimate >= ESTIMATED_ROWS_MIN {
+                    let text = format!("holds no row of {name}, and production has about {estimate:.0}");
+                    findings.push(self.finding(backup, true, text));
+                }
+            }
+            for table in &database.unlogged {
+                let has_rows = match db {
+                    Some(db) => has_rows(db, table).await,
+                    None => false,
+                };
+                if has_rows {
+                    let text = format!(
+                        "holds no row of {}, which is UNLOGGED and has rows in production: ALTER TABLE {table} SET LOGGED, or back it up by a dump too",
+                        table.plain()
+                    );
+                    findings.push(self.finding(backup, true, text));
+                }
+            }
+        }
+        findings
+    }
+
     /// Whether production has entries from before the backup that are newer than `newest`, the newest restored one.
     pub(super) fn judge_newest(&self, backup: &Backup, newest: Option<DateTime<Utc>>) -> Option<Finding> {
         let of_production = self.entries?.1?;
@@ -109,6 +146,25 @@ impl Witness {
             ),
         }
     }
+}
+
+/// The name of a table for messages, as [`QualifiedName::plain`] has it.
+fn plain((schema, name): &(String, String)) -> String {
+    if schema == "public" { name.clone() } else { format!("{schema}.{name}") }
+}
+
+/// Whether `table` has a row; false where that can't be told.
+async fn has_rows(db: &Db, table: &QualifiedName) -> bool {
+    let ask = async || -> Result<bool, Error> {
+        let mut session = db.session().await?;
+        sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
+        let statement = render("SELECT EXISTS (SELECT FROM {table})", &[("table", table)]);
+        Ok(sqlx::query_scalar(statement.sql()).fetch_one(&mut session).await?)
+    };
+    ask().await.unwrap_or_else(|error| {
+        log::debug!("production was not asked for rows of {table}: {error}");
+        false
+    })
 }
 
 async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Error> {

@@ -44,6 +44,16 @@ pub enum MigrationError {
         /// What it is, and what to do about it.
         what: String,
     },
+    /// A file ran, and an index that it names is invalid.
+    #[error(
+        "migration {version} ran, but the index {index} that it names is invalid, as a build that failed leaves it, so the file was not recorded; DROP INDEX CONCURRENTLY {index}, mend what made the build fail, and run it again"
+    )]
+    InvalidIndex {
+        /// The version.
+        version: i64,
+        /// The index, qualified and quoted.
+        index: String,
+    },
     /// Another tool notes that it ran pending files of the folder.
     #[error(
         "{tables} says that another tool ran {files}{unfinished}; leave the folder to it, or record what it ran ({flags}), or give a file another version and name if it is another one"

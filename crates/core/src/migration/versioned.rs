@@ -11,6 +11,7 @@ mod others;
 mod plan;
 mod record;
 mod text;
+mod theirs;
 
 use std::path::{Path, PathBuf};
 
@@ -18,17 +19,18 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use sqlx::{
     Connection as _, PgConnection,
-    migrate::{Migrate as _, MigrateError, Migration},
+    migrate::MigrateError,
 };
 
 use self::{
     files::Files,
     plan::{Plan, drift, is_due, plan, stand},
+    theirs::Sqlx,
 };
 use super::{error::MigrationError, patience::RUN_LOCK_WAIT};
 use crate::{
     Error, Task,
-    db::{Context as _, Db, DbError, gave_way},
+    db::{Context as _, Db, DbError},
     mapping::Mapping,
     progress::Progress,
     report::{Outcome, Report},
@@ -327,63 +329,6 @@ async fn carry_out(
     }
     progress.finish();
     Ok(())
-}
-
-/// sqlx's migrator on the operator's folder. It has a session of its own: what a file sets in it is none of ours.
-struct Sqlx {
-    session: PgConnection,
-    /// Qualified, so that a file may set the search path; nothing before the first file.
-    table: Option<String>,
-}
-
-impl Sqlx {
-    /// Takes the lock that `sqlx migrate run` and applications on sqlx take.
-    async fn lock(db: &Db, progress: &dyn Progress) -> Result<Self, Error> {
-        let locking = "take sqlx's lock";
-        let mut session = db.session().await?;
-        let patience: String = sqlx::query_scalar("SELECT current_setting('lock_timeout')")
-            .fetch_one(&mut session)
-            .await
-            .context(locking)?;
-        set_patience(&mut session, "1s").await.context(locking)?;
-        let taken = session.lock().await.map_err(migrate_error);
-        set_patience(&mut session, &patience).await.context(locking)?;
-        match taken {
-            Err(DbError::Statement { cause, .. }) if gave_way(&cause) => {
-                progress.note("waiting for another migrator, which holds sqlx's lock");
-                session.lock().await.map_err(migrate_error)?;
-            }
-            taken => taken?,
-        }
-        Ok(Self { session, table: None })
-    }
-
-    async fn take(&mut self, file: &Migration, is_baseline: bool) -> Result<(), DbError> {
-        let table = match &self.table {
-            Some(table) => table,
-            None => {
-                self.session.ensure_migrations_table(SQLX_TABLE).await.map_err(migrate_error)?;
-                let table = record::visible(&mut self.session).await?.map(|table| table.to_string());
-                self.table.insert(table.unwrap_or_else(|| SQLX_TABLE.to_owned()))
-            }
-        };
-        if is_baseline {
-            self.session.skip(table, file).await.map_err(migrate_error)
-        } else {
-            self.session.apply(table, file).await.map(|_| ()).map_err(migrate_error)
-        }
-    }
-
-    async fn close(mut self) -> Result<(), DbError> {
-        self.session.unlock().await.map_err(migrate_error)?;
-        Ok(self.session.close().await?)
-    }
-}
-
-/// Sets how long the session waits for a lock.
-async fn set_patience(session: &mut PgConnection, lock_timeout: &str) -> Result<(), sqlx::Error> {
-    let set = sqlx::query("SELECT set_config('lock_timeout', $1, false)").bind(lock_timeout);
-    set.execute(session).await.map(|_| ())
 }
 
 /// Refuses a mapping that does not hold, unless its tables are those that the first version is about to make.

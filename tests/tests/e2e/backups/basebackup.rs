@@ -2,7 +2,7 @@
 
 use super::{
     matrix::Row,
-    site::{ENTRIES_LATE, Site, overwrite, segments},
+    site::{ENTRIES_LATE, Site, output, overwrite, segments},
     *,
 };
 
@@ -173,4 +173,37 @@ async fn a_live_data_folder_is_no_backup() {
     let folder = copy_of("folder").await;
     fs::write(folder.top.path().join("base/folder/postmaster.pid"), "1\n").unwrap();
     folder.run("monitor-backups").await.status(1).says("is the data folder of a server, and no backup");
+}
+
+#[tokio::test]
+async fn rows_that_no_base_backup_holds_are_missed() {
+    let cluster = Cluster::start(&[]);
+    let execute = |sql: &str| {
+        let mut psql = cluster.program("psql");
+        psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "stock", "-c", sql]);
+        output(psql)
+    };
+    let mut create = cluster.program("createdb");
+    create.arg("stock");
+    output(create);
+    let url = cluster.url("stock");
+    Binary::new("migrate-all").env("DATABASE_URL", url.clone()).await.ok();
+    execute(
+        "INSERT INTO items (item_number, name) VALUES ('I-1', 'Item'); INSERT INTO locations (site, name) VALUES ('Hall', 'A');
+        INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) SELECT i.id, l.id, 1 FROM items i, locations l;
+        ALTER TABLE audit_logs SET UNLOGGED; CHECKPOINT",
+    );
+    let folder = Folder::configured("");
+    let base = folder.top.path().join("base");
+    let mut take = cluster.program("pg_basebackup");
+    take.args(["-cfast", "-D"]).arg(&base);
+    output(take);
+    let verify = || folder.run("verify-backup").args(["--restore", "--file"]).arg(&base);
+    // The table is as empty in production; what comes into it will be in no base backup.
+    let empty = verify().env("DATABASE_URL", url.clone()).await.status(1);
+    empty.says("worth a look").says("audit_logs of the inventory").says("SET LOGGED");
+    execute("INSERT INTO audit_logs (action, entity) VALUES ('count', 'sheet')");
+    verify().await.status(1).says("worth a look").says("audit_logs");
+    let lost = verify().env("DATABASE_URL", url).await.status(1);
+    lost.says("not to be relied on").says("audit_logs, which is UNLOGGED and has rows in production");
 }

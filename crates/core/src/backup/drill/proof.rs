@@ -20,6 +20,7 @@ use crate::{
     db::Db,
     model::Model,
     report::{Clock, Outcome},
+    sql::QualifiedName,
     throwaway::Cluster,
     validate::{self, Verdict},
 };
@@ -48,6 +49,9 @@ pub struct DatabaseProof {
     /// The cluster's system identifier.
     #[serde(skip)]
     pub(in crate::backup) system_identifier: Option<String>,
+    /// Its UNLOGGED tables, where it is of a base backup: such a backup never holds their rows.
+    #[serde(skip)]
+    pub(in crate::backup) unlogged: Vec<QualifiedName>,
 }
 
 /// The rows of a table.
@@ -153,6 +157,9 @@ async fn prove_database(
         drilled.findings.push(Finding::critical("rows", dump::no_rows(&ledger)));
     }
     let newest_entry_at = figures::newest_entry(&mut session, model).await?;
+    let unlogged =
+        if backup.is_dump() { Vec::new() } else { figures::unlogged(&mut session, model).await? };
+    drilled.findings.extend(unlogged_finding(&unlogged));
     session.close().await?;
     clock.lap("count");
     let tables = found.rows.iter().map(|(table, rows)| TableCount {
@@ -168,6 +175,7 @@ async fn prove_database(
         reconcile: reconciled,
         is_compared: seal.is_some(),
         system_identifier: found.system_identifier,
+        unlogged,
     })
 }
 
@@ -193,6 +201,17 @@ async fn prove_migrated(
     }
     clock.lap("reconcile");
     Ok((validation.passed, reconciled))
+}
+
+/// That a backup of the cluster's files holds no row of these tables.
+fn unlogged_finding(tables: &[QualifiedName]) -> Option<Finding> {
+    let [first, rest @ ..] = tables else { return None };
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    let text = format!(
+        "{}{more} of the inventory is UNLOGGED, so no base backup holds its rows: ALTER TABLE {first} SET LOGGED, or back it up by a dump too",
+        first.plain()
+    );
+    Some(Finding::warning("rows", text))
 }
 
 /// What does not hold of what the migrations claim.

@@ -54,6 +54,21 @@ pub(super) fn pieces(text: &str) -> Vec<(usize, Piece<'_>)> {
     if lexer.finish(&mut take) { found } else { lines(text) }
 }
 
+/// Whether the SQL `text` names an object `name`, outside its comments.
+pub(super) fn names(text: &str, name: &str) -> bool {
+    let pieces = pieces(text);
+    let ends = pieces.iter().skip(1).map(|(at, _)| *at).chain([text.len()]);
+    pieces.iter().zip(ends).any(|((at, piece), end)| match piece {
+        Piece::Word(word) => word.to_lowercase() == name,
+        Piece::Other => {
+            let quoted = text.get(*at..end).unwrap_or_default().trim_end();
+            let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            inside.is_some_and(|inside| inside.replace("\"\"", "\"") == name)
+        }
+        _ => false,
+    })
+}
+
 /// The line of `at` in `text`, from 1.
 pub(super) fn line(text: &str, at: usize) -> usize {
     text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
