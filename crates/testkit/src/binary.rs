@@ -28,7 +28,9 @@ pub fn binary_path(name: &str) -> PathBuf {
         // does the variable by which the tests tell their times.
         for (name, _) in std::env::vars_os() {
             let told = name.to_str().is_some_and(|name| {
-                name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "RUSTC_BOOTSTRAP"
+                name.starts_with("CARGO_PKG_")
+                    || name.starts_with("CARGO_MANIFEST_")
+                    || name == "RUSTC_BOOTSTRAP"
             });
             if told {
                 cargo.env_remove(name);

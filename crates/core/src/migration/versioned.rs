@@ -17,10 +17,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use sqlx::{
-    Connection as _, PgConnection,
-    migrate::MigrateError,
-};
+use sqlx::{Connection as _, PgConnection, migrate::MigrateError};
 
 use self::{
     files::Files,

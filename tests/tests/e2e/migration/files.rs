@@ -390,7 +390,8 @@ async fn a_file_in_a_transaction_neither_begins_nor_ends_one() {
 async fn a_file_whose_index_an_earlier_attempt_left_invalid_is_not_recorded() {
     let db = TestDb::migrated().await;
     db.execute("CREATE TABLE bins (code text); INSERT INTO bins VALUES ('a'), ('a')").await;
-    let concurrently = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS \"Bins code\" ON bins (code);";
+    let concurrently =
+        "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS \"Bins code\" ON bins (code);";
     for text in [concurrently, &concurrently[18..].replace("CONCURRENTLY ", "")] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "20240101120000_bins.sql", concurrently);
@@ -402,10 +403,15 @@ async fn a_file_whose_index_an_earlier_attempt_left_invalid_is_not_recorded() {
         }
         let recorded = "SELECT count(*) FROM _sqlx_migrations";
         assert_eq!(db.value(recorded).await, "0");
-        db.execute("DROP INDEX \"Bins code\"; DELETE FROM bins WHERE ctid = (SELECT min(ctid) FROM bins)").await;
+        db.execute("DROP INDEX \"Bins code\"; DELETE FROM bins WHERE ctid = (SELECT min(ctid) FROM bins)")
+            .await;
         migrate().await.ok();
         assert_eq!(db.value(recorded).await, "1");
-        assert_eq!(db.value("SELECT indisvalid FROM pg_index WHERE indexrelid = '\"Bins code\"'::regclass").await, "t");
-        db.execute("DROP INDEX \"Bins code\"; INSERT INTO bins VALUES ('a'); DELETE FROM _sqlx_migrations").await;
+        assert_eq!(
+            db.value("SELECT indisvalid FROM pg_index WHERE indexrelid = '\"Bins code\"'::regclass").await,
+            "t"
+        );
+        db.execute("DROP INDEX \"Bins code\"; INSERT INTO bins VALUES ('a'); DELETE FROM _sqlx_migrations")
+            .await;
     }
 }

@@ -157,8 +157,7 @@ async fn prove_database(
         drilled.findings.push(Finding::critical("rows", dump::no_rows(&ledger)));
     }
     let newest_entry_at = figures::newest_entry(&mut session, model).await?;
-    let unlogged =
-        if backup.is_dump() { Vec::new() } else { figures::unlogged(&mut session, model).await? };
+    let unlogged = if backup.is_dump() { Vec::new() } else { figures::unlogged(&mut session, model).await? };
     drilled.findings.extend(unlogged_finding(&unlogged));
     session.close().await?;
     clock.lap("count");

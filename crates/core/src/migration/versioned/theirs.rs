@@ -69,8 +69,7 @@ impl Sqlx {
             transaction.commit().await.context(applying())?;
         }
         // As sqlx does it: the time is known last, and may be lost.
-        let time =
-            render("UPDATE {table} SET execution_time = $1 WHERE version = $2", &[("table", table)]);
+        let time = render("UPDATE {table} SET execution_time = $1 WHERE version = $2", &[("table", table)]);
         sqlx::query(time.sql())
             .bind(i64::try_from(began.elapsed().as_nanos()).unwrap_or(i64::MAX))
             .bind(file.version)
