@@ -381,6 +381,10 @@ async fn look(session: &mut PgConnection, query: &'static str) -> Result<(i32, S
 /// "stockfoi" in ASCII: one key a database, the same in every version.
 const RUN_LOCK_KEY: i64 = 0x7374_6f63_6b66_6f69;
 
+/// Lets a session that asks the catalog the same of one table after another plan each question once: planning costs more
+/// than answering. Not for statements over rows, whose plans depend on values.
+pub(crate) const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
+
 async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
     let failed = |reason: String, remedy| DbError::Connect {
         database: options.get_database().unwrap_or(options.get_username()).to_owned(),

@@ -4,10 +4,12 @@
 mod balances;
 mod entries;
 
+use std::cell::LazyCell;
+
 use crate::{
     db::Db,
     org_id::KeyType,
-    sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render},
+    sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render, render_by},
 };
 use balances::BalanceSql;
 pub(crate) use balances::conflict;
@@ -278,66 +280,56 @@ impl Model {
 
     /// As [`render`](Self::render), with further fragments, which also stand in for the model's own of their name.
     pub fn render_with(&self, template: &'static str, more: &[(&str, &dyn Fragment)]) -> Statement {
-        let (org_type, balance_key) = (Fixed(self.org_type.name()), List(conflict(self)));
-        let (entry, balance) = (EntrySql::of(self), BalanceSql::of(self, &self.balances.table));
-        let table = &self.ledger.table;
-        let (ledger, text) = (self.entries(table), Literal::new(&table.to_string()));
-        let (new, old) = (self.entries(&Fixed("new_rows")), self.entries(&Fixed("old_rows")));
-        let (tx_entries, new_tx) = (self.tx_entries(table), self.tx_entries(&Fixed("new_rows")));
-        let own: Vec<(&str, &dyn Fragment)> = vec![
-            ("schema", &self.schema),
-            ("org", &self.org_column),
-            ("org.type", &org_type),
-            ("organizations", &self.organizations),
-            ("api_keys", &self.api_keys),
-            ("app_role", &self.roles.application),
-            ("operations_role", &self.roles.operations),
-            ("ledger", &self.ledger.table),
-            ("ledger.text", &text),
-            ("entries", &ledger),
-            ("new_entries", &new),
-            ("old_entries", &old),
-            ("tx_entries", &tx_entries),
-            ("new_tx_entries", &new_tx),
-            ("e.hash", &entry.hash),
-            ("e.group", &entry.group),
-            ("e.item", &entry.item),
-            ("e.location", &entry.location),
-            ("e.lot", &entry.lot),
-            ("e.id", &entry.id),
-            ("e.last_id", &entry.last_id),
-            ("key.weight", &Fixed(KEY_WEIGHT)),
-            ("balances", &self.balances.table),
-            ("balances.quantity", &self.balances.quantity),
-            ("balance_rows", &balance.rows),
-            ("balances.add", &balance.add.begin),
-            ("balances.added", &balance.add.end),
-            ("balances.drift_columns", &balance.drift_columns),
-            ("balances.drift_values", &balance.drift_values),
-            ("balances.add_drift", &balance.add_drift.begin),
-            ("balances.added_drift", &balance.add_drift.end),
-            ("balances.set_drift", &balance.add_drift.set),
-            ("balances.upsert_drift", &balance.add_drift.conflict),
-            ("balances.set_empty", &balance.set_empty),
-            ("balances.conflict", &balance_key),
-            ("d.order", &balance.order),
-            ("b.is_d", &balance.is_d),
-            ("item.type", &balance.item_type),
-            ("location.type", &balance.location_type),
-            ("lot.type", &balance.lot_type),
-        ];
-        // The first of a name is taken.
-        let mut fragments = [more, own.as_slice()].concat();
-        if let Some(users) = &self.users {
-            fragments.extend([
-                ("users", &users.table as &dyn Fragment),
-                ("users.id", &users.id),
-                ("users.id.text", &users.id_text),
-                ("users.email", &users.email),
-            ]);
+        // Most templates name few of them, and some cost much to make.
+        let entry = LazyCell::new(|| EntrySql::of(self));
+        let balance = LazyCell::new(|| BalanceSql::of(self, &self.balances.table));
+        render_by(template, |name| {
+            // The first of a name is taken.
+            if let Some((_, fragment)) = more.iter().find(|(known, _)| *known == name) {
+                return Some(Box::new(*fragment));
+            }
+            let is_of_balances = name.starts_with("balance") || name.ends_with(".type");
+            self.fragment(name).or_else(|| match name.split('.').next() {
+                Some("e") => entry.fragment(name),
+                Some("d" | "b") => balance.fragment(name),
+                _ if is_of_balances => balance.fragment(name),
+                _ => None,
+            })
+        })
+    }
+
+    /// The model's own fragment of this name, but for the parts of statements over entries and balances.
+    fn fragment(&self, name: &str) -> Option<Box<dyn Fragment + '_>> {
+        fn boxed<'a>(fragment: impl Fragment + 'a) -> Option<Box<dyn Fragment + 'a>> {
+            Some(Box::new(fragment))
         }
-        fragments.extend(self.items.iter().map(|items| ("items", items as &dyn Fragment)));
-        render(template, &fragments)
+        let ledger = &self.ledger.table;
+        match name {
+            "schema" => boxed(&self.schema),
+            "org" => boxed(&self.org_column),
+            "org.type" => boxed(Fixed(self.org_type.name())),
+            "organizations" => boxed(&self.organizations),
+            "api_keys" => boxed(&self.api_keys),
+            "app_role" => boxed(&self.roles.application),
+            "operations_role" => boxed(&self.roles.operations),
+            "ledger" => boxed(ledger),
+            "ledger.text" => boxed(Literal::new(&ledger.to_string())),
+            "entries" => boxed(self.entries(ledger)),
+            "new_entries" => boxed(self.entries(&Fixed("new_rows"))),
+            "old_entries" => boxed(self.entries(&Fixed("old_rows"))),
+            "tx_entries" => boxed(self.tx_entries(ledger)),
+            "new_tx_entries" => boxed(self.tx_entries(&Fixed("new_rows"))),
+            "key.weight" => boxed(Fixed(KEY_WEIGHT)),
+            "balances" => boxed(&self.balances.table),
+            "balances.quantity" => boxed(&self.balances.quantity),
+            "balances.conflict" => boxed(List(conflict(self))),
+            "users" => boxed(&self.users.as_ref()?.table),
+            "users.id" => boxed(&self.users.as_ref()?.id),
+            "users.id.text" => boxed(&self.users.as_ref()?.id_text),
+            "users.email" => boxed(&self.users.as_ref()?.email),
+            "items" => boxed(self.items.as_ref()?),
+            _ => None,
+        }
     }
 
     /// The statement that creates a routine, and the routine's body, from a template whose body stands between `$body$`.

@@ -287,6 +287,8 @@ macro_rules! fragments {
     ($($type:ty),*) => { $(impl sealed::Sealed for $type {} impl Fragment for $type {})* };
 }
 fragments!(Ident, QualifiedName, Literal, Definition, Fixed, Param, Statement);
+impl<T: Fragment + ?Sized> sealed::Sealed for &T {}
+impl<T: Fragment + ?Sized> Fragment for &T {}
 impl<T: Fragment> sealed::Sealed for List<T> {}
 impl<T: Fragment> Fragment for List<T> {}
 
@@ -319,13 +321,26 @@ impl fmt::Display for Statement {
 /// A place whose name is not given stays as it is, which PostgreSQL then rejects; braces around anything
 /// but a dotted lower-case name (`'{}'::jsonb`) are left alone.
 pub fn render(template: &'static str, fragments: &[(&str, &dyn Fragment)]) -> Statement {
+    render_by(template, |name| {
+        fragments
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, fragment)| Box::new(*fragment) as Box<dyn Fragment>)
+    })
+}
+
+/// As [`render`], with fragments that are made where the template names them.
+pub(crate) fn render_by<'a>(
+    template: &'static str,
+    fragment: impl Fn(&str) -> Option<Box<dyn Fragment + 'a>>,
+) -> Statement {
     let mut out = String::with_capacity(template.len() * 2);
     let mut rest = template;
     while let Some(open) = rest.find('{') {
         out.push_str(&rest[..open]);
         rest = &rest[open..];
         let place = rest[1..].find('}').map(|close| &rest[1..=close]);
-        match place.and_then(|name| fragments.iter().find(|(known, _)| *known == name)) {
+        match place.and_then(|name| Some((name, fragment(name)?))) {
             Some((name, fragment)) => {
                 out.push_str(&fragment.to_string());
                 rest = &rest[name.len() + 2..];

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use crate::{
     Error, Task,
-    db::{Context as _, Db},
+    db::{Context as _, Db, PLAN_ONCE},
     mapping::Mapping,
     migration::{self, versioned},
     model::Model,
@@ -146,6 +146,7 @@ pub fn run<'a>(
         let model = &mapping.resolve(db).await?;
         let mut checks = Checks::default();
         let mut session = db.session().await?;
+        sqlx::query(PLAN_ONCE).execute(&mut session).await?;
         default_organization::check(&mut session, model, &settings.default_org_id, Change::Refused).await?;
         checks.versions(db, mapping, folder, progress).await?;
         let organizations = checks.organizations(&mut session, model, settings).await?;

@@ -141,6 +141,11 @@ impl Objects {
     }
 }
 
+/// Whether entries are read by the transaction that made them.
+fn is_incremental(model: &Model) -> bool {
+    model.balances.kept_by == KeptBy::Triggers && model.ledger.is_incremental
+}
+
 /// The parts for `model`, each trigger under the name that is its own unless something else has it.
 pub fn objects(model: &Model) -> Objects {
     objects_named(model, &TriggerNames::default())
@@ -149,7 +154,7 @@ pub fn objects(model: &Model) -> Objects {
 /// The parts for `model`; the statements of its triggers call them by `names`.
 pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
     let is_kept = model.balances.kept_by == KeptBy::Triggers;
-    let is_incremental = is_kept && model.ledger.is_incremental;
+    let is_incremental = is_incremental(model);
     let is_replicated = is_kept && model.ledger.is_replicated;
     let (mut functions, mut triggers) =
         if is_kept { trigger::kept(model, names) } else { Default::default() };

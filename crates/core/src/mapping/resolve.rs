@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Task,
-    db::{Context as _, Db},
+    db::{Context as _, Db, PLAN_ONCE},
     model::{Model, ModelError, NaturalKey, Users},
     settings::nearest,
     sql::{Ident, QualifiedName, Statement, render},
@@ -26,10 +26,7 @@ impl Mapping {
     /// # Errors
     /// [`ModelError`] for the first table, column or expression that does not hold; database errors.
     pub fn resolve<'a>(&'a self, db: &'a Db) -> Task<'a, Model> {
-        Box::pin(async move {
-            let mut connection = db.acquire().await?;
-            Resolver { mapping: self, db, connection: &mut connection, takes_back: false }.model().await
-        })
+        Box::pin(self.resolve_as(db, false))
     }
 
     /// [`Self::resolve`] for what only takes Stockfoil's own objects away: another table may have the name of the balances.
@@ -37,10 +34,17 @@ impl Mapping {
     /// # Errors
     /// As [`Self::resolve`].
     pub(crate) fn resolve_to_take_back<'a>(&'a self, db: &'a Db) -> Task<'a, Model> {
-        Box::pin(async move {
-            let mut connection = db.acquire().await?;
-            Resolver { mapping: self, db, connection: &mut connection, takes_back: true }.model().await
-        })
+        Box::pin(self.resolve_as(db, true))
+    }
+
+    async fn resolve_as(&self, db: &Db, takes_back: bool) -> Result<Model, Error> {
+        let mut connection = db.acquire().await?;
+        sqlx::query(PLAN_ONCE).execute(&mut *connection).await?;
+        let model = Resolver { mapping: self, db, connection: &mut connection, takes_back }.model().await;
+        let reset = sqlx::query("RESET plan_cache_mode").execute(&mut *connection).await;
+        let model = model?;
+        reset?;
+        Ok(model)
     }
 
     /// The tenant tables, each with whether it is there: where it is, or would be.

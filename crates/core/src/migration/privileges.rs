@@ -87,7 +87,15 @@ pub(crate) fn own() -> Statement {
 
 /// The addresses of what there is in Stockfoil's schema.
 pub(super) async fn there(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
-    let statement = over(&[], "SELECT o.address FROM ({own}) AS o");
+    addresses(connection, &[]).await
+}
+
+/// The addresses of Stockfoil's own objects, `tables` among them.
+async fn addresses(
+    connection: &mut PgConnection,
+    tables: &[QualifiedName],
+) -> Result<Vec<String>, sqlx::Error> {
+    let statement = over(tables, "SELECT o.address FROM ({own}) AS o");
     sqlx::query_scalar(statement.sql()).fetch_all(connection).await
 }
 
@@ -99,6 +107,10 @@ pub(super) async fn close(
     before: &[String],
     made: &[QualifiedName],
 ) -> Result<(), sqlx::Error> {
+    // Most transactions make nothing, and this is asked in each.
+    if addresses(connection, made).await?.iter().all(|address| before.contains(address)) {
+        return Ok(());
+    }
     let statement = over(made, include_str!("privileges/given.sql"));
     let held: Vec<Held> =
         sqlx::query_as(statement.sql()).persistent(false).bind(before).fetch_all(&mut *connection).await?;

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Error, catalog,
-    db::{Context as _, Db, DbError, sqlstate},
+    db::{Context as _, Db, DbError, PLAN_ONCE, sqlstate},
     progress::Progress,
 };
 
@@ -91,9 +91,10 @@ pub(crate) async fn prepare(session: &mut PgConnection) -> Result<(), DbError> {
         "SET search_path = pg_catalog, pg_temp; SET default_transaction_isolation = 'read committed';
          SET default_transaction_read_only = off; SET row_security = off; SET default_tablespace = ''",
     )
-    .execute(session)
+    .execute(&mut *session)
     .await
     .context("prepare the session")?;
+    sqlx::query(PLAN_ONCE).execute(session).await.context("prepare the session")?;
     Ok(())
 }
 

@@ -94,6 +94,31 @@ impl BalanceSql {
     }
 }
 
+impl BalanceSql {
+    /// The part of this name in templates.
+    pub(super) fn fragment(&self, name: &str) -> Option<Box<dyn Fragment>> {
+        let statement = match name {
+            "balance_rows" => &self.rows,
+            "balances.add" => &self.add.begin,
+            "balances.added" => &self.add.end,
+            "balances.drift_columns" => &self.drift_columns,
+            "balances.drift_values" => &self.drift_values,
+            "balances.add_drift" => &self.add_drift.begin,
+            "balances.added_drift" => &self.add_drift.end,
+            "balances.set_drift" => &self.add_drift.set,
+            "balances.upsert_drift" => &self.add_drift.conflict,
+            "balances.set_empty" => &self.set_empty,
+            "d.order" => &self.order,
+            "b.is_d" => &self.is_d,
+            "item.type" => return Some(Box::new(self.item_type)),
+            "location.type" => return Some(Box::new(self.location_type)),
+            "lot.type" => return Some(Box::new(self.lot_type)),
+            _ => return None,
+        };
+        Some(Box::new(statement.clone()))
+    }
+}
+
 fn plain(name: &Ident) -> Statement {
     render("{name}", &[("name", name)])
 }

@@ -101,6 +101,23 @@ pub(super) struct EntrySql {
     pub(super) hash: Statement,
 }
 
+impl EntrySql {
+    /// The part of this name in templates.
+    pub(super) fn fragment(&self, name: &str) -> Option<Box<dyn Fragment>> {
+        let statement = match name {
+            "e.group" => &self.group,
+            "e.item" => &self.item,
+            "e.location" => &self.location,
+            "e.lot" => &self.lot,
+            "e.id" => &self.id,
+            "e.last_id" => &self.last_id,
+            "e.hash" => &self.hash,
+            _ => return None,
+        };
+        Some(Box::new(statement.clone()))
+    }
+}
+
 /// Of 64 bits, and signed; as text, so that both sides agree whatever the types of their columns; and never NULL, though a
 /// balance that something else wrote may lack a part of its key.
 pub(super) const KEY_WEIGHT: &str = "hashtextextended(org::text COLLATE \"C\", hashtextextended(coalesce(item::text, '') COLLATE \"C\", \
