@@ -5,7 +5,7 @@ mod records;
 mod table;
 mod trigger;
 
-pub use index::{FoundIndex, indexes, own_indexes};
+pub use index::{FoundIndex, indexes};
 pub use trigger::{FoundTrigger, TriggerNames, triggers};
 
 use std::fmt;
@@ -181,6 +181,27 @@ pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
         statistics: index::statistics(model),
         analyze: index::analyze(model),
     }
+}
+
+/// The names of the indexes of `on`, the ledger, the balances or a partition, that `migrate-balance` made.
+///
+/// # Errors
+/// When the catalog can't be read.
+pub async fn own_indexes(
+    connection: &mut PgConnection,
+    model: &Model,
+    on: &QualifiedName,
+) -> Result<Vec<String>, DbError> {
+    let mut of_model = index::key_indexes(model);
+    of_model.extend(model.balances.is_adopted.then(|| table::unique_key(model)));
+    of_model.extend(is_incremental(model).then(|| records::tx_index(model)));
+    let is_own = |index: &FoundIndex| {
+        of_model
+            .iter()
+            .any(|object| object.part_name(on).is_some_and(|name| object.is_own_index(index, &name)))
+    };
+    let found = indexes(connection, &[on]).await?;
+    Ok(found.into_iter().filter(is_own).map(|index| index.name).collect())
 }
 
 /// Whose the table is that has the name of the balances.

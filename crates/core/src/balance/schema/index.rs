@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Kind, Object, records, table};
+use super::{Kind, Object};
 use crate::{
     db::{Context as _, DbError},
     model::{Model, Posting, joined},
@@ -117,27 +117,6 @@ pub async fn indexes(
         .fetch_all(connection)
         .await
         .context("look at the balances' indexes")
-}
-
-/// The names of the indexes of `on`, the ledger, the balances or a partition, that `migrate-balance` made.
-///
-/// # Errors
-/// When the catalog can't be read.
-pub async fn own_indexes(
-    connection: &mut PgConnection,
-    model: &Model,
-    on: &QualifiedName,
-) -> Result<Vec<String>, DbError> {
-    let mut of_model = key_indexes(model);
-    of_model.extend(model.balances.is_adopted.then(|| table::unique_key(model)));
-    of_model.extend(super::is_incremental(model).then(|| records::tx_index(model)));
-    let is_own = |index: &FoundIndex| {
-        of_model
-            .iter()
-            .any(|object| object.part_name(on).is_some_and(|name| object.is_own_index(index, &name)))
-    };
-    let found = indexes(connection, &[on]).await?;
-    Ok(found.into_iter().filter(is_own).map(|index| index.name).collect())
 }
 
 impl Object {
