@@ -67,6 +67,16 @@ impl Migration {
             Self::All { .. } => "migrate-all",
         }
     }
+
+    /// What it goes on in spite of.
+    fn accepted(&self) -> &[String] {
+        match self {
+            Self::Online(Online::Organizations(request)) | Self::All { organizations: request, .. } => {
+                &request.accepted
+            }
+            Self::Online(Online::Balances(_)) => &[],
+        }
+    }
 }
 
 /// What is asked for.

@@ -23,7 +23,7 @@ cli::args! {
         /// make the organizations that an org_id from before names
         #[argh(switch)]
         adopt_organizations: bool,
-        /// go on in spite of this: on-conflict, publications, default-organization (repeatable)
+        /// go on in spite of this: on-conflict, publications, default-organization, answers (repeatable)
         #[argh(option, arg_name = "what")]
         accept: Vec<String>,
         /// do not ask before changing the schema

@@ -22,7 +22,10 @@ impl std::fmt::Display for Finding {
 }
 
 /// What can be accepted by name.
-pub const ACCEPTABLE: [&str; 3] = ["on-conflict", "publications", DEFAULT_ORGANIZATION];
+pub const ACCEPTABLE: [&str; 4] = ["on-conflict", "publications", DEFAULT_ORGANIZATION, ANSWERS];
+
+/// Accepts that a function answers otherwise after the migration.
+pub(crate) const ANSWERS: &str = "answers";
 
 /// Accepts that another organization becomes the default one.
 pub(super) const DEFAULT_ORGANIZATION: &str = "default-organization";

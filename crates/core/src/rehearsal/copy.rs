@@ -1,6 +1,8 @@
 //! The copy that a migration is rehearsed on: the roles, the database and its schema, and some of its rows, all as one
 //! snapshot shows them.
 
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 
 use super::{Rehearsal, Rehearsing, sample, stage::Stage};
@@ -8,6 +10,7 @@ use crate::{
     Error,
     db::{Context as _, Db},
     model::Model,
+    progress::Progress,
     sql::{Definition, Fragment, Ident, Literal, Statement, render},
 };
 
@@ -29,6 +32,7 @@ pub(super) async fn bring(
     // Rows go in between: before the foreign keys, which then hold for them, and before the triggers.
     let (name, what) = (Some(stage.database.as_str()), "the schema");
     let tables = stage.section("pre-data", &snapshot, progress).await?;
+    bring_settings(&mut production, stage, &tables, report).await?;
     stage.load(name, what, tables, progress).await?;
     if let Some(model) = model {
         let rows = sample::bring(&mut production, stage, model, rehearsing.request.sample, progress).await?;
@@ -36,8 +40,41 @@ pub(super) async fn bring(
         report.not_rehearsed.extend(rows.left_out);
     }
     let constraints = stage.section("post-data", &snapshot, progress).await?;
+    bring_settings(&mut production, stage, &constraints, report).await?;
     stage.load(name, what, constraints, progress).await?;
-    settle(rehearsing.db, &mut production, stage, report).await
+    settle(rehearsing.db, &mut production, stage, report, progress).await
+}
+
+/// Gives the copy the settings of the application's own that `script` reads: the catalog lists none that no library
+/// defined, wherever they are set.
+async fn bring_settings(
+    production: &mut PgConnection,
+    stage: &Stage<'_>,
+    script: &str,
+    report: &mut Rehearsal,
+) -> Result<(), Error> {
+    let names: BTreeSet<&str> =
+        script.split("current_setting('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let statements: Vec<String> = sqlx::query_scalar(include_str!("copy/named.sql"))
+        .bind(names.into_iter().collect::<Vec<_>>())
+        .fetch_all(production)
+        .await
+        .context("read the application's own settings")?;
+    run_all(&mut stage.admin().await?, statements, report).await;
+    Ok(())
+}
+
+/// Runs what the catalog printed; what can't be done here is not rehearsed.
+async fn run_all(admin: &mut PgConnection, statements: Vec<String>, report: &mut Rehearsal) {
+    for statement in statements {
+        let statement = render("{statement}", &[("statement", &Definition::from_catalog(statement))]);
+        if let Err(error) = sqlx::raw_sql(statement.sql()).execute(&mut *admin).await {
+            report.not_rehearsed.push(format!("{} ({error})", statement.as_str()));
+        }
+    }
 }
 
 /// A session of the database that reads, in one snapshot, and can do nothing else.
@@ -130,20 +167,18 @@ async fn settle(
     production: &mut PgConnection,
     stage: &Stage<'_>,
     report: &mut Rehearsal,
+    progress: &dyn Progress,
 ) -> Result<(), Error> {
     let mut admin = stage.admin().await?;
+    // The database's own settings go over the server's.
+    run_all(&mut admin, stage.settings(progress).await?, report).await;
     for (query, what) in [
         (include_str!("copy/database.sql"), "the database's rights and settings"),
         (include_str!("copy/sequences.sql"), "the sequences"),
     ] {
         let statements: Vec<String> =
             sqlx::query_scalar(query).fetch_all(&mut *production).await.context(format!("read {what}"))?;
-        for statement in statements {
-            let statement = render("{statement}", &[("statement", &Definition::from_catalog(statement))]);
-            if let Err(error) = sqlx::raw_sql(statement.sql()).execute(&mut admin).await {
-                report.not_rehearsed.push(format!("{} ({error})", statement.as_str()));
-            }
-        }
+        run_all(&mut admin, statements, report).await;
     }
     if db.facts().version_num >= 170_000 {
         // The cluster keeps event triggers from its own sessions; here they are part of what is rehearsed.

@@ -1,4 +1,4 @@
-//! The writes to each tenant table that are tried, as its owner and as each role that was given the right.
+//! The writes to each tenant table, and to others whose triggers lead to one, that are tried, as its owner and as each role that was given the right.
 
 use sqlx::PgConnection;
 
@@ -11,7 +11,7 @@ use crate::{
     catalog::{self, UniqueKey},
     db::{Context as _, DbError},
     model::Model,
-    sql::{Ident, List, Statement, render},
+    sql::{Ident, List, QualifiedName, Statement, render},
 };
 
 /// So many rows are tried to be deleted, since something may refer to one.
@@ -26,14 +26,32 @@ struct User {
     deletes: bool,
 }
 
-/// The trials of every tenant table of `model`; what can't be tried goes to `not_probed`.
+/// The tables whose writes are tried: the tenant tables of `model`, and others whose triggers or rules lead to one.
+pub(super) async fn tables(session: &mut PgConnection, model: &Model) -> Result<Vec<QualifiedName>, Error> {
+    let names: Vec<&str> = model.tenant_tables.iter().map(|table| table.name.as_str()).collect();
+    let tenants: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
+    let others: Vec<(String, String)> = sqlx::query_as(include_str!("tables/others.sql"))
+        .bind(names)
+        .bind(tenants)
+        .fetch_all(session)
+        .await
+        .context("list the tables whose triggers lead to tenant tables")?;
+    let mut tables = model.tenant_tables.clone();
+    for (schema, name) in others {
+        tables.push(QualifiedName::new(Ident::new(schema)?, Ident::new(name)?));
+    }
+    Ok(tables)
+}
+
+/// The trials of `tables`; what can't be tried goes to `not_probed`.
 pub(super) async fn of_tables(
     session: &mut PgConnection,
     model: &Model,
+    tables: &[QualifiedName],
     not_probed: &mut Vec<String>,
 ) -> Result<Vec<Trial>, Error> {
     let mut trials = Vec::new();
-    for name in &model.tenant_tables {
+    for name in tables {
         let table = Table::read(session, name, &model.org_column).await?;
         let plain = name.plain();
         let what = || format!("read rows of {plain}");
@@ -56,14 +74,14 @@ pub(super) async fn of_tables(
     Ok(trials)
 }
 
-/// The triggers of tables of `model` that nothing that was tried in `session` made run.
+/// The triggers of `tables` that nothing that was tried in `session` made run.
 pub(super) async fn silent_triggers(
     session: &mut PgConnection,
-    model: &Model,
+    tables: &[QualifiedName],
 ) -> Result<Vec<String>, DbError> {
     const WHAT: &str = "look which triggers ran";
     sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(&mut *session).await.context(WHAT)?;
-    let tables: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
+    let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
     let rows: Vec<(String, String)> = sqlx::query_as(include_str!("tables/triggers.sql"))
         .bind(tables)
         .fetch_all(session)

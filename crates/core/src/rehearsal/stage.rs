@@ -129,6 +129,15 @@ impl<'a> Stage<'a> {
         Ok(lines.collect())
     }
 
+    /// What gives the copy the settings of the server's configuration, as a client sees them that asks for none of its own:
+    /// sessions of sqlx do.
+    pub(super) async fn settings(&self, progress: &dyn Progress) -> Result<Vec<String>, Error> {
+        let args = ["--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--command"];
+        let args = args.into_iter().chain([include_str!("copy/settings.sql")]);
+        let statements = self.dumped("psql", self.of_production("psql"), args, progress).await?;
+        Ok(statements.lines().map(str::to_owned).collect())
+    }
+
     /// A section of the database's schema, as it is in `snapshot`.
     pub(super) async fn section(
         &self,
