@@ -109,6 +109,7 @@ async fn task(
     let mut task = runner::Task::new(COMMAND, steps(session, model).await?);
     task.obstacles = obstacles(session, model).await?;
     task.obstacles.extend(duplicate(session, model).await?);
+    task.obstacles.extend(partial(session, model).await?);
     task.warnings = privileges::warnings(session, model).await?;
     Ok(task)
 }
@@ -142,6 +143,30 @@ async fn duplicate(session: &mut PgConnection, model: &Model) -> Result<Option<F
     let broken = keys::has_duplicates(session, table, &key, &Fixed("true"), &distinct).await?;
     let remedy = "make one of those of a key".into();
     Ok(broken.then(|| Finding { check: "balance_key", object: table.plain(), detail, remedy }))
+}
+
+/// That an adopted table keeps a key unique among some of its rows only, such as those that are not marked as deleted.
+async fn partial(session: &mut PgConnection, model: &Model) -> Result<Option<Finding>, Error> {
+    let table = &model.balances.table;
+    if !model.balances.is_adopted {
+        return Ok(None);
+    }
+    let key = conflict(model);
+    let columns: Vec<&str> = key.iter().map(Ident::as_str).collect();
+    let found: Option<(String, String)> = sqlx::query_as(include_str!("balance/partial.sql"))
+        .bind(table.to_string())
+        .bind(columns)
+        .fetch_optional(session)
+        .await
+        .context(format!("look at the unique keys of {}", table.plain()))?;
+    Ok(found.map(|(index, condition)| Finding {
+        check: "balance_key",
+        object: table.plain(),
+        detail: format!(
+            "keeps a key unique only where {condition} ({index}), and a balance is the one row of its key: the application could make no second one, and entries would go into rows that it takes for gone"
+        ),
+        remedy: "drop that index if each key has one row for good, or do not adopt the table: without [balances] table Stockfoil keeps one of its own".into(),
+    }))
 }
 
 /// The parts of `model` under the names that they have or will have, and the steps that remove triggers of no use: those that

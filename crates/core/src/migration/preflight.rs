@@ -113,12 +113,16 @@ const LOOKS: [Look; 10] = [
     },
 ];
 
-const WARNINGS: [&str; 4] = [
+const WARNINGS: [&str; 5] = [
     include_str!("preflight/policies.sql"),
     include_str!("preflight/views.sql"),
     include_str!("preflight/exclusions.sql"),
     include_str!("preflight/invalid_indexes.sql"),
+    include_str!("preflight/dumps.sql"),
 ];
+
+/// Of the drop of the old unique keys.
+const CONTRACT_WARNINGS: [&str; 1] = [include_str!("preflight/clustered.sql")];
 
 /// Looks at everything for a migration of `tables` to organizations of `model`.
 ///
@@ -156,7 +160,8 @@ pub(super) async fn look(
         &mut found,
     )
     .await?;
-    for query in WARNINGS {
+    let of_contract = CONTRACT_WARNINGS.into_iter().filter(|_| contracts);
+    for query in WARNINGS.into_iter().chain(of_contract) {
         let rows = ask(session, &filled(query, None), &names, org).await?;
         found.warnings.extend(rows.into_iter().map(|(object, detail)| format!("{object} {detail}")));
     }

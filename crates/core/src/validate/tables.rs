@@ -38,6 +38,7 @@ impl Checks {
             return Ok(0);
         }
         let rows = self.rows(session, model, table).await?;
+        self.children(session, model, table).await?;
         self.insert_default(session, model, table).await?;
         let parts = catalog::parts(session, table).await?;
         for part in &parts {
@@ -48,6 +49,30 @@ impl Checks {
         }
         self.remembered_keys(session, model, table).await?;
         Ok(rows)
+    }
+
+    /// Rows of a child are the table's too, and none of its keys and triggers are the child's.
+    async fn children(
+        &mut self,
+        session: &mut PgConnection,
+        model: &Model,
+        table: &QualifiedName,
+    ) -> Result<(), Error> {
+        let tenants: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
+        let names: Option<String> = sqlx::query_scalar(include_str!("children.sql"))
+            .bind(table.to_string())
+            .bind(tenants)
+            .fetch_one(session)
+            .await
+            .context(format!("look for children of {}", table.plain()))?;
+        if let Some(names) = names {
+            let evidence =
+                format!("{names} inherit from it, whose rows are in none of its keys and triggers");
+            let remedy =
+                "move their rows into it and drop them, or make them partitions of a partitioned table";
+            self.add("children", table.plain(), false, evidence, remedy);
+        }
+        Ok(())
     }
 
     async fn foreign_key(

@@ -105,6 +105,40 @@ async fn what_is_no_obstacle_is_said_too() {
 }
 
 #[tokio::test]
+async fn what_only_stops_to_work_for_others_is_said() {
+    let db = TestDb::inventory().await;
+    let [nightly, shop] = ["nightly", "shop"].map(|name| format!("{name}_{}", db.name()));
+    db.execute(format!(
+        "ALTER TABLE items CLUSTER ON items_item_number_key;
+         CREATE ROLE {nightly} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {nightly};
+         CREATE ROLE {shop} LOGIN; GRANT SELECT ON users, items TO {shop}"
+    ))
+    .await;
+    let run = db.run("migrate-org").args(["--dry-run", "--format", "json"]).await.ok();
+    let warnings = run.json()["warnings"].to_string();
+    assert!(warnings.contains(&format!("GRANT pg_read_all_data TO {nightly}")), "{warnings}");
+    assert!(warnings.contains("items is marked to be CLUSTERed on items_item_number_key"), "{warnings}");
+    assert!(!warnings.contains(&shop), "{warnings}");
+    // The keys stay for now.
+    let run = db.run("migrate-org").args(["--dry-run", "--expand-only", "--format", "json"]).await.ok();
+    assert!(!run.json()["warnings"].to_string().contains("CLUSTER"));
+}
+
+#[tokio::test]
+async fn the_applications_triggers_find_their_tables_during_a_fill() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute(
+        "ALTER TABLE items ADD COLUMN org_id text; CREATE TABLE changes (of text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO changes VALUES (NEW.id); RETURN NEW; END $$;
+         CREATE TRIGGER note BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    .await;
+    db.run("migrate-all").rehearsing().await.ok();
+    assert_eq!(db.value("SELECT count(*) = (SELECT count(*) FROM items) FROM changes").await, "t");
+}
+
+#[tokio::test]
 async fn the_default_organization_is_counted_and_ended() {
     let db = TestDb::inventory().await;
     db.run("migrate-org").arg("--expand-only").await.ok();

@@ -415,3 +415,35 @@ async fn a_file_whose_index_an_earlier_attempt_left_invalid_is_not_recorded() {
             .await;
     }
 }
+
+#[tokio::test]
+async fn what_a_file_sets_in_its_session_does_not_reach_the_next() {
+    let db = TestDb::migrated().await;
+    let (owner, role) = (db.value("SELECT current_user").await, format!("files_{}", db.name()));
+    db.execute(format!(
+        "CREATE TABLE prices (x int); CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role};
+         GRANT INSERT, SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    ))
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("1_path.sql", "SELECT pg_catalog.set_config('search_path', '', false);".to_owned()),
+        ("2_drop.sql", "DROP TABLE IF EXISTS prices;".to_owned()),
+        ("3_role.sql", format!("SET ROLE {role};")),
+        ("4_made.sql", "CREATE TABLE made (id int);".to_owned()),
+        ("5_login.sql", format!("-- no-transaction\nSET SESSION AUTHORIZATION {role};")),
+        ("6_made.sql", "CREATE TABLE made_too (id int);".to_owned()),
+        ("7_temp.sql", "CREATE TEMP TABLE feature_flags (id int);".to_owned()),
+        ("8_column.sql", "ALTER TABLE feature_flags ADD COLUMN added int;".to_owned()),
+        ("9_org.sql", "SET app.org_id = 'acme';".to_owned()),
+        ("10_flag.sql", "INSERT INTO feature_flags (key) VALUES ('dark');".to_owned()),
+    ] {
+        write(folder.path(), name, &text);
+    }
+    db.run("db-migrate").arg("--folder").arg(folder.path()).await.ok().says("10 applied");
+    assert_eq!(db.value("SELECT to_regclass('prices') IS NULL").await, "t");
+    let owners = "SELECT string_agg(DISTINCT tableowner, ',') FROM pg_tables WHERE tablename LIKE 'made%'";
+    assert_eq!(db.value(owners).await, owner);
+    assert_eq!(db.value("SELECT org_id || coalesce(added::text, '') FROM feature_flags").await, "default");
+    db.execute(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}

@@ -105,3 +105,10 @@ async fn before_any_migration_everything_is_said_to_be_missing() {
     let run = db.run("validate-migration").await.status(1).says("there is no column org_id");
     run.says(&format!("{} pending", versioned::count()));
 }
+
+#[tokio::test]
+async fn a_child_that_came_after_the_migration_is_found() {
+    let db = TestDb::migrated().await;
+    db.execute("CREATE TABLE ledger_2027 () INHERITS (inventory_ledger)").await;
+    db.run("validate-migration").await.status(1).says("ledger_2027 inherit from it");
+}

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::{Runner, failed::Failed, long::Watch};
 use crate::{
-    db::{DbError, PLAN_ONCE},
+    db::DbError,
     migration::{
         fill::{Batch, Batches, Fill},
         patience::jittered,
@@ -20,11 +20,11 @@ const LOOK_AFTER: Duration = Duration::from_millis(50);
 impl Runner<'_> {
     /// Fills every table, from where an earlier run stopped; with `again` from the beginning.
     pub(super) async fn fill(&mut self, step: &Step, fill: &Fill, again: bool) -> Result<(), crate::Error> {
-        // How a batch is found best depends on how large it is.
-        sqlx::query("RESET plan_cache_mode").execute(&mut *self.session).await?;
+        // How a batch is found best depends on how large it is. And the application's triggers fire, which find what they
+        // name where the application does.
+        sqlx::raw_sql("RESET plan_cache_mode; RESET search_path").execute(&mut *self.session).await?;
         self.fill_tables(step, fill, again).await?;
-        sqlx::query(PLAN_ONCE).execute(&mut *self.session).await?;
-        Ok(())
+        Ok(super::prepare(self.session).await?)
     }
 
     async fn fill_tables(&mut self, step: &Step, fill: &Fill, again: bool) -> Result<(), crate::Error> {

@@ -17,6 +17,11 @@ use crate::{
     sql::{QualifiedName, render},
 };
 
+/// Makes the session what it was before a file set anything in it: the next must do the same in whichever run it comes. Not
+/// DISCARD ALL, which would give sqlx's lock away.
+const FRESH: &str =
+    "RESET SESSION AUTHORIZATION; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES";
+
 /// sqlx's migrator. It has a session of its own: what a file sets in it is none of ours.
 pub(super) struct Sqlx {
     session: PgConnection,
@@ -59,6 +64,7 @@ impl Sqlx {
         if is_baseline {
             return Ok(self.session.skip(&table.to_string(), file).await.map_err(migrate_error)?);
         }
+        sqlx::raw_sql(FRESH).execute(&mut self.session).await.context("make the session a fresh one")?;
         let began = Instant::now();
         if file.no_tx {
             run(&mut self.session, table, file).await?;
@@ -69,6 +75,7 @@ impl Sqlx {
             transaction.commit().await.context(applying())?;
         }
         // As sqlx does it: the time is known last, and may be lost.
+        sqlx::raw_sql(FRESH).execute(&mut self.session).await.context("make the session a fresh one")?;
         let time = render("UPDATE {table} SET execution_time = $1 WHERE version = $2", &[("table", table)]);
         sqlx::query(time.sql())
             .bind(i64::try_from(began.elapsed().as_nanos()).unwrap_or(i64::MAX))
@@ -98,6 +105,11 @@ async fn run(session: &mut PgConnection, table: &QualifiedName, file: &Migration
         .execute(&mut *session)
         .await
         .context(format!("apply migration {}", file.version))?;
+    // Whoever the file made the session: the record is written as who runs it.
+    sqlx::query("RESET SESSION AUTHORIZATION")
+        .execute(&mut *session)
+        .await
+        .context(format!("record migration {}", file.version))?;
     if let Some(index) = invalid(session, file).await? {
         return Err(MigrationError::InvalidIndex { version: file.version, index }.into());
     }
