@@ -14,9 +14,6 @@ use super::{
     worst,
 };
 
-/// A dump may have so many percent fewer rows than production had, where no source says otherwise.
-const DROP_PCT: u64 = 30;
-
 /// What the look at one backup found.
 #[derive(Debug, Serialize)]
 pub struct Verified {
@@ -183,8 +180,7 @@ async fn read_whole(
         witness = Some(Witness::hear(reader.production, reader.config.mapping, backup).await);
     }
     if let Some(Ok(heard)) = &witness {
-        let drop_pct = source.map_or(DROP_PCT, |source| source.max_drop_pct);
-        findings.extend(heard.judge(backup, &reading.contents, drop_pct));
+        findings.extend(heard.judge(backup, &reading.contents, source));
     }
     verified.tables = reading
         .contents

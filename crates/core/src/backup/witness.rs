@@ -4,12 +4,12 @@
 //! that it is of can tell. Where the one that is configured answers and may be the one, it is asked; what it can't say
 //! quickly, it does not say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::{Backup, Finding, Status, drill::Drill, reading::Contents};
+use super::{Backup, BackupSource, Finding, Status, drill::Drill, reading::Contents};
 use crate::{
     Error,
     db::Db,
@@ -24,6 +24,15 @@ const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '20s'";
 /// Below so many rows, the catalog's estimates tell nothing.
 const ESTIMATED_ROWS_MIN: f32 = 100.0;
 
+/// A dump may have so many percent fewer rows than production had, where no source says otherwise.
+const DROP_PCT: u64 = 30;
+
+/// With fewer rows than one in so many of the estimate, something was left out; estimates are rough.
+const FEWER_BY: u64 = 2;
+
+/// So many tables are named.
+const NAMED_MAX: usize = 10;
+
 /// A dump holds nothing of transactions that were under way when it began; none of them is expected to be older.
 pub(super) const TRANSACTION_MAX: TimeDelta = TimeDelta::minutes(5);
 
@@ -36,8 +45,9 @@ pub(super) struct Witness {
     ledger: (String, String),
     /// The ledger's entries from before the backup, and the newest of them; none where that is not known.
     entries: Option<(u64, Option<DateTime<Utc>>)>,
-    /// Rows by table, as the catalog estimates them.
+    /// Rows by table, as the catalog estimates them; less than 0 where it does not.
     estimates: BTreeMap<(String, String), f32>,
+    tenant_tables: BTreeSet<(String, String)>,
 }
 
 impl Witness {
@@ -56,8 +66,14 @@ impl Witness {
         }
     }
 
-    /// What is missing in `contents`, the tables of a dump that may have `drop_pct` percent fewer rows.
-    pub(super) fn judge(&self, backup: &Backup, contents: &Contents, drop_pct: u64) -> Vec<Finding> {
+    /// What is missing in `contents`, the tables of a dump of `source`.
+    pub(super) fn judge(
+        &self,
+        backup: &Backup,
+        contents: &Contents,
+        source: Option<&BackupSource>,
+    ) -> Vec<Finding> {
+        let drop_pct = source.map_or(DROP_PCT, |source| source.max_drop_pct);
         let mut findings = Vec::new();
         let ledger = contents.get(&self.ledger).filter(|table| !table.is_partitioned);
         if let (Some(rows), Some((entries, _))) = (ledger.and_then(|table| table.rows), self.entries)
@@ -70,15 +86,43 @@ impl Witness {
             let is_far = rows.saturating_mul(100) < entries.saturating_mul(100 - drop_pct.min(100));
             findings.push(self.finding(backup, is_far, text));
         }
-        for (table, estimate) in &self.estimates {
-            let is_empty =
-                contents.get(table).is_some_and(|found| found.rows == Some(0) && !found.is_partitioned);
-            if is_empty && *table != self.ledger && *estimate >= ESTIMATED_ROWS_MIN {
-                let text = format!("holds no row of {}, and production has about {estimate:.0}", table.1);
-                findings.push(self.finding(backup, true, text));
+        for (table, estimate) in self.estimates.iter().filter(|(table, _)| !is_left_out(source, table)) {
+            let Some(found) = contents.get(table).filter(|found| !found.is_partitioned) else { continue };
+            let Some(rows) = found.rows.filter(|_| *table != self.ledger && *estimate >= ESTIMATED_ROWS_MIN)
+            else {
+                continue;
+            };
+            let name = plain(table);
+            if rows == 0 {
+                let text = format!("holds no row of {name}, and production has about {estimate:.0}");
+                findings.push(self.finding(backup, self.tenant_tables.contains(table), text));
+            } else if rows.saturating_mul(FEWER_BY) < estimated(*estimate) {
+                let text = format!("holds {rows} rows of {name}, and production has about {estimate:.0}");
+                findings.push(self.finding(backup, false, text));
             }
         }
+        findings.extend(self.missing(backup, contents, source));
         findings
+    }
+
+    /// The tables of production that are not in `contents`.
+    fn missing(
+        &self,
+        backup: &Backup,
+        contents: &Contents,
+        source: Option<&BackupSource>,
+    ) -> Option<Finding> {
+        let is_missing =
+            |table: &&(String, String)| !contents.contains_key(*table) && !is_left_out(source, table);
+        let missing: Vec<&(String, String)> = self.estimates.keys().filter(is_missing).collect();
+        let named: Vec<String> = missing.iter().take(NAMED_MAX).map(|table| plain(table)).collect();
+        let more = missing.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let text = format!(
+            "lacks tables that production has: {}{more}: they were left out, or made since; name what is left out on purpose in left_out of the source",
+            named.join(", ")
+        );
+        (!missing.is_empty()).then(|| self.finding(backup, false, text))
     }
 
     /// What the tables that `drill` restored lack: all rows of a table that has many in production, and of one that no base
@@ -148,6 +192,16 @@ impl Witness {
     }
 }
 
+fn is_left_out(source: Option<&BackupSource>, (schema, name): &(String, String)) -> bool {
+    source.is_some_and(|source| source.leaves_out(schema, name))
+}
+
+/// An estimate of the catalog's as a number of rows.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates")]
+fn estimated(rows: f32) -> u64 {
+    rows as u64
+}
+
 /// The name of a table for messages, as [`QualifiedName::plain`] has it.
 fn plain((schema, name): &(String, String)) -> String {
     if schema == "public" { name.clone() } else { format!("{schema}.{name}") }
@@ -172,16 +226,12 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
     let mut session = db.session().await?;
     sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
     let system_identifier = super::figures::system_identifier(&mut session).await?;
-    let mut estimates = BTreeMap::new();
-    for table in &model.tenant_tables {
-        let estimate: Option<f32> = sqlx::query_scalar(include_str!("witness/estimate.sql"))
-            .bind(table.to_string())
-            .fetch_one(&mut session)
-            .await?;
-        if let Some(estimate) = estimate {
-            estimates.insert((table.schema.as_str().to_owned(), table.name.as_str().to_owned()), estimate);
-        }
-    }
+    let estimates: Vec<(String, String, f32)> =
+        sqlx::query_as(include_str!("witness/tables.sql")).fetch_all(&mut session).await?;
+    let estimates = estimates.into_iter().map(|(schema, name, rows)| ((schema, name), rows)).collect();
+    let names = model.tenant_tables.iter();
+    let tenant_tables =
+        names.map(|table| (table.schema.as_str().to_owned(), table.name.as_str().to_owned())).collect();
     let entries = match entries(&mut session, &model, backup.started_at - TRANSACTION_MAX).await {
         Ok(entries) => entries,
         Err(error) => {
@@ -196,6 +246,7 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
         ledger: (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned()),
         entries,
         estimates,
+        tenant_tables,
     })
 }
 

@@ -144,3 +144,46 @@ async fn production_tells_of_entries_that_a_drill_did_not_bring_back() {
     let run = folder.run("verify-backup").env("DATABASE_URL", db.url()).arg("--restore").await.status(1);
     run.says("production has entries from before the backup began");
 }
+
+#[tokio::test]
+async fn what_a_dump_leaves_out_production_tells() {
+    let db = empty().await;
+    db.execute(
+        "INSERT INTO items (item_number, name) SELECT 'I-' || n, 'Item' FROM generate_series(1, 400) AS n;
+         INSERT INTO locations (site, name) VALUES ('Hall', 'A');
+         INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) SELECT i.id, l.id, 1 FROM items i, locations l;
+         CREATE TABLE orders (n int); INSERT INTO orders SELECT generate_series(1, 300);
+         CREATE SCHEMA sales; CREATE TABLE sales.offers (n int); CREATE TABLE sales.bids (n int); ANALYZE",
+    )
+    .await;
+    let verify = async |config: &str, args: &[&str]| {
+        let folder = Folder::new(config);
+        super::dump(&db, args, &folder.path("stock.dump"));
+        folder.run("verify-backup").env("DATABASE_URL", db.url()).await
+    };
+    verify("", &["-Fc"]).await.ok();
+    let without = ["-Fc", "--exclude-table=orders", "--exclude-schema=sales"];
+    verify("", &without)
+        .await
+        .status(1)
+        .says("worth a look")
+        .says("lacks tables that production has: orders, sales.bids, sales.offers");
+    verify("left_out = ['orders', 'sales.*']\n", &without).await.ok();
+    let rowless = ["-Fc", "--exclude-table-data=orders"];
+    verify("", &rowless)
+        .await
+        .status(1)
+        .says("worth a look")
+        .says("was made without the data of public.orders");
+    verify("left_out = ['orders']\n", &rowless).await.ok();
+    // As a role that sees one organization would dump it.
+    db.execute(
+        "INSERT INTO items (item_number, name) SELECT 'J-' || n, 'Item' FROM generate_series(1, 900) AS n",
+    )
+    .await;
+    let folder = Folder::new("");
+    super::dump(&db, &["-Fc"], &folder.path("stock.dump"));
+    db.execute("INSERT INTO items (item_number, name) SELECT 'K-' || n, 'Item' FROM generate_series(1, 2000) AS n; ANALYZE items").await;
+    let run = folder.run("verify-backup").env("DATABASE_URL", db.url()).await.status(1);
+    run.says("holds 1300 rows of items, and production has about 3300");
+}

@@ -111,6 +111,9 @@ pub struct BackupSource {
     /// Whether an inventory without entries is what is expected.
     #[serde(default)]
     pub expect_empty: bool,
+    /// Tables that its dumps leave out, or leave the rows out of, on purpose: `logs`, `audit.events`, `audit.*`.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     /// A backup of fewer bytes is no good one.
     #[serde(default, deserialize_with = "size")]
     pub min_size: u64,
@@ -129,6 +132,15 @@ pub struct BackupSource {
 }
 
 impl BackupSource {
+    /// Whether its dumps leave the table out on purpose, or its rows.
+    pub(crate) fn leaves_out(&self, schema: &str, name: &str) -> bool {
+        self.left_out.iter().any(|known| match known.split_once('.') {
+            Some((of, "*")) => of == schema,
+            Some((of, table)) => of == schema && table == name,
+            None => schema == "public" && known == name,
+        })
+    }
+
     /// A source of dumps in `path` with every threshold at its default.
     pub fn dumps(name: &str, path: impl Into<PathBuf>) -> Self {
         Self {
@@ -153,6 +165,7 @@ impl BackupSource {
             warn_age: None,
             min_count: min_count(),
             expect_empty: false,
+            left_out: Vec::new(),
             min_size: 0,
             max_drop_pct: max_drop_pct(),
             future_tolerance: future_tolerance(),

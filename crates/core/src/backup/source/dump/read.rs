@@ -55,7 +55,7 @@ pub(in crate::backup) async fn read(
         _ => return Reading::default(),
     };
     if reading.findings.iter().all(|finding| finding.status < Status::Critical) {
-        reading.findings.extend(compare(&reading.contents, reader.config.mapping));
+        reading.findings.extend(compare(&reading.contents, reader.config.mapping, source));
     }
     let is_whole = reading.findings.iter().all(|finding| finding.status < Status::Critical);
     if is_whole && !source.is_some_and(|source| source.expect_empty) {
@@ -441,8 +441,9 @@ fn note_parents(entry: &Entry, contents: &mut Contents) {
     }
 }
 
-/// Compares a dump's tables with those of the mapping: each defined, each with its data; and no other without.
-fn compare(contents: &Contents, mapping: &Mapping) -> Vec<Finding> {
+/// Compares a dump's tables with those of the mapping: each defined, each with its data; and no other without
+/// that `source` does not leave out.
+fn compare(contents: &Contents, mapping: &Mapping, source: Option<&BackupSource>) -> Vec<Finding> {
     let lacks_data = |table: &TableContents| table.is_defined && !table.is_partitioned && !table.has_data;
     if !contents.values().any(|table| table.has_data) {
         let text = match contents.len() {
@@ -469,7 +470,7 @@ fn compare(contents: &Contents, mapping: &Mapping) -> Vec<Finding> {
         }
     }
     for (key, table) in contents.iter().filter(|(key, _)| !expected(key)) {
-        if lacks_data(table) {
+        if lacks_data(table) && !source.is_some_and(|source| source.leaves_out(&key.0, &key.1)) {
             others.push(format!("{}.{}", key.0, key.1));
         }
     }
