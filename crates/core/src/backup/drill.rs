@@ -192,7 +192,7 @@ async fn bring_up(
             server.init(reader.progress).await?;
             server.start(None, reader.progress).await?;
             clock.lap("start");
-            load::load(reader, server, &path, &dump).await?;
+            load::load(reader, server, &path, &dump, &mut drilled.notes).await?;
             clock.lap("load");
             Ok(None)
         }

@@ -348,3 +348,14 @@ async fn a_backup_from_before_an_upgrade_is_as_good_as_it_was() {
         assert_eq!(status, "critical", "{damage}: {found}");
     }
 }
+
+#[tokio::test]
+async fn roles_that_a_dump_names_and_does_not_hold_are_told() {
+    let (db, folder) = (sound().await, Folder::new(""));
+    let reader = format!("reader_{}", db.name());
+    db.execute(format!("CREATE ROLE {reader}; GRANT SELECT ON items TO {reader}")).await;
+    super::dump(&db, &["-Fc"], &folder.path("stock.dump"));
+    let run = folder.run("verify-backup").arg("--restore").await.ok();
+    run.says("names roles that it does not hold").says(&reader).says("pg_dumpall --roles-only");
+    db.execute(format!("DROP OWNED BY {reader}; DROP ROLE {reader}")).await;
+}

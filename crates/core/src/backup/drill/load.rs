@@ -21,6 +21,7 @@ pub(super) async fn load(
     server: &Cluster<'_>,
     path: &Path,
     dump: &Backup,
+    notes: &mut Vec<String>,
 ) -> Result<(), Finding> {
     let named = dump::named(reader, path, dump).await?;
     let refused =
@@ -28,7 +29,13 @@ pub(super) async fn load(
     let mut database = "postgres";
     if !named.is_cluster {
         database = LOADED;
-        make_database(server, LOADED, &named.roles).await?;
+        let made = make_database(server, LOADED, &named.roles).await?;
+        if !made.is_empty() {
+            notes.push(format!(
+                "names roles that it does not hold, which the drill made: {}; a server needs them before it is restored there (pg_dumpall --roles-only)",
+                made.join(", ")
+            ));
+        }
     }
     let limit = reader.config.backup.timeout;
     let (file, feed) = dump::how_to_give(path, dump.compression);
@@ -59,29 +66,31 @@ pub(super) async fn load(
     }
 }
 
-/// Makes `database`, and the roles that its dump names.
+/// Makes `database`, and the roles that its dump names; which these were.
 async fn make_database(
     server: &Cluster<'_>,
     database: &'static str,
     roles: &BTreeSet<String>,
-) -> Result<(), Finding> {
+) -> Result<Vec<String>, Finding> {
     let make = async {
         let mut session = session(server, "postgres").await?;
         let known: Vec<String> =
             sqlx::query_scalar("SELECT rolname::text FROM pg_roles").fetch_all(&mut session).await?;
+        let mut made = Vec::new();
         for role in roles.iter().filter(|role| !known.contains(role)) {
             // What can't be a role's name is none.
             let Ok(name) = Ident::new(role.clone()) else { continue };
             let statement = render("CREATE ROLE {role}", &[("role", &name)]);
-            if let Err(error) = sqlx::query(statement.sql()).execute(&mut session).await {
-                log::debug!("role {role} of the dump was not made: {error}");
+            match sqlx::query(statement.sql()).execute(&mut session).await {
+                Ok(_) => made.push(role.clone()),
+                Err(error) => log::debug!("role {role} of the dump was not made: {error}"),
             }
         }
         let statement =
             render("CREATE DATABASE {name} TEMPLATE template0", &[("name", &Ident::fixed(database))]);
         sqlx::query(statement.sql()).execute(&mut session).await?;
         session.close().await?;
-        Ok::<_, Error>(())
+        Ok::<_, Error>(made)
     };
     make.await.map_err(|error: Error| failed("made", &error))
 }
