@@ -25,11 +25,12 @@ pub use settings::{Settings, check_tolerance};
 use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 
 use crate::{
-    Error, Failure,
+    Error, Failure, catalog,
     db::{Context as _, Db, DbError},
     model::Model,
     org_id::OrgId,
     sql::QualifiedName,
+    tenancy::TenancyError,
 };
 
 /// How many keys are repaired in one transaction, unless said otherwise.
@@ -145,6 +146,11 @@ async fn open(
     let broken = broken_parts(&mut session, model).await?;
     if broken.iter().any(|(kind, ..)| *kind == Kind::Table) {
         return Err(not_migrated(db, &broken));
+    }
+    // An adopted table of balances is there before anything else is.
+    if !catalog::is_there(&mut session, &model.organizations.to_string()).await? {
+        let missing = format!("table {}", model.organizations.plain());
+        return Err(TenancyError::NotMigrated { database: db.facts().database.clone(), missing }.into());
     }
     check_organizations(&mut session, model, orgs).await?;
     Ok((session, broken))

@@ -70,7 +70,7 @@ pub struct Timing {
 ///
 /// # Errors
 /// Database errors.
-pub async fn is_there(connection: &mut PgConnection, relation: &'static str) -> Result<bool, DbError> {
+pub async fn is_there(connection: &mut PgConnection, relation: &str) -> Result<bool, DbError> {
     sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
         .bind(relation)
         .fetch_one(connection)

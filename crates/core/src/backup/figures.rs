@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use crate::{
-    Error,
+    Error, catalog,
     db::{Context as _, DbError},
     migration::versioned,
     model::Model,
@@ -76,18 +76,6 @@ pub(super) async fn read(
     let figures = read_snapshot(session, model, before).await;
     sqlx::query("ROLLBACK").execute(&mut *session).await.context("end the snapshot")?;
     figures
-}
-
-/// Whether there is a relation of this (quoted) name.
-///
-/// # Errors
-/// When the database refuses.
-pub(super) async fn is_there(session: &mut PgConnection, name: &str) -> Result<bool, DbError> {
-    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(name)
-        .fetch_one(session)
-        .await
-        .context(format!("look for {name}"))
 }
 
 /// When the newest entry of the ledger was made, of those whose time is of this age: infinite and far times say nothing.
@@ -156,7 +144,7 @@ async fn read_snapshot(
     let migration_head = versioned::head(session).await?;
     let mut rows = BTreeMap::new();
     for table in tables(model) {
-        if !is_there(session, &table.to_string()).await? {
+        if !catalog::is_there(session, &table.to_string()).await? {
             continue;
         }
         let statement = model.render_with("SELECT count(*) FROM {table}", &[("table", table)]);

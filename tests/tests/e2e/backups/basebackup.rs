@@ -207,3 +207,37 @@ async fn rows_that_no_base_backup_holds_are_missed() {
     let lost = verify().env("DATABASE_URL", url).await.status(1);
     lost.says("not to be relied on").says("audit_logs, which is UNLOGGED and has rows in production");
 }
+
+#[tokio::test]
+async fn a_tablespace_that_is_missing_is_found_without_a_manifest_too() {
+    let cluster = Cluster::start(&[]);
+    let place = tempfile::Builder::new().prefix("space.").tempdir_in("/tmp").unwrap();
+    let (uid, gid) = cluster.owner();
+    // Where that is the caller already, nothing need be given.
+    let _ = std::os::unix::fs::chown(place.path(), Some(uid), Some(gid));
+    let folder = Folder::configured("");
+    let mut sql = cluster.program("psql");
+    let tablespace = format!("CREATE TABLESPACE elsewhere LOCATION '{}'", place.path().display());
+    sql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c", &tablespace]);
+    sql.args(["-c", "CREATE TABLE orders TABLESPACE elsewhere AS SELECT generate_series(1, 99) AS n"]);
+    output(sql);
+    let [tar, plain, moved] = ["tar", "plain", "moved"].map(|name| folder.top.path().join(name));
+    let mut take = cluster.program("pg_basebackup");
+    take.args(["-cfast", "-Ft", "--no-manifest", "-D"]).arg(&tar);
+    output(take);
+    let mut take = cluster.program("pg_basebackup");
+    let mapping = format!("--tablespace-mapping={}={}", place.path().display(), moved.display());
+    take.args(["-cfast", "-Fp", "--no-manifest", &mapping, "-D"]).arg(&plain);
+    output(take);
+    let verify = |path: &Path| folder.run("verify-backup").arg("--file").arg(path);
+    verify(&tar).await.ok();
+    verify(&plain).await.ok();
+    let tablespaces = fs::read_dir(&tar).unwrap().map(|entry| entry.unwrap().path());
+    let is_one = |path: &PathBuf| {
+        path.file_name().unwrap().to_str().unwrap().starts_with(|c: char| c.is_ascii_digit())
+    };
+    fs::remove_file(tablespaces.into_iter().find(is_one).unwrap()).unwrap();
+    verify(&tar).await.status(1).says("lacks the files of tablespaces");
+    fs::remove_dir_all(&moved).unwrap();
+    verify(&plain).await.status(1).says("lacks the tablespace").says("nothing is at");
+}

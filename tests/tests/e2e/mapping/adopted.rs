@@ -466,6 +466,8 @@ async fn a_key_that_is_unique_among_some_rows_alone_is_no_balances_key() {
     .await;
     let run = || db.run("migrate-all").folder(folder.path());
     run().await.refuses(3, "only where (gone_at IS NULL) (of_those_left)");
+    let reconcile = db.run("reconcile-balances").folder(folder.path());
+    reconcile.await.refuses(3, "has no table organizations; run migrate-org first");
     // What is of the key itself hides no second row.
     db.execute("DROP INDEX of_those_left; CREATE UNIQUE INDEX of_items ON stock (item) WHERE item > 0").await;
     run().await.ok();

@@ -17,6 +17,7 @@ use crate::{
         source::dump,
     },
     balance::reconcile::{self, Breakage, Counts},
+    catalog,
     db::Db,
     model::Model,
     report::{Clock, Outcome},
@@ -136,7 +137,7 @@ async fn prove_database(
     let Inventory { db, model, .. } = inventory;
     let mut session = db.session().await?;
     let name = db.facts().database.clone();
-    let is_migrated = figures::is_there(&mut session, &model.organizations.to_string()).await?;
+    let is_migrated = catalog::is_there(&mut session, &model.organizations.to_string()).await?;
     let (checks_passed, reconciled) = if is_migrated {
         let (passed, reconciled) = prove_migrated(reader, db, clock, drilled).await?;
         (Some(passed), reconciled)

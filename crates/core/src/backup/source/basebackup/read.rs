@@ -11,7 +11,7 @@ use std::{
 use super::{MANIFEST, first_segment, manifest::Manifest, tar_files};
 use crate::{
     backup::{
-        Backup, BackupSource, Finding, Format, error_text,
+        Backup, BackupSource, Finding, Format, error_text, file_name,
         reading::{Reader, Reading},
         wal::Archive,
     },
@@ -57,6 +57,8 @@ async fn read_folder(
         let owned = path.to_path_buf();
         let bytes = reader.blocking(move |meter| read_all(&owned, meter)).await?;
         let bytes = bytes.map_err(|error| unreadable(&error))?;
+        let owned = path.to_path_buf();
+        reader.blocking(move |_| require_tablespaces(&owned)).await??;
         reading.notes.push(format!(
             "has no backup_manifest: {bytes} bytes were read, and there is nothing to compare them with"
         ));
@@ -208,6 +210,21 @@ async fn read_archive(
         Ok(Some(format!("the pages of {count} archived segments of WAL are what their names say")))
     };
     reader.blocking(read).await?
+}
+
+/// Refuses a data folder whose links to tablespaces lead nowhere.
+fn require_tablespaces(path: &Path) -> Result<(), Finding> {
+    let Ok(links) = fs::read_dir(path.join("pg_tblspc")) else { return Ok(()) };
+    for link in links {
+        let link = link.map_err(|error| unreadable(&error))?.path();
+        if fs::metadata(&link).is_err() {
+            let place = fs::read_link(&link).unwrap_or_default();
+            let text =
+                format!("lacks the tablespace {}: nothing is at {}", file_name(&link), place.display());
+            return Err(Finding::critical("read", text));
+        }
+    }
+    Ok(())
 }
 
 /// Reads every file below `path`, and counts the bytes.

@@ -92,6 +92,7 @@ impl Parts {
         let mut wrong = Vec::new();
         let mut files = 0;
         let base = self.base().ok_or_else(|| Finding::critical("format", "has no base.tar"))?;
+        self.require_tablespaces()?;
         let tablespaces =
             self.tablespaces.iter().map(|(oid, path)| (format!("pg_tblspc/{oid}/"), path.as_path()));
         for (prefix, path) in [(String::new(), base)].into_iter().chain(tablespaces) {
@@ -139,6 +140,23 @@ impl Parts {
         let named = wrong.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
         let text = format!("{} files are not as {MANIFEST} says: {named}", wrong.len());
         Err(Finding::critical("read", text))
+    }
+
+    /// Refuses a backup that lacks the file of a tablespace: the data folder's tar has a list of them.
+    fn require_tablespaces(&self) -> Result<(), Finding> {
+        let map = self.head("tablespace_map").map_err(|error| {
+            Finding::critical("read", format!("base.tar can't be read: {}", error_text(&error)))
+        })?;
+        let map = map.unwrap_or_default();
+        let named = map.lines().filter_map(|line| line.split_once(' '));
+        let missing: Vec<String> = named
+            .filter(|(oid, _)| !self.tablespaces.contains_key(*oid))
+            .map(|(oid, place)| format!("{oid}.tar ({place})"))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Finding::critical("read", format!("lacks the files of tablespaces: {}", missing.join(", "))))
     }
 
     /// Unpacks the data folder to `data`, and each tablespace to a folder in `tablespaces`.
