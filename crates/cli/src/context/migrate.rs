@@ -12,6 +12,9 @@ use stockfoil_core::{
 use super::Context;
 use crate::{How, RunError};
 
+/// So many of what could not be tried are named before a run.
+const NOT_PROBED_MAX: usize = 5;
+
 impl Context {
     /// Rehearses a migration on a copy, and emits the report.
     ///
@@ -48,7 +51,11 @@ impl Context {
                 let lacks = report.not_rehearsed.iter().map(|part| format!("not rehearsed: {part}"));
                 self.warn(&lacks.collect::<Vec<_>>());
                 self.say(report.summary());
-                if !report.will_fail.is_empty() || !report.probes.not_probed.is_empty() {
+                let not_probed = &report.probes.not_probed;
+                for probe in not_probed.iter().take(NOT_PROBED_MAX) {
+                    self.say(format!("not tried: {probe}"));
+                }
+                if !report.will_fail.is_empty() || not_probed.len() > NOT_PROBED_MAX {
                     self.say("--rehearse lists what means a change and what could not be tried");
                 }
                 Ok(None)

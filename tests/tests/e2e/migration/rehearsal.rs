@@ -165,7 +165,8 @@ async fn a_run_is_rehearsed_before_its_first_change() {
     db.execute("DROP TRIGGER keep ON items").await;
     // What is fine runs, and is not rehearsed again where nothing is left to do.
     let rehearsed = "migrate-all rehearsed on a copy with ";
-    db.run("migrate-all").rehearsing().await.ok().tells(rehearsed);
+    let run = db.run("migrate-all").rehearsing().await.ok().tells(rehearsed);
+    run.tells("not tried: calling function keep(): it is a trigger's");
     let again = db.run("migrate-all").rehearsing().await.ok();
     assert!(!again.stderr.contains("rehearsed"), "{}", again.stderr);
     db.run("migrate-all").rehearsing().args(["--rollback", "--yes"]).await.ok().tells(rehearsed);
