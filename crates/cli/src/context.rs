@@ -19,7 +19,10 @@ use stockfoil_core::{
     alert,
     config::{self, Config},
     db::Db,
-    migration::versioned::{self, UNTOLD_FOLDER},
+    migration::{
+        finding::Finding,
+        versioned::{self, UNTOLD_FOLDER},
+    },
     org_id::OrgId,
     progress::Progress,
     report::{Metric, Outcome, PluginState, Report},
@@ -49,6 +52,7 @@ pub struct Context {
     db: OnceLock<Arc<Db>>,
     pings: AtomicBool,
     plugin_state: OnceLock<PluginState>,
+    emitted: AtomicBool,
 }
 
 impl Context {
@@ -68,6 +72,7 @@ impl Context {
             db: OnceLock::new(),
             pings: AtomicBool::new(false),
             plugin_state: OnceLock::new(),
+            emitted: AtomicBool::new(false),
         })
     }
 
@@ -159,7 +164,16 @@ impl Context {
             }
         };
         self.write(&text)?;
+        self.emitted.store(true, Ordering::Relaxed);
         Ok(report.outcome())
+    }
+
+    /// Writes why there is no report, for who asked for JSON; a report that was written stands.
+    pub(crate) fn emit_failure(&self, failure: &Ended<'_>) {
+        if self.common.format == Format::Json && !self.emitted.load(Ordering::Relaxed) {
+            // It is said on standard error as well, which is all that is left where this can't be written.
+            let _ = failure.json().and_then(|text| self.write(&text));
+        }
     }
 
     /// The state of the report that was emitted as a plugin's; none when there was none.
@@ -329,6 +343,28 @@ impl Context {
     }
 }
 
+/// How a run ended that has no report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ended<'a> {
+    schema: &'static str,
+    outcome: &'static str,
+    command: &'a str,
+    status: u8,
+    error: &'a str,
+    /// What stood in the way, one by one, where that is known.
+    in_the_way: &'a [Finding],
+}
+
+impl<'a> Ended<'a> {
+    pub(crate) fn new(command: &'a str, status: u8, error: &'a str, in_the_way: &'a [Finding]) -> Self {
+        Self { schema: "stockfoil.error/1", outcome: "error", command, status, error, in_the_way }
+    }
+
+    pub(crate) fn json(&self) -> Result<String, RunError> {
+        pretty(self)
+    }
+}
+
 fn json<R: Report>(report: &R) -> Result<String, RunError> {
     #[derive(Serialize)]
     struct Envelope<'a, R> {
@@ -338,7 +374,11 @@ fn json<R: Report>(report: &R) -> Result<String, RunError> {
         report: &'a R,
     }
     let envelope = Envelope { schema: R::SCHEMA, outcome: report.outcome(), report };
-    serde_json::to_string_pretty(&envelope)
+    pretty(&envelope)
+}
+
+fn pretty<T: Serialize>(value: &T) -> Result<String, RunError> {
+    serde_json::to_string_pretty(value)
         .map(|text| text + "\n")
         .map_err(|error| RunError::Write { place: "JSON".into(), source: error.into() })
 }

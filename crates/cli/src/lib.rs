@@ -37,7 +37,12 @@ pub use page::{Mark, Page};
 pub use print::Print;
 pub use stockfoil_core::report::Outcome;
 
-use stockfoil_core::{Error, Failure, report::PluginState};
+use context::Ended;
+use stockfoil_core::{
+    Error, Failure,
+    migration::{MigrationError, finding::Finding},
+    report::PluginState,
+};
 
 /// Status for a usage or configuration error.
 const USAGE: u8 = 2;
@@ -99,6 +104,14 @@ from_core!(
 );
 
 impl RunError {
+    /// What stood in the way of a migration.
+    fn in_the_way(&self) -> &[Finding] {
+        match self {
+            RunError::Core(Error::Migration(MigrationError::InTheWay(found))) => found,
+            _ => &[],
+        }
+    }
+
     fn status(&self) -> u8 {
         match self {
             RunError::Usage(_) | RunError::Declined => USAGE,
@@ -134,7 +147,15 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
                 let _ = page::write_stdout(&plugin::unknown(A::NAME, &error.to_string()));
                 return PluginState::Unknown as u8;
             }
-            Err(error) => return report_error(A::NAME, &error.into()),
+            Err(error) => {
+                let error = RunError::from(error);
+                if common_format == Format::Json
+                    && let Ok(text) = Ended::new(A::NAME, error.status(), &error_text(&error), &[]).json()
+                {
+                    let _ = page::write_stdout(&text);
+                }
+                return report_error(A::NAME, &error);
+            }
         };
         // Before the work begins: a signal that finds no handler ends the process without its cleaning up.
         let interrupted = interrupts();
@@ -147,10 +168,16 @@ pub fn main<A: Command>(run: impl AsyncFnOnce(A, &Context) -> Result<Outcome, Ru
             result if cx.is_plugin() => end_plugin(A::NAME, &cx, result),
             Some(Ok(Outcome::Clean)) => 0,
             Some(Ok(Outcome::Findings)) => 1,
-            Some(Err(error)) => report_error(A::NAME, &error),
+            Some(Err(error)) => {
+                let text = error_text(&error);
+                cx.emit_failure(&Ended::new(A::NAME, error.status(), &text, error.in_the_way()));
+                report_error(A::NAME, &error)
+            }
             None => {
                 cx.end_sessions().await;
-                fail(A::NAME, &cx.interrupted_message(), INTERRUPTED)
+                let message = cx.interrupted_message();
+                cx.emit_failure(&Ended::new(A::NAME, INTERRUPTED, &message, &[]));
+                fail(A::NAME, &message, INTERRUPTED)
             }
         };
         // Last, when nothing can fail any more. Whoever has no time for it need not wait.

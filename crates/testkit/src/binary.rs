@@ -243,11 +243,16 @@ impl Run {
         self
     }
 
-    /// Asserts a refusal: `status`, nothing on standard output, one sentence with `part` on standard error.
+    /// Asserts a refusal: `status`, one sentence with `part` on standard error, and on standard output nothing, or the
+    /// same for a machine.
     #[track_caller]
     pub fn refuses(self, status: i32, part: &str) -> Run {
         let run = self.status(status).tells(part);
-        assert_eq!(run.stdout, "", "{}: a refusal has no data", run.what);
+        if !run.stdout.is_empty() {
+            let refusal = run.json();
+            assert_eq!(refusal["schema"], "stockfoil.error/1", "{}: a refusal has no data", run.what);
+            assert_eq!(refusal["status"], status, "{}", run.what);
+        }
         let errors = run.stderr.lines().filter(|line| line.contains("error: ")).count();
         assert_eq!(errors, 1, "{}: one clear sentence, not: {}", run.what, run.stderr);
         run

@@ -157,3 +157,26 @@ async fn an_interrupt_ends_with_130_and_says_how_to_go_on() {
     sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
     db.run("migrate-org").await.ok();
 }
+
+#[tokio::test]
+async fn a_refusal_is_an_object_for_machines() {
+    let db = TestDb::inventory().await;
+    db.execute("CREATE TABLE kinds (item items)").await;
+    let refusal = db.run("migrate-org").args(["--format", "json"]).await.refuses(3, "kinds").json();
+    assert_eq!((&refusal["command"], &refusal["outcome"]), (&"migrate-org".into(), &"error".into()));
+    let obstacle = &refusal["in_the_way"][0];
+    assert_eq!(obstacle["check"], "row_types");
+    assert!(obstacle["object"].as_str().unwrap().contains("kinds"), "{obstacle}");
+    assert!(!obstacle["remedy"].as_str().unwrap().is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), "[tenancy]\nnothing = 1\n").unwrap();
+    let run = db.run("org-list").folder(folder.path()).args(["--format", "json"]).await;
+    assert_eq!(run.refuses(2, "nothing").json()["in_the_way"], serde_json::json!([]));
+    // A file that was asked for holds the refusal too.
+    let file = folder.path().join("report.json");
+    let run = db.run("migrate-balance").args(["--format", "json", "--output"]).arg(&file).await;
+    run.refuses(3, "run migrate-org first");
+    assert!(std::fs::read_to_string(file).unwrap().contains("stockfoil.error/1"));
+    // And a person reads it.
+    assert_eq!(db.run("migrate-balance").await.refuses(3, "run migrate-org first").stdout, "");
+}
