@@ -36,7 +36,9 @@ impl Recorder {
             Some(run) => run,
             None => *self.run.insert(history::start(session, self.command).await?),
         };
-        history::note(session, run, &serde_json::json!({ "steps": self.steps })).await
+        // All of them are written once, at the end: a row that grew with each step would leave a table of its former selves.
+        let so_far = serde_json::json!({ "steps_done": self.steps.len(), "last_step": self.steps.last() });
+        history::note(session, run, &so_far).await
     }
 
     pub(super) async fn finish(
