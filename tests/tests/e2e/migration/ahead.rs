@@ -97,6 +97,9 @@ async fn too_little_disk_is_said() {
 async fn what_is_no_obstacle_is_said_too() {
     let db = TestDb::inventory().await;
     db.execute("CREATE VIEW people AS SELECT * FROM users").await;
+    let plan = db.run("migrate-org").arg("--dry-run").await.ok();
+    let summary = plan.stdout.lines().next().unwrap();
+    assert!(summary.contains(" tables: strongest lock ACCESS EXCLUSIVE, 0 fills, "), "{summary}");
     db.run("migrate-org")
         .await
         .ok()
