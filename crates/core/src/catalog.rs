@@ -160,6 +160,8 @@ pub struct ForeignKey {
     pub name: Ident,
     /// Whether it is known to hold for every row.
     pub valid: bool,
+    /// Whether its triggers, on both tables, ask rows that are written.
+    pub asked: bool,
 }
 
 /// The foreign key on `column` of `table` alone onto `id` of `referenced`, a valid one before others.
@@ -172,7 +174,7 @@ pub async fn foreign_key(
     column: &Ident,
     referenced: &QualifiedName,
 ) -> Result<Option<ForeignKey>, crate::Error> {
-    let row: Option<(String, bool)> = sqlx::query_as(include_str!("catalog/foreign_key.sql"))
+    let row: Option<(String, bool, bool)> = sqlx::query_as(include_str!("catalog/foreign_key.sql"))
         .bind(table.to_string())
         .bind(column.as_str())
         .bind(referenced.to_string())
@@ -180,7 +182,7 @@ pub async fn foreign_key(
         .await
         .context(format!("read the foreign keys of {}", table.plain()))?;
     Ok(row
-        .map(|(name, valid)| Ok::<_, NameError>(ForeignKey { name: Ident::new(name)?, valid }))
+        .map(|(name, valid, asked)| Ok::<_, NameError>(ForeignKey { name: Ident::new(name)?, valid, asked }))
         .transpose()?)
 }
 

@@ -1,6 +1,7 @@
 //! Every claim of the migrations, checked against the database, each with what was looked at.
 
 mod balances;
+mod foreign_keys;
 pub mod isolation;
 mod tables;
 pub mod way_back;
@@ -160,6 +161,7 @@ pub fn run<'a>(
         checks.lookups(&mut session, model).await?;
         checks.resolution(&mut session, model, settings).await?;
         checks.privileges(&mut session, model).await?;
+        checks.enforced(&mut session, model).await?;
         checks.isolation(&mut session, model).await?;
         let begun = match scope {
             Scope::Organizations => false,

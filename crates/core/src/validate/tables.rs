@@ -83,13 +83,23 @@ impl Checks {
         is_root: bool,
     ) -> Result<(), Error> {
         let key = catalog::foreign_key(session, table, &model.org_column, &model.organizations).await?;
-        let (holds, evidence) = match key {
-            Some(key) if key.valid && !is_root => return Ok(()),
+        let (holds, evidence) = match &key {
+            Some(key) if key.valid && key.asked && !is_root => return Ok(()),
             None => (false, "no foreign key onto organizations".to_owned()),
+            Some(key) if !key.asked => {
+                (false, format!("{} is not asked: its triggers are disabled", key.name.as_str()))
+            }
             Some(key) if key.valid => (true, format!("{} is valid", key.name.as_str())),
             Some(key) => (false, format!("{} is NOT VALID", key.name.as_str())),
         };
-        self.add("foreign_key", table.plain(), holds, evidence, "migrate-org");
+        let remedy = match key {
+            Some(key) if !key.asked => format!(
+                "look for rows of an unknown organization, then ALTER TABLE {table} ENABLE TRIGGER ALL; ALTER TABLE {} ENABLE TRIGGER ALL",
+                model.organizations
+            ),
+            _ => "migrate-org".to_owned(),
+        };
+        self.add("foreign_key", table.plain(), holds, evidence, &remedy);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 -- Tables that hold rows of organizations and are not guarded: those with the organizations' column, children by
 -- inheritance, and those that refer to guarded rows. Locks: none.
-WITH g AS ({given})
+WITH g AS ({given}), granted AS MATERIALIZED ({granted})
 SELECT 'table ' || c.oid::regclass, false,
        CASE WHEN parent.name IS NOT NULL THEN format('is a child of %s by inheritance: asked by its own name, nothing guards its rows', parent.name)
             ELSE format('has a column %s, and is not among the tenant tables', g.org) END,
@@ -14,17 +14,20 @@ WHERE c.relkind IN ('r', 'p', 'f') AND c.oid <> ALL (g.tables) AND NOT c.relispa
   AND c.relnamespace IS DISTINCT FROM to_regnamespace('stockfoil')::oid AND c.relpersistence <> 't'
   AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = g.org AND NOT a.attisdropped)
 UNION ALL
-SELECT 'table ' || c.oid::regclass, NOT coalesce(is_written, false),
-       format('refers to rows of %s, and belongs to no organization; %s %s write it', names, g.app_name, CASE WHEN is_written THEN 'may' ELSE 'may not' END),
+SELECT 'table ' || c.oid::regclass, writers.who IS NULL,
+       format('refers to rows of %s, and belongs to no organization; %s write it', names, coalesce(writers.who || ' may', g.app_name || ' may not')),
        'add it to [tenancy] tables, then migrate-org and migrate-org --finalize --isolate'
 FROM g
 CROSS JOIN LATERAL (
-    SELECT f.conrelid AS oid, string_agg(DISTINCT f.confrelid::regclass::text, ', ') AS names,
-           bool_or(has_table_privilege(g.app, f.conrelid, 'INSERT, UPDATE') OR has_any_column_privilege(g.app, f.conrelid, 'INSERT, UPDATE')) AS is_written
+    SELECT f.conrelid AS oid, string_agg(DISTINCT f.confrelid::regclass::text, ', ') AS names
     FROM pg_constraint AS f
     WHERE f.contype = 'f' AND f.confrelid = ANY (g.tables) AND f.conrelid <> ALL (g.tables) AND f.conparentid = 0
     GROUP BY f.conrelid
 ) AS f
+CROSS JOIN LATERAL (
+    SELECT string_agg(DISTINCT w.who, ', ') AS who
+    FROM granted AS w WHERE w.class = 'pg_class'::regclass AND w.object = f.oid AND w.privilege IN ('INSERT', 'UPDATE')
+) AS writers
 JOIN pg_class AS c ON c.oid = f.oid AND c.relnamespace IS DISTINCT FROM to_regnamespace('stockfoil')::oid
 WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = g.org AND NOT a.attisdropped)
 ORDER BY 1

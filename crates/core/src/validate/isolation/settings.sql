@@ -1,12 +1,18 @@
--- Defaults of the setting that says whose a session is: one that has set nothing would be that organization's. Locks: none.
-WITH g AS ({given})
-SELECT concat_ws(' ', 'setting app.org_id of', CASE WHEN s.setrole <> 0 THEN 'role ' || s.setrole::regrole END,
-                 CASE WHEN s.setdatabase <> 0 THEN 'database ' || d.datname END),
-       false, format('is %s: a session that sets nothing is that organization''s', split_part(c.setting, '=', 2)),
-       CASE WHEN s.setrole <> 0 THEN format('ALTER ROLE %s%s RESET app.org_id', s.setrole::regrole, ' IN DATABASE ' || quote_ident(d.datname))
-            ELSE format('ALTER DATABASE %I RESET app.org_id', d.datname) END
-FROM g, pg_db_role_setting AS s
-CROSS JOIN unnest(s.setconfig) AS c (setting)
-LEFT JOIN pg_database AS d ON d.oid = s.setdatabase
-WHERE lower(split_part(c.setting, '=', 1)) = 'app.org_id' AND (s.setdatabase = 0 OR d.datname = current_database())
+-- Defaults of the setting that says whose a session is: one that has set nothing would be that organization's. And those by
+-- which sessions of everybody or of the application are past triggers and foreign keys. Locks: none.
+WITH ours AS ({ours}), held AS (
+    SELECT s.setrole, d.datname, lower(split_part(c.setting, '=', 1)) AS name, substr(c.setting, strpos(c.setting, '=') + 1) AS value
+    FROM pg_db_role_setting AS s
+    CROSS JOIN unnest(s.setconfig) AS c (setting)
+    LEFT JOIN pg_database AS d ON d.oid = s.setdatabase
+    WHERE s.setdatabase = 0 OR d.datname = current_database()
+)
+SELECT concat_ws(' ', 'setting', h.name, 'of', CASE WHEN h.setrole <> 0 THEN 'role ' || h.setrole::regrole END, 'database ' || h.datname),
+       false, format('is %s: a session that sets nothing is %s', h.value,
+                     CASE h.name WHEN 'app.org_id' THEN 'that organization''s' ELSE 'asked by no trigger and by no foreign key' END),
+       CASE WHEN h.setrole <> 0 THEN format('ALTER ROLE %s%s RESET %s', h.setrole::regrole, ' IN DATABASE ' || quote_ident(h.datname), h.name)
+            ELSE format('ALTER DATABASE %I RESET %s', h.datname, h.name) END
+FROM held AS h
+WHERE h.name = 'app.org_id'
+   OR (h.name = 'session_replication_role' AND lower(h.value) = 'replica' AND (h.setrole = 0 OR h.setrole IN (SELECT ours.role FROM ours)))
 ORDER BY 1

@@ -1,5 +1,5 @@
 -- Views and materialized views that read the tables, directly or through each other. Locks: none.
-WITH RECURSIVE g AS ({given}),
+WITH RECURSIVE g AS ({given}), granted AS MATERIALIZED ({granted}),
 reads AS (
     SELECT r.ev_class AS oid, d.refobjid AS base
     FROM g, pg_depend AS d JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
@@ -11,22 +11,25 @@ reads AS (
     JOIN pg_rewrite AS r ON r.oid = d.objid AND r.ev_class <> reads.oid
 ), seen AS (
     SELECT c.oid, c.relkind, o.rolname AS owner, o.rolsuper OR o.rolbypassrls AS bypasses,
-           coalesce(has_table_privilege(g.app, c.oid, 'SELECT') OR has_any_column_privilege(g.app, c.oid, 'SELECT'), false) AS is_readable,
            EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS p WHERE p.option_name = 'security_invoker' AND p.option_value::bool) AS is_invoker,
-           string_agg(DISTINCT reads.base::regclass::text, ', ') AS bases, g.app_name
-    FROM g, reads
+           string_agg(DISTINCT reads.base::regclass::text, ', ') AS bases
+    FROM reads
     JOIN pg_class AS c ON c.oid = reads.oid AND c.relkind IN ('v', 'm')
     JOIN pg_roles AS o ON o.oid = c.relowner
-    GROUP BY c.oid, c.relkind, c.reloptions, o.rolname, o.rolsuper, o.rolbypassrls, g.app, g.app_name
+    GROUP BY c.oid, c.relkind, c.reloptions, o.rolname, o.rolsuper, o.rolbypassrls
 )
 SELECT CASE relkind WHEN 'v' THEN 'view ' ELSE 'materialized view ' END || oid::regclass,
-       CASE relkind WHEN 'v' THEN is_invoker ELSE NOT is_readable END,
-       format('reads %s %s; %s %s read it', bases,
-              CASE WHEN relkind = 'm' THEN 'for everybody, as it was when it was refreshed'
+       CASE relkind WHEN 'v' THEN is_invoker ELSE readers.who IS NULL END,
+       format('reads %s %s; %s read it', bases,
+              CASE WHEN relkind = 'm' THEN 'for everybody who may read it, since nothing can guard it'
                    WHEN is_invoker THEN 'as whoever asks it'
                    ELSE format('as its owner %s%s', owner, CASE WHEN bypasses THEN ', who bypasses row-level security' ELSE '' END) END,
-              app_name, CASE WHEN is_readable THEN 'may' ELSE 'may not' END),
+              coalesce(readers.who || ' may', g.app_name || ' may not')),
        CASE relkind WHEN 'v' THEN format('ALTER VIEW %s SET (security_invoker = true)', oid::regclass)
-                    ELSE format('REVOKE SELECT ON %s FROM PUBLIC, %I; nothing can guard a materialized view', oid::regclass, app_name) END
-FROM seen
+                    ELSE coalesce(readers.takes, '') END
+FROM g, seen
+CROSS JOIN LATERAL (
+    SELECT string_agg(DISTINCT w.who, ', ') AS who, string_agg(DISTINCT w.takes COLLATE "C", '; ' ORDER BY w.takes COLLATE "C" DESC) AS takes
+    FROM granted AS w WHERE w.class = 'pg_class'::regclass AND w.object = seen.oid AND w.privilege = 'SELECT'
+) AS readers
 ORDER BY 1

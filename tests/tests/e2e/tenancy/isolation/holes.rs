@@ -1,5 +1,7 @@
 //! Each hole, built on purpose, is found by its name with what closes it; without any the check passes.
 
+mod ways;
+
 use sqlx::{Connection as _, PgConnection};
 
 use super::*;
