@@ -118,12 +118,24 @@ async fn readers_that_overlap_for_ever_do_not_starve_a_step_with_a_budget() {
 async fn a_standby_is_not_left_behind() {
     let db = TestDb::inventory().await;
     seed(&db).await;
+    db.run("migrate-org").await.ok();
     let standby = tokio::task::spawn_blocking(|| Cluster::shared().standby()).await.unwrap();
     let mut replica = PgConnection::connect(&standby.url(db.name())).await.unwrap();
     sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(&mut replica).await.unwrap();
+    // Two builds, the first of which a writer holds up until the replica is behind.
+    db.execute("DROP INDEX count_lines_org_id_idx, audit_logs_org_id_idx").await;
+    let mut writer = db.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK count_lines IN ROW EXCLUSIVE MODE").execute(&mut writer).await.unwrap();
     let mut child = db.run("migrate-org").args(["--max-replica-lag", "500ms"]).spawn();
-    let (_open, said) = until_it_waits(&mut child).await;
-    assert!(said.contains("build "), "{said}");
+    let (mut stderr, mut said) = until_it_waits(&mut child).await;
+    let behind = "SELECT coalesce(max(clock_timestamp() - query_start) > '1s', false) FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%'";
+    while db.value(behind).await != "t" {}
+    sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
+    while !said.contains("waiting for replica") {
+        assert_ne!(stderr.read_line(&mut said).await.unwrap(), 0, "{said}");
+    }
+    assert!(said.contains("build index audit_logs_org_id_idx"), "{said}");
     sqlx::raw_sql("SELECT pg_wal_replay_resume()").execute(&mut replica).await.unwrap();
     assert!(child.wait().await.unwrap().success());
     // Who may not see replicas is not told that there are none.
