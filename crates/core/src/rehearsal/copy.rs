@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{Rehearsal, Rehearsing, sample, stage::Stage};
 use crate::{
     Error,
-    db::{Context as _, Db},
+    db::{Context as _, Db, sqlstate},
     model::Model,
     progress::Progress,
     sql::{Definition, Fragment, Ident, Literal, Statement, render},
@@ -72,8 +72,20 @@ async fn run_all(admin: &mut PgConnection, statements: Vec<String>, report: &mut
     for statement in statements {
         let statement = render("{statement}", &[("statement", &Definition::from_catalog(statement))]);
         if let Err(error) = sqlx::raw_sql(statement.sql()).execute(&mut *admin).await {
-            report.not_rehearsed.push(format!("{} ({error})", statement.as_str()));
+            report.not_rehearsed.push(not_done(statement.as_str(), &error));
         }
+    }
+}
+
+/// That a statement was not done. A setting may hold a secret, which neither its statement nor the server's words of it may
+/// tell.
+fn not_done(statement: &str, error: &sqlx::Error) -> String {
+    match statement.split_once(" SET ").and_then(|(_, set)| set.split_once(" TO ")) {
+        Some((name, _)) => {
+            let state = sqlstate(error).unwrap_or_default();
+            format!("the setting {name}, which the copy's server does not take (SQLSTATE {state})")
+        }
+        None => format!("{statement} ({error})"),
     }
 }
 
@@ -187,4 +199,18 @@ async fn settle(
         sqlx::raw_sql(set.sql()).execute(&mut admin).await.context("let event triggers fire")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_setting_is_told() {
+        let error = sqlx::Error::Protocol("not 's3cret'".into());
+        let told = not_done("ALTER DATABASE stock SET app.key TO 's3cret'", &error);
+        assert!(told.contains("app.key") && !told.contains("s3cret"), "{told}");
+        let told = not_done("ALTER DATABASE stock OWNER TO shop", &error);
+        assert!(told.starts_with("ALTER DATABASE stock OWNER TO shop ("), "{told}");
+    }
 }
