@@ -68,13 +68,13 @@ impl Migration {
         }
     }
 
-    /// What it goes on in spite of.
-    fn accepted(&self) -> &[String] {
+    /// What it goes on in spite of; none where the command has no `--accept`.
+    fn accepted(&self) -> Option<&[String]> {
         match self {
             Self::Online(Online::Organizations(request)) | Self::All { organizations: request, .. } => {
-                &request.accepted
+                Some(&request.accepted)
             }
-            Self::Online(Online::Balances(_)) => &[],
+            Self::Online(Online::Balances(_)) => None,
         }
     }
 }

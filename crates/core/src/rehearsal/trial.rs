@@ -208,13 +208,15 @@ fn tell(
 ) {
     // One that first makes what it is about is an INSERT too.
     let kind = if way.len() > 1 { Kind::Insert } else { trial.kind };
-    let is_answer = detail == ANOTHER_RESULT;
-    let accepts = || migration.accepted().iter().any(|name| name == finding::ANSWERS);
-    let (list, remedy) = match remedy.or_else(|| meant(kind, &sqlstate, migration)) {
-        Some(remedy) => (&mut report.will_fail, remedy),
-        None if is_answer && accepts() => (&mut report.will_fail, ANSWER_REMEDY),
-        None if is_answer => (&mut report.obstacles, ANSWER_REMEDY),
-        None => (&mut report.obstacles, REMEDY),
+    let remedy = remedy.or_else(|| meant(kind, &sqlstate, migration));
+    let (list, remedy) = match (remedy, migration.accepted()) {
+        (Some(remedy), _) => (&mut report.will_fail, remedy),
+        (None, _) if detail != ANOTHER_RESULT => (&mut report.obstacles, REMEDY),
+        (None, Some(accepted)) if accepted.iter().any(|name| name == finding::ANSWERS) => {
+            (&mut report.will_fail, ANSWER_REMEDY)
+        }
+        (None, Some(_)) => (&mut report.obstacles, ANSWER_REMEDY),
+        (None, None) => (&mut report.obstacles, ANSWER_REMEDY_ELSE),
     };
     let begin = format!("{} as ", trial.what);
     let is_same =
@@ -235,6 +237,9 @@ fn tell(
 const ANOTHER_RESULT: &str = "gives another result after the migration than before it";
 
 const ANSWER_REMEDY: &str = "see why; where it is of a size, of the catalog or of whole rows, and who reads it bears that, go on with --accept answers";
+
+/// The same of a command that accepts nothing by name.
+const ANSWER_REMEDY_ELSE: &str = "see why; where it is of a size, of the catalog or of whole rows, and who reads it bears that, go on with --no-rehearsal";
 
 /// What helps where something breaks that the migration does not mean to break.
 const REMEDY: &str = "change the trigger, function, rule or policy that it names so that it works with the columns that come too, or let the statement name its columns";

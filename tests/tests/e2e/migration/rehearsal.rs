@@ -454,6 +454,15 @@ async fn another_answer_that_is_borne_is_accepted_by_name() {
     let found = ["calling function width()", "gives another result", "--accept answers"];
     one_has(&rehearse().await.status(1).json()["obstacles"], &found);
     one_has(&rehearse().args(["--accept", "answers"]).await.ok().json()["will_fail"], &found[..2]);
+    // A command is told the way on that it has.
+    db.run("migrate-org").await.ok();
+    db.execute(
+        "CREATE FUNCTION depth() RETURNS bigint LANGUAGE sql AS
+             $$ SELECT count(*) FROM pg_attribute WHERE attrelid = 'inventory_ledger'::regclass AND attnum > 0 $$",
+    )
+    .await;
+    let report = db.run("migrate-balance").args(["--rehearse", "--format", "json"]).await.status(1).json();
+    one_has(&report["obstacles"], &["calling function depth()", found[1], "go on with --no-rehearsal"]);
 }
 
 #[tokio::test]
