@@ -7,10 +7,6 @@ use stockfoil_core::migration::{
 
 use crate::{Mark, Page, Print};
 
-/// Locks on tables, the strongest first, as steps name them.
-const LOCKS: [&str; 4] =
-    ["ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ROW EXCLUSIVE"];
-
 impl Print for MigrationReport {
     fn print(&self, page: &mut Page) {
         let Self { command, done_before, steps, .. } = self;
@@ -24,7 +20,7 @@ impl Print for MigrationReport {
             page.marked(Mark::Plain, used.to_string());
         }
         if self.dry_run && !steps.is_empty() {
-            page.line(summary(steps));
+            page.line(summary(self));
         }
         for step in steps {
             let mark = if self.dry_run { Mark::Plain } else { Mark::Good };
@@ -60,9 +56,9 @@ impl Print for MigrationReport {
 }
 
 /// What all of the steps come to, before the list of them.
-fn summary(steps: &[StepReport]) -> String {
+fn summary(report: &MigrationReport) -> String {
+    let steps = &report.steps;
     let tables: BTreeSet<&String> = steps.iter().flat_map(|step| &step.tables).collect();
-    let strongest = LOCKS.into_iter().find(|lock| steps.iter().any(|step| step.lock == *lock));
     let count = |work: Work| steps.iter().filter(|step| step.work == work).count();
     let time: i64 = steps.iter().filter_map(|step| step.estimate_ms).sum();
     let time = if time >= 1000 { format!("about {} s", time / 1000) } else { "under a second".to_owned() };
@@ -70,7 +66,7 @@ fn summary(steps: &[StepReport]) -> String {
         "{} steps on {} tables: strongest lock {}, {} fills, {} index builds, {} reads of a whole table; {time} beside what they wait",
         steps.len(),
         tables.len(),
-        strongest.unwrap_or("none"),
+        report.strongest_lock(),
         count(Work::Fill),
         count(Work::Index),
         count(Work::Read),

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{finding::Finding, step::StepReport};
+use super::{
+    finding::Finding,
+    step::{StepReport, strongest_lock},
+};
 use crate::{
     model::Model,
     report::{Outcome, Report},
@@ -51,6 +54,13 @@ pub struct MigrationReport {
     pub default_uses: Vec<DefaultUse>,
     /// The indexes that kept lookups by replaced keys fast, where those are ended, and how often each was used.
     pub lookup_uses: Vec<LookupUse>,
+}
+
+impl MigrationReport {
+    /// The strongest lock that one of the steps takes.
+    pub fn strongest_lock(&self) -> &'static str {
+        strongest_lock(&self.steps)
+    }
 }
 
 impl Report for MigrationReport {

@@ -29,6 +29,15 @@ pub(super) enum Lock {
 }
 
 impl Lock {
+    /// Each, the strongest first.
+    const STRONGEST_FIRST: [Lock; 5] = [
+        Lock::AccessExclusive,
+        Lock::ShareRowExclusive,
+        Lock::ShareUpdateExclusive,
+        Lock::RowExclusive,
+        Lock::None,
+    ];
+
     /// The name that PostgreSQL's manual gives it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -322,6 +331,12 @@ pub struct StepReport {
     pub duration_ms: Option<u64>,
     /// How much of that it waited for other sessions, in milliseconds.
     pub waited_ms: Option<u64>,
+}
+
+/// The strongest lock that one of `steps` takes.
+pub(super) fn strongest_lock(steps: &[StepReport]) -> &'static str {
+    let names = Lock::STRONGEST_FIRST.into_iter().map(Lock::name);
+    names.into_iter().find(|name| steps.iter().any(|step| step.lock == *name)).unwrap_or(Lock::None.name())
 }
 
 async fn ask(
