@@ -64,7 +64,6 @@ impl Sqlx {
         if is_baseline {
             return Ok(self.session.skip(&table.to_string(), file).await.map_err(migrate_error)?);
         }
-        sqlx::raw_sql(FRESH).execute(&mut self.session).await.context("make the session a fresh one")?;
         let began = Instant::now();
         if file.no_tx {
             run(&mut self.session, table, file).await?;
