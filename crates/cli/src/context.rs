@@ -149,7 +149,7 @@ impl Context {
         self.talk.finish();
         let text = match self.common.format {
             Format::Human => {
-                let mut page = Page::default();
+                let mut page = Page::new(self.common.verbose || self.common.output.is_some());
                 report.print(&mut page);
                 page.into_text()
             }
@@ -186,19 +186,16 @@ impl Context {
     /// # Errors
     /// When it can't be written.
     pub fn write(&self, text: &str) -> Result<(), RunError> {
-        let (place, written) = match &self.common.output {
-            Some(path) => {
-                let plain = anstream::adapter::strip_str(text).to_string();
-                (path.display().to_string(), replace_file(path, plain.as_bytes(), self.common.format))
-            }
-            None => ("standard output".to_owned(), page::write_stdout(text)),
-        };
-        match written {
-            // The reader has what it wanted (`| head`).
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            Err(source) => Err(RunError::Write { place, source }),
-            Ok(()) => Ok(()),
+        match &self.common.output {
+            Some(path) => self.write_file(path, text),
+            None => written("standard output".to_owned(), page::write_stdout(text)),
         }
+    }
+
+    /// Writes `text` to the file `path`: beside it, then renamed.
+    fn write_file(&self, path: &Path, text: &str) -> Result<(), RunError> {
+        let plain = anstream::adapter::strip_str(text).to_string();
+        written(path.display().to_string(), replace_file(path, plain.as_bytes(), self.common.format))
     }
 
     /// Whether `--format human` (the default) was asked for.
@@ -340,6 +337,16 @@ impl Context {
         format!(
             "interrupted {position}; the statement under way was rolled back, run the same command again to go on"
         )
+    }
+}
+
+/// How writing to `place` went.
+fn written(place: String, result: std::io::Result<()>) -> Result<(), RunError> {
+    match result {
+        // The reader has what it wanted (`| head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(source) => Err(RunError::Write { place, source }),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -229,7 +229,9 @@ fn init_logging(common: &Common) {
         _ => "warn",
     };
     // A second initialisation can only come from a test harness; the first one then stands.
-    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
+    // What the server thinks of a statement's style is for who writes it.
+    let filter = format!("{level},sqlx::postgres::notice=error");
+    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter))
         .format_target(false)
         .try_init();
     // At trace, libraries write what they send, secret URLs included.

@@ -43,13 +43,26 @@ impl Mark {
 
 /// A text that is put together line by line.
 #[derive(Debug, Default)]
-pub struct Page(String);
+pub struct Page {
+    text: String,
+    is_full: bool,
+}
 
 impl Page {
+    /// An empty one; `is_full` where all is wanted that there is to say, and not what a person reads first.
+    pub(crate) fn new(is_full: bool) -> Self {
+        Self { text: String::new(), is_full }
+    }
+
+    /// Whether all is wanted that there is to say.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// A line.
     pub fn line(&mut self, text: impl Display) {
-        self.0.push_str(&text.to_string());
-        self.0.push('\n');
+        self.text.push_str(&text.to_string());
+        self.text.push('\n');
     }
 
     /// A line that begins with a coloured word for `mark`.
@@ -85,7 +98,7 @@ impl Page {
 
     /// The text.
     pub(crate) fn into_text(self) -> String {
-        self.0
+        self.text
     }
 }
 

@@ -1,5 +1,7 @@
 //! What PostgreSQL's catalog says of tables and keys, read into plain values.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 
 use crate::{
@@ -215,6 +217,33 @@ pub async fn parts(connection: &mut PgConnection, table: &QualifiedName) -> Resu
         })
     };
     Ok(rows.into_iter().map(part).collect::<Result<_, _>>()?)
+}
+
+/// Of those of `tables` that are partitions, the partitioned table that each is of in the end; both as
+/// [`QualifiedName::plain`] gives them.
+///
+/// # Errors
+/// Database errors.
+pub async fn roots(
+    connection: &mut PgConnection,
+    tables: impl Iterator<Item = &QualifiedName>,
+) -> Result<HashMap<String, String>, crate::Error> {
+    let tables: HashMap<String, &QualifiedName> = tables.map(|table| (table.to_string(), table)).collect();
+    let rows: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT n.name, s.nspname::text, r.relname::text FROM unnest($1::text[]) AS n (name)
+         JOIN pg_class AS r ON r.oid = pg_partition_root(to_regclass(n.name)) AND r.oid <> to_regclass(n.name)
+         JOIN pg_namespace AS s ON s.oid = r.relnamespace",
+    )
+    .bind(tables.keys().cloned().collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await
+    .context("read which tables are partitions")?;
+    let mut roots = HashMap::new();
+    for (table, schema, name) in rows {
+        let root = QualifiedName::new(Ident::new(schema)?, Ident::new(name)?);
+        roots.extend(tables.get(&table).map(|table| (table.plain(), root.plain())));
+    }
+    Ok(roots)
 }
 
 /// The columns of `table`'s primary key in its order, each with its type; none where it has none.

@@ -54,7 +54,9 @@ pub enum DbError {
     #[error("the server runs PostgreSQL {0}; Stockfoil needs 15 or newer, so upgrade it first")]
     TooOld(String),
     /// The server is a standby, or the session is read-only, and the command would write.
-    #[error("the server at {0} is read-only (a standby?); connect to the primary")]
+    #[error(
+        "the server at {0} takes no writes: it is a standby, or default_transaction_read_only is on for this database or role; connect to the primary, or ALTER DATABASE or ROLE ... RESET default_transaction_read_only"
+    )]
     ReadOnly(String),
     /// The connection goes through a pooler in transaction mode.
     #[error(

@@ -44,6 +44,7 @@ pub struct Mapping {
     items: Option<Placed<TableName>>,
     roles: Roles,
     accepted_holes: Vec<String>,
+    global_keys: Vec<String>,
     ledger: LedgerMapping,
     balances: BalancesMapping,
 }
@@ -187,6 +188,7 @@ impl Mapping {
             )?,
             roles: reader.roles(&tenancy.isolation)?,
             accepted_holes: tenancy.isolation.accepted.clone(),
+            global_keys: tenancy.global_keys.clone(),
             schemas,
             org_type,
             users,

@@ -80,6 +80,8 @@ pub struct Model {
     pub tenant_tables: Vec<QualifiedName>,
     /// What the application keeps unique, and must stay unique within an organization; known of the default model.
     pub natural_keys: Vec<NaturalKey>,
+    /// Keys that are known to stay unique across organizations, each as `table.name`.
+    pub global_keys: Vec<String>,
     /// The column that says whose a row is.
     pub org_column: Ident,
     /// Its type, and that of an organization's id.

@@ -10,6 +10,7 @@ mod copy;
 mod differences;
 mod first;
 mod functions;
+mod indexes;
 mod lookups;
 mod play;
 mod probe;
@@ -196,15 +197,25 @@ impl Rehearsing<'_> {
             (Some(_), false) => Some("this database was migrated in part already"),
             (Some(_), true) => None,
         };
-        let mut is_whole = play::forward(self, db, &mut report).await?;
-        clock.lap("migrate");
+        // What goes back has nothing to be migrated first.
+        let is_back = matches!(self.request.migration, Migration::All { is_back: true, .. });
+        let mut is_whole = match is_back {
+            true => play::back(self, db, &mut report).await?,
+            false => play::forward(self, db, &mut report).await?,
+        };
+        clock.lap(if is_back { "rollback" } else { "migrate" });
         if is_whole {
             trials.after(stage, &self.request.migration, &mut report, self.progress).await?;
+            if let Some(model) = &model {
+                indexes::look(stage, model, &mut report).await?;
+            }
             clock.lap("try_after");
+        }
+        if is_whole && !is_back {
             is_whole = self.back(stage, db, &before, uncompared, &mut report).await?;
             clock.lap("rollback");
         }
-        if is_whole {
+        if is_whole && !is_back {
             let _ = play::forward(self, db, &mut report).await?;
             clock.lap("migrate_again");
         }

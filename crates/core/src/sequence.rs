@@ -111,7 +111,7 @@ pub fn run<'a>(
         }
         let balances = balance::Request { rollback: false, patience: request.organizations.patience };
         if !dry_run {
-            require_way_to_balances(db, mapping, settings, request, balances).await?;
+            require_way(db, mapping, settings, request, balances).await?;
         }
         let mode = if dry_run { Mode::DryRun } else { Mode::Apply };
         let versions = versioned::run(db, mapping, folder, mode, progress).await?;
@@ -149,9 +149,8 @@ pub fn run<'a>(
     })
 }
 
-/// Says what stands in the way of the balances before the first change of the parts before them, which look themselves for
-/// what stands in their own.
-async fn require_way_to_balances(
+/// Says what stands in the way of any part before the first change of the first, which is Stockfoil's own versions.
+async fn require_way(
     db: &Db,
     mapping: &Mapping,
     settings: &tenancy::Settings,
@@ -167,10 +166,8 @@ async fn require_way_to_balances(
     }
     let before = org::plan(db, mapping, settings, &request.organizations).await?;
     let plan = balance::plan(db, mapping, balances).await?;
-    if before.obstacles.is_empty() && !plan.obstacles.is_empty() {
-        return Err(MigrationError::InTheWay(plan.obstacles).into());
-    }
-    Ok(())
+    let obstacles: Vec<_> = before.obstacles.into_iter().chain(plan.obstacles).collect();
+    if obstacles.is_empty() { Ok(()) } else { Err(MigrationError::InTheWay(obstacles).into()) }
 }
 
 /// The sequence taken back: balances, organizations, Stockfoil's own versioned migrations. The inventory's tables stay,

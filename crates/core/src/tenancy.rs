@@ -5,6 +5,7 @@ mod condition;
 pub mod data;
 pub(crate) mod default_organization;
 pub mod email_pattern;
+pub(crate) mod global_keys;
 pub mod keys;
 mod moves;
 pub mod named;

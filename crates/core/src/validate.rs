@@ -68,7 +68,7 @@ impl std::str::FromStr for Required {
 pub enum Verdict {
     /// The claim holds.
     Passed,
-    /// No claim of the migrations, but something of the application's that is worth a look.
+    /// Nothing that the migrations claim by now: of a phase that is asked for, or the application's and worth a look.
     Warned,
     /// The claim does not hold.
     Failed,
@@ -158,6 +158,7 @@ pub fn run<'a>(
             progress.advance(1);
         }
         progress.finish();
+        checks.global_keys(&mut session, model).await?;
         checks.lookups(&mut session, model).await?;
         checks.resolution(&mut session, model, settings).await?;
         checks.privileges(&mut session, model).await?;

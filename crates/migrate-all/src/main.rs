@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use stockfoil_core::{
-    migration::org,
-    rehearsal::Migration,
-    sequence::{self, Request},
+    migration::org::{self, Direction},
+    sequence::Request,
 };
 
 cli::args! {
     /// Run every migration in order: versioned files, migrate-org, validate-migration, migrate-balance, backfill-balances, validate-migration. Stops at the first that does not hold; run it again to go on.
     migration struct Args {
+        /// let the unique keys go that reach across organizations, once no statement names them in ON CONFLICT
+        #[argh(switch)]
+        contract: bool,
         /// go back to exactly the schema as it was before Stockfoil; the inventory's tables stay
         #[argh(switch)]
         rollback: bool,
@@ -32,40 +34,18 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let (how, patience) = (args.how()?, args.patience());
+        if args.contract {
+            cli::excludes("--contract", &[("--rollback", args.rollback)])?;
+        }
         let organizations = org::Request {
+            direction: if args.contract { Direction::Contract } else { Direction::Expand },
             adopts_organizations: args.adopt_organizations,
             accepted: args.accept,
             patience,
             ..org::Request::default()
         };
-        organizations.check()?;
         let folder = cx.migrations_folder(args.folder.as_deref());
-        let db = cx.connect().await?;
-        let migration = Migration::All {
-            organizations: organizations.clone(),
-            folder: folder.map(Into::into),
-            is_back: args.rollback,
-        };
-        if let cli::How::Rehearse { sample } = how {
-            // The way back is a part of every rehearsal.
-            return cx.rehearse(&db, migration, sample).await;
-        }
-        let dry_run = how == cli::How::DryRun;
-        let mut request = Request { folder, dry_run, rollback: args.rollback, organizations };
-        let mapping = &cx.config().mapping;
-        if args.rollback && !args.yes && !dry_run {
-            request.dry_run = true;
-            let plan = sequence::run(&db, mapping, &cx.config().tenancy, &request, cx.progress()).await?;
-            cx.approve(&db, &plan.migrations()).await?;
-            request.dry_run = false;
-        }
-        if let cli::How::Run { rehearses } = how
-            && let Some(found) = cx.rehearse_first(&db, migration, rehearses).await?
-        {
-            return Ok(found);
-        }
-        let report = sequence::run(&db, mapping, &cx.config().tenancy, &request, cx.progress()).await?;
-        cx.warn(report.migrations().into_iter().flat_map(|part| &part.warnings));
-        cx.emit(&report)
+        let request = Request { folder, dry_run: false, rollback: args.rollback, organizations };
+        cx.migrate_all(request, how, args.rollback && !args.yes).await
     })
 }

@@ -1,16 +1,15 @@
 //! Gives every tenant-scoped row its organization, online.
 
-use stockfoil_core::migration::{
-    online::Online,
-    org::{Direction, Request},
-};
+use std::path::PathBuf;
+
+use stockfoil_core::migration::org::{Direction, Request};
 
 cli::args! {
-    /// Add organizations, an org_id on every tenant-scoped table, foreign keys, and unique keys per organization, online. Safe to run again: what the catalog shows to be done is left alone.
+    /// Add organizations, an org_id on every tenant-scoped table, foreign keys, and unique keys per organization beside those that are there, online. Safe to run again: what the catalog shows to be done is left alone.
     migration struct Args {
-        /// keep the unique keys that reach across organizations, for applications that name them in ON CONFLICT
+        /// let the unique keys go that reach across organizations, once no statement names them in ON CONFLICT
         #[argh(switch)]
-        expand_only: bool,
+        contract: bool,
         /// end the default organization: an insert that names none fails from then on
         #[argh(switch)]
         finalize: bool,
@@ -26,6 +25,18 @@ cli::args! {
         /// go on in spite of this: on-conflict, publications, default-organization, answers (repeatable)
         #[argh(option, arg_name = "what")]
         accept: Vec<String>,
+        /// only this tenant table, and what all of them need (repeatable)
+        #[argh(option, arg_name = "table")]
+        only: Vec<String>,
+        /// stop behind the step of this title, or the only one that begins so
+        #[argh(option, arg_name = "step")]
+        until: Option<String>,
+        /// show the plan, and write it to this file
+        #[argh(option, arg_name = "file")]
+        plan_out: Option<PathBuf>,
+        /// run exactly the plan of this file, or nothing
+        #[argh(option, arg_name = "file")]
+        plan: Option<PathBuf>,
         /// do not ask before changing the schema
         #[argh(switch)]
         yes: bool,
@@ -34,22 +45,22 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
+        let (how, patience) = (args.how()?, args.patience());
         let direction = cli::one_of(&[
-            ("--expand-only", args.expand_only, Direction::Expand),
+            ("--contract", args.contract, Direction::Contract),
             ("--finalize", args.finalize, Direction::Finalize),
             ("--rollback", args.rollback, Direction::Rollback),
         ])?;
-        let (how, patience) = (args.how()?, args.patience());
         let request = Request {
             direction: direction.unwrap_or_default(),
             isolates: args.isolate,
             adopts_organizations: args.adopt_organizations,
             accepted: args.accept,
-            patience,
+            only: args.only,
+            until: args.until,
+            ..Request::default()
         };
-        request.check()?;
-        let destroys = matches!(request.direction, Direction::Finalize | Direction::Rollback);
-        let asks = !args.yes && (destroys || cx.is_interactive());
-        cx.migrate(Online::Organizations(request), how, asks).await
+        let request = Request { patience, ..request.or_planned(args.plan.as_deref())? };
+        cx.migrate_org(request, how, args.plan_out.as_deref(), args.yes).await
     })
 }

@@ -124,7 +124,7 @@ impl Binary {
     pub fn spawn_onto(self, stdout: impl Into<Stdio>) -> tokio::process::Child {
         let folder = self.folder.unwrap_or_else(|| empty_folder().to_path_buf());
         let is_migration = ["migrate-all", "migrate-org", "migrate-balance"].contains(&self.name.as_str());
-        let says_how = ["--no-rehearsal", "--rehearse", "--dry-run", "--help", "--version"];
+        let says_how = ["--no-rehearsal", "--rehearse", "--dry-run", "--plan-out", "--help", "--version"];
         let is_told = self.args.iter().any(|arg| says_how.iter().any(|how| arg == how));
         let as_is = self.rehearses || !is_migration || is_told;
         tokio::process::Command::new(binary_path(&self.name))

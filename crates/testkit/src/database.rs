@@ -43,7 +43,7 @@ impl TestDb {
     pub async fn migrated() -> TestDb {
         Self::create(
             &template("migrated", async |db| {
-                db.run("migrate-all").await.ok();
+                db.run("migrate-all").arg("--contract").await.ok();
             })
             .await,
         )
@@ -63,7 +63,7 @@ impl TestDb {
     pub async fn mapped_migrated(mapped: Mapped) -> TestDb {
         let name = template(mapped.templates().1, async |db| {
             db.execute(mapped.script()).await;
-            db.run("migrate-all").env("STOCKFOIL_CONFIG", mapped.config()).await.ok();
+            db.run("migrate-all").arg("--contract").env("STOCKFOIL_CONFIG", mapped.config()).await.ok();
         })
         .await;
         let mut db = Self::create(&name).await;

@@ -1,16 +1,19 @@
 //! Migrations: rehearsed, shown, asked about, run.
 
+use std::path::Path;
+
 use stockfoil_core::{
     Error,
     config::Config,
     db::Db,
-    migration::{online::Online, report::MigrationReport},
+    migration::{online::Online, org, report::MigrationReport, request::Plan},
     rehearsal,
     report::{Outcome, Report as _},
+    sequence,
 };
 
-use super::Context;
-use crate::{How, RunError};
+use super::{Context, pretty};
+use crate::{How, Page, Print as _, RunError};
 
 /// So many of what could not be tried are named before a run.
 const NOT_PROBED_MAX: usize = 5;
@@ -90,11 +93,14 @@ impl Context {
             }
             How::DryRun => return self.emit(&migration.plan(&db, mapping, tenancy).await?),
             How::Run { rehearses } => {
-                if asks {
+                if migration.is_planned() {
+                    // Read and approved; what differs from it is said before anything is played through.
+                    let _ = migration.plan(&db, mapping, tenancy).await?;
+                } else if asks {
                     let plan = migration.plan(&db, mapping, tenancy).await?;
                     self.approve(&db, &[&plan]).await?;
                 }
-                let rehearsed = rehearsal::Migration::Online(migration.clone());
+                let rehearsed = rehearsal::Migration::Online(migration.unplanned());
                 if let Some(found) = self.rehearse_first(&db, rehearsed, rehearses).await? {
                     return Ok(found);
                 }
@@ -102,6 +108,79 @@ impl Context {
         }
         let report = migration.run(&db, mapping, tenancy, &self.talk).await?;
         self.warn(&report.warnings);
+        self.emit(&report)
+    }
+
+    /// `migrate-org`: as [`migrate`](Self::migrate), or shows the plan and writes it to `plan_out`, for `--plan` to run.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate) and [`Request::check`](org::Request::check); when the file can't be written.
+    pub async fn migrate_org(
+        &self,
+        request: org::Request,
+        how: How,
+        plan_out: Option<&Path>,
+        yes: bool,
+    ) -> Result<Outcome, RunError> {
+        request.check()?;
+        let Some(file) = plan_out else {
+            let asks = !yes && (request.destroys() || self.is_interactive());
+            return self.migrate(Online::Organizations(request), how, asks).await;
+        };
+        if !matches!(how, How::DryRun | How::Run { rehearses: Some(_) }) {
+            let words = "--plan-out changes nothing and plays nothing through; leave out --rehearse and --no-rehearsal";
+            return Err(RunError::Usage(words.to_owned()));
+        }
+        let db = self.connect().await?;
+        let Config { mapping, tenancy, .. } = &self.config;
+        let report = org::plan(&db, mapping, tenancy, &request).await?;
+        let outcome = self.emit(&report)?;
+        if outcome == Outcome::Clean {
+            self.write_file(file, &pretty(&Plan::new(&db.facts().database, &request, &report))?)?;
+            self.say(format!("{} --plan {} runs exactly this, or nothing", self.name, file.display()));
+        } else {
+            self.say(format!("{} was not written, since something stands in the way", file.display()));
+        }
+        Ok(outcome)
+    }
+
+    /// Rehearses, shows or runs the whole sequence, and emits the report; where it `asks`, a person decides before the
+    /// first change.
+    ///
+    /// # Errors
+    /// As [`sequence::run`], [`rehearsal::run`] and [`confirm`](Self::confirm).
+    pub async fn migrate_all(
+        &self,
+        mut request: sequence::Request<'_>,
+        how: How,
+        asks: bool,
+    ) -> Result<Outcome, RunError> {
+        request.organizations.check()?;
+        let db = self.connect().await?;
+        let Config { mapping, tenancy, .. } = &self.config;
+        let migration = rehearsal::Migration::All {
+            organizations: request.organizations.clone(),
+            folder: request.folder.map(Into::into),
+            is_back: request.rollback,
+        };
+        if let How::Rehearse { sample } = how {
+            // The way back is a part of every rehearsal.
+            return self.rehearse(&db, migration, sample).await;
+        }
+        request.dry_run = how == How::DryRun;
+        if asks && !request.dry_run {
+            request.dry_run = true;
+            let plan = sequence::run(&db, mapping, tenancy, &request, &self.talk).await?;
+            self.approve(&db, &plan.migrations()).await?;
+            request.dry_run = false;
+        }
+        if let How::Run { rehearses } = how
+            && let Some(found) = self.rehearse_first(&db, migration, rehearses).await?
+        {
+            return Ok(found);
+        }
+        let report = sequence::run(&db, mapping, tenancy, &request, &self.talk).await?;
+        self.warn(report.migrations().into_iter().flat_map(|part| &part.warnings));
         self.emit(&report)
     }
 
@@ -116,17 +195,11 @@ impl Context {
                 // The run itself will refuse, and say all of it.
                 return Ok(());
             }
-            for used in &plan.default_uses {
-                self.say(used.to_string());
-            }
-            for used in &plan.lookup_uses {
-                self.say(used.to_string());
-            }
+            steps += plan.steps.len();
             self.warn(&plan.warnings);
-            for step in &plan.steps {
-                steps += 1;
-                self.say(format!("{steps:>4}. {}", step.title));
-            }
+            let mut page = Page::new(self.common.verbose);
+            MigrationReport { warnings: Vec::new(), ..(*plan).clone() }.print(&mut page);
+            self.say(page.into_text().trim_end());
         }
         if steps == 0 {
             return Ok(());

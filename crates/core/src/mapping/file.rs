@@ -20,6 +20,7 @@ pub(crate) struct Tenancy {
     pub(super) items: Option<Spanned<OrNone<String>>>,
     pub(super) users: Option<OrNone<Users>>,
     pub(super) isolation: Isolation,
+    pub(super) global_keys: Vec<String>,
     pub(crate) default_org_id: Option<Spanned<String>>,
     pub(crate) default_org_name: Option<String>,
     pub(crate) reserved_subdomains: Vec<String>,

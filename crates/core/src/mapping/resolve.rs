@@ -172,6 +172,7 @@ impl Resolver<'_> {
             schema: mapping.schema().clone(),
             natural_keys: if mapping.has_default_tables { natural_keys(&tenant_tables) } else { Vec::new() },
             tenant_tables,
+            global_keys: mapping.global_keys.clone(),
             org_column: mapping.org_column().clone(),
             org_type: mapping.org_type,
             organizations,

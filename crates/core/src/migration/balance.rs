@@ -22,7 +22,7 @@ use crate::{
     Error, Task,
     balance::{self, Kind, Object, Objects, OwnTable, State},
     catalog,
-    db::{Context as _, Db},
+    db::{Context as _, Db, DbError},
     mapping::{self, Mapping},
     model::{Model, conflict},
     progress::Progress,
@@ -81,6 +81,7 @@ pub fn run<'a>(
             let isolated = runner::run(db, session, task, request.patience, progress).await?;
             report.done_before += isolated.done_before;
             report.steps.extend(isolated.steps);
+            report.tables.extend(isolated.tables);
         }
         Ok(report)
     })
@@ -119,7 +120,50 @@ async fn obstacles(session: &mut PgConnection, model: &Model) -> Result<Vec<Find
     for table in [&model.organizations, &model.balances.table] {
         tables.extend(catalog::parts(session, table).await?.into_iter().map(|part| part.table));
     }
-    Ok(preflight::privileges(session, model, &tables).await?)
+    let mut found = preflight::privileges(session, model, &tables).await?;
+    found.extend(preflight::detaching(session, model, &tables).await?);
+    let ledger = &model.ledger.table;
+    let is_unlogged: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relpersistence = 'u'
+                        AND (oid = to_regclass($1) OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass($1)))))",
+    )
+    .bind(ledger.to_string())
+    .fetch_one(&mut *session)
+    .await
+    .context("look whether the ledger is logged")?;
+    if is_unlogged {
+        found.push(Finding {
+            check: "unlogged",
+            object: ledger.plain(),
+            detail: "is UNLOGGED: a crash empties it, and leaves the balances that its entries made".into(),
+            remedy: "ALTER TABLE it SET LOGGED first".into(),
+        });
+    }
+    let everybody = uncounted(session, model).await?.into_iter().filter(|(_, is_everybody)| *is_everybody);
+    found.extend(everybody.map(|(who, _)| Finding {
+        check: "uncounted",
+        object: ledger.plain(),
+        detail: format!(
+            "is written with session_replication_role = replica by {who}, which fires no trigger"
+        ),
+        remedy: "ALTER DATABASE or ROLE ... RESET session_replication_role first".into(),
+    }));
+    Ok(found)
+}
+
+/// Who writes the ledger by a setting under which no entry is counted, and whether that is everybody.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn uncounted(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<(String, bool)>, DbError> {
+    sqlx::query_as(include_str!("balance/uncounted.sql"))
+        .bind(model.ledger.table.to_string())
+        .fetch_all(session)
+        .await
+        .context("look who writes the ledger without its triggers")
 }
 
 /// A key that several rows of an adopted table have, which therefore can't be unique.

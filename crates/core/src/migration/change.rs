@@ -247,8 +247,6 @@ pub(super) struct PlaceBefore {
     pub(super) index: String,
     /// Whether it holds rows, and not only partitions.
     pub(super) is_leaf: bool,
-    /// The place of the parent in the list.
-    pub(super) parent: Option<usize>,
     /// Its tablespace, unless it is the database's own.
     pub(super) tablespace: Option<String>,
     /// Whether CLUSTER goes by it.

@@ -78,6 +78,14 @@ pub enum MigrationError {
         /// What lets the role read them.
         next: String,
     },
+    /// The application has a schema of the name of Stockfoil's.
+    #[error(
+        "the schema stockfoil is the application's own, and has {objects}; rename it: Stockfoil's functions and records are in a schema of that name"
+    )]
+    OtherSchema {
+        /// What is in it.
+        objects: String,
+    },
     /// `--baseline` names a version of Stockfoil's own whose record alone would be no truth.
     #[error(
         "{file} is Stockfoil's own and makes what is missing; leave it to db-migrate, which keeps what is there"
@@ -123,6 +131,48 @@ pub enum MigrationError {
     /// There is no such thing to accept.
     #[error("--accept {0:?} is nothing that can be accepted; give {acceptable}", acceptable = finding::ACCEPTABLE.join(" or "))]
     NotAcceptable(String),
+    /// The file of a plan can't be used.
+    #[error("{file} is no plan of migrate-org: {reason}; make one with --plan-out")]
+    NoPlan {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A plan says all that is asked for.
+    #[error(
+        "--plan runs what its file says; leave out the flags that say what to do, or make a plan of them (--plan-out)"
+    )]
+    PlanAlone,
+    /// Something else would be done than what was planned.
+    #[error(
+        "nothing was changed, since the database is not what it was when the plan was made: the step {step:?} {how}; make a plan anew (--plan-out), read it, and run that"
+    )]
+    OtherPlan {
+        /// The first step that is not as planned.
+        step: String,
+        /// What is the matter with it.
+        how: &'static str,
+    },
+    /// No step has the title that `--until` gives.
+    #[error("there is no step {until:?}, or several begin so; {hint}")]
+    NoStep {
+        /// What was given.
+        until: String,
+        /// What to give.
+        hint: String,
+    },
+    /// `--only` names no tenant table.
+    #[error("{table:?} is no tenant table of the mapping; {hint}")]
+    NoTenantTable {
+        /// What was given.
+        table: String,
+        /// What to give.
+        hint: String,
+    },
+    /// `--only` is of the way there.
+    #[error("--only goes with expanding and with --contract; --finalize and --rollback are of all tables")]
+    OnlyForward,
     /// Isolation is a part of finalizing.
     #[error("--isolate goes with --finalize, or with --rollback to take only isolation back")]
     IsolateAlone,
@@ -144,7 +194,7 @@ pub enum MigrationError {
     )]
     LagHidden,
     /// The default can't be ended before the migration is over.
-    #[error("migrate-org is not over ({step}); run it without --finalize first")]
+    #[error("migrate-org is not over ({step}); run migrate-org --contract first")]
     NotMigrated {
         /// What is missing.
         step: String,
@@ -202,6 +252,11 @@ impl MigrationError {
             | MigrationError::BadName(_)
             | MigrationError::NotAcceptable(_)
             | MigrationError::IsolateAlone
+            | MigrationError::OnlyForward
+            | MigrationError::PlanAlone
+            | MigrationError::NoPlan { .. }
+            | MigrationError::NoStep { .. }
+            | MigrationError::NoTenantTable { .. }
             | MigrationError::DefaultOrganization(_) => Failure::Usage,
             _ => Failure::Work,
         }

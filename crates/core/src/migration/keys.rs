@@ -7,7 +7,7 @@ use super::{
     change::{self, Kind, MIGRATE_ORG, UniqueKeyBefore},
     index::{self, Constraint, Planned, Printed, Shape},
     runner,
-    step::Step,
+    step::{Effect, Step},
 };
 use crate::{
     Error,
@@ -64,18 +64,29 @@ pub(super) async fn twin_steps(
 pub(super) fn drop_step(key: &UniqueKey) -> Step {
     let name = key.name.as_str();
     let title = format!("drop {name} of {}, which reaches across organizations", key.table.plain());
-    index::drop(title, &key.table, &key.name, key.constraint.is_some()).remembering(change::note(
-        MIGRATE_ORG,
-        Kind::UniqueKey,
-        &key.table,
-        name,
-    ))
+    index::drop(title, &key.table, &key.name, key.constraint.is_some())
+        .remembering(change::note(MIGRATE_ORG, Kind::UniqueKey, &key.table, name))
+        .meaning(Effect::EndsKey(name.to_owned()))
 }
 
 /// What a key that is gone has become: one that begins with the organization.
 fn twin_of(before: &UniqueKeyBefore, org: &Ident) -> Shape {
     let printed = Printed::new(Some(org.clone()), Definition::from_catalog(before.tail.clone()));
     Shape::printed(true, Definition::from_catalog(before.method.clone()), printed)
+}
+
+/// Whether one of the definition of `key` that begins with the organization is beside it, and whole.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn has_twin(
+    session: &mut PgConnection,
+    model: &Model,
+    key: &UniqueKey,
+) -> Result<bool, Error> {
+    let printed = Printed::new(Some(model.org_column.clone()), key.tail.clone());
+    let twin = Shape::printed(true, key.method.clone(), printed).printed_again(session, &key.table).await?;
+    Ok(index::has(session, &twin, &key.table).await?)
 }
 
 /// The unique keys of `table` that `migrate-org` replaced, each with whether one of the same definition that begins

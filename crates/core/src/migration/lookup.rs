@@ -12,7 +12,7 @@ use super::{
     index::{self, Planned, Printed, Shape},
     report::LookupUse,
     runner,
-    step::{Run, Step},
+    step::{Effect, Run, Step},
 };
 use crate::{
     Error,
@@ -115,19 +115,31 @@ impl Lookup {
         });
         for step in steps.iter_mut().filter(|step| matches!(step.run, Run::Concurrent)) {
             step.title = format!("{}, for lookups by {} that name no organization", step.title, self.key);
+            step.effect = Some(Effect::MovesLookup(self.key.clone()));
         }
         Ok(steps)
     }
 }
 
-/// The steps that give lookups by keys that went before an index again, on tables whose inserts may still leave the
-/// organization out.
+/// The steps that give lookups by keys that went before an index again, on those of `tables` whose inserts may still leave
+/// the organization out.
 ///
 /// # Errors
 /// Database errors.
-pub(super) async fn steps_again(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, Error> {
+pub(super) async fn steps_again(
+    session: &mut PgConnection,
+    model: &Model,
+    tables: &[&QualifiedName],
+) -> Result<Vec<Step>, Error> {
     let (mut steps, mut planned) = (Vec::new(), Planned::default());
-    for (table, lookup) in replaced(session, model).await? {
+    let replaced = replaced(session, model).await?;
+    let roots = catalog::roots(session, replaced.iter().map(|(table, _)| table)).await?;
+    let is_asked = |table: &QualifiedName| {
+        let plain = table.plain();
+        let root = roots.get(&plain).unwrap_or(&plain);
+        tables.iter().any(|asked| asked.plain() == *root)
+    };
+    for (table, lookup) in replaced.into_iter().filter(|(table, _)| is_asked(table)) {
         steps.extend(lookup.steps(session, model, &table, &mut planned).await?);
     }
     Ok(steps)
@@ -286,6 +298,9 @@ pub(super) async fn end(
         };
         if used.kept_for.is_none() {
             let mut step = made.drop()?;
+            if isolated.is_none() {
+                step.effect = Some(Effect::EndsLookup(made.change.name.clone()));
+            }
             step.statements.push(change::pass_on(COMMAND, isolated, &made.lookup.root, &made.lookup.tail));
             ending.steps.push(step);
         }
@@ -325,7 +340,9 @@ pub(super) async fn restore(
     changes: &[Change],
 ) -> Result<Vec<Step>, Error> {
     let (mut steps, mut planned) = (Vec::new(), Planned::default());
-    for change in changes.iter().filter(|change| change.kind == Kind::Index) {
+    // One whose build was begun is remembered as Stockfoil's own again, whether it is there or was killed.
+    let begun = change::of(session, COMMAND).await?;
+    for change in changes.iter().chain(&begun).filter(|change| change.kind == Kind::Index) {
         match change.before::<Lookup>()? {
             Some(lookup) if lookup.root == change.table.to_string() => {
                 steps.extend(lookup.steps(session, model, &change.table, &mut planned).await?);
@@ -354,7 +371,7 @@ fn columns(tail: &str) -> &str {
 }
 
 /// What a column or an expression is called in an index's name.
-fn word(part: &str) -> String {
+pub(super) fn word(part: &str) -> String {
     let quoted = part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match quoted {
         Some(name) => name.replace("\"\"", "\""),

@@ -52,13 +52,32 @@ impl Online {
         }
     }
 
+    /// Whether it may do only what a plan says.
+    pub fn is_planned(&self) -> bool {
+        matches!(self, Self::Organizations(request) if request.plan.is_some())
+    }
+
+    /// The same without a plan's bounds.
+    #[must_use]
+    pub fn unplanned(&self) -> Self {
+        match self {
+            Self::Organizations(request) => {
+                Self::Organizations(org::Request { plan: None, ..request.clone() })
+            }
+            Self::Balances(request) => Self::Balances(*request),
+        }
+    }
+
     /// The other way: what takes it back, all of it, or what does again what it takes back.
     #[must_use]
     pub fn reversed(&self) -> Self {
         match self {
             Self::Organizations(request) => Self::Organizations(org::Request {
-                direction: if self.is_back() { Direction::Forward } else { Direction::Rollback },
+                direction: if self.is_back() { Direction::Contract } else { Direction::Rollback },
                 isolates: false,
+                only: Vec::new(),
+                until: None,
+                plan: None,
                 ..request.clone()
             }),
             Self::Balances(request) => {

@@ -1,7 +1,7 @@
 //! `migrate-org`: organizations, and an organization for every row of every tenant-scoped table.
 //!
-//! Expand, then contract: first everything new beside the old (columns with a default, foreign keys, unique keys
-//! per organization), then the unique keys that reach across organizations go. Each step's lock is short, and
+//! Expand: everything new beside the old (columns with a default, foreign keys, unique keys per organization). Contract,
+//! which is asked for: the unique keys that reach across organizations go. Each step's lock is short, and
 //! nothing rewrites a table: since PostgreSQL 11 a column with a constant default is a change of the catalog only.
 
 use sqlx::PgConnection;
@@ -14,8 +14,8 @@ use super::{
     index::Planned,
     isolation, keys,
     lookup::{self, Lookup},
-    patience::{Patience, RUN_LOCK_WAIT},
-    preflight, privileges, records,
+    patience::RUN_LOCK_WAIT,
+    planned, preflight, privileges, records,
     report::MigrationReport,
     resolution, rollback, runner,
     step::{Goal, Lock, Step, Work},
@@ -27,6 +27,7 @@ use crate::{
     model::Model,
     org_id::OrgId,
     progress::Progress,
+    settings::nearest,
     sql::{Fixed, QualifiedName, render},
     tenancy::{
         self,
@@ -34,63 +35,14 @@ use crate::{
     },
 };
 
-/// Which way the migration goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Direction {
-    /// Expand, and contract.
-    #[default]
-    Forward,
-    /// Expand only: the unique keys that reach across organizations stay, for applications that still name them in
-    /// ON CONFLICT.
-    Expand,
-    /// End the default organization of inserts that name none.
-    Finalize,
-    /// Back to the schema as it was.
-    Rollback,
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// Which way.
-    pub direction: Direction,
-    /// Whether organizations are isolated from each other too, or, backwards, only that is taken back.
-    pub isolates: bool,
-    /// Whether organizations that rows of a column from before name, and that are not there, are made.
-    pub adopts_organizations: bool,
-    /// What to go on in spite of: names of [`finding::ACCEPTABLE`].
-    pub accepted: Vec<String>,
-    /// How long to wait for other sessions.
-    pub patience: Patience,
-}
-
-impl Request {
-    async fn model(&self, db: &Db, mapping: &Mapping) -> Result<Model, Error> {
-        match self.direction {
-            Direction::Rollback => mapping.resolve_to_take_back(db).await,
-            Direction::Forward | Direction::Expand | Direction::Finalize => mapping.resolve(db).await,
-        }
-    }
-
-    /// Checks what can be checked without a database.
-    ///
-    /// # Errors
-    /// [`MigrationError::NotAcceptable`].
-    pub fn check(&self) -> Result<(), MigrationError> {
-        if self.isolates && !matches!(self.direction, Direction::Finalize | Direction::Rollback) {
-            return Err(MigrationError::IsolateAlone);
-        }
-        match self.accepted.iter().find(|name| !finding::ACCEPTABLE.contains(&name.as_str())) {
-            Some(name) => Err(MigrationError::NotAcceptable(name.clone())),
-            None => Ok(()),
-        }
-    }
-}
+pub use super::request::{Direction, Request};
 
 /// What the plan would do, without doing it.
 ///
 /// # Errors
 /// As [`run`]; what stands in the way is part of the report.
+///
+/// A request that has a plan already is checked against it.
 pub fn plan<'a>(
     db: &'a Db,
     mapping: &'a Mapping,
@@ -103,6 +55,7 @@ pub fn plan<'a>(
         let mut session = db.session().await?;
         runner::prepare(&mut session).await?;
         let task = task(db, &mut session, model, settings, request).await?;
+        require_plan(&mut session, request, &task).await?;
         runner::plan(&mut session, task).await
     })
 }
@@ -127,6 +80,7 @@ pub fn run<'a>(
         let session = lock.session();
         runner::prepare(session).await?;
         let task = task(db, session, model, settings, request).await?;
+        require_plan(session, request, &task).await?;
         runner::run(db, session, task, request.patience, progress).await
     })
 }
@@ -141,10 +95,45 @@ pub(crate) async fn check_default(
     settings: &tenancy::Settings,
     request: &Request,
 ) -> Result<(), Error> {
-    let goes_forward = matches!(request.direction, Direction::Forward | Direction::Expand);
+    let goes_forward = matches!(request.direction, Direction::Expand | Direction::Contract);
     let is_accepted = request.accepted.iter().any(|name| name == finding::DEFAULT_ORGANIZATION);
     let change = if goes_forward && is_accepted { Change::Accepted } else { Change::Refused };
     default_organization::check(session, model, &settings.default_org_id, change).await
+}
+
+/// Leaves out of `task` what comes after the last step that is asked for.
+fn cut(request: &Request, task: &mut runner::Task) -> Result<(), MigrationError> {
+    // What is refused has no steps.
+    let Some(until) = request.until.as_ref().filter(|_| task.obstacles.is_empty()) else { return Ok(()) };
+    let titles = || task.steps.iter().map(|step| step.title.as_str());
+    let begin: Vec<usize> =
+        titles().enumerate().filter(|(_, title)| title.starts_with(until)).map(|(place, _)| place).collect();
+    let last = match (titles().position(|title| title == until), begin.as_slice()) {
+        (Some(place), _) => place,
+        (None, &[place]) => place,
+        (None, _) => {
+            let hint = match nearest(until, titles()) {
+                Some(title) => format!("give {title:?}"),
+                None => "--dry-run --verbose shows each".to_owned(),
+            };
+            return Err(MigrationError::NoStep { until: until.clone(), hint });
+        }
+    };
+    task.steps.truncate(last + 1);
+    Ok(())
+}
+
+/// Checks that `task` is what the request's plan says, where it has one.
+async fn require_plan(
+    session: &mut PgConnection,
+    request: &Request,
+    task: &runner::Task,
+) -> Result<(), Error> {
+    // What stands in the way is told by itself, and nothing is done.
+    if let Some(plan) = request.plan.as_ref().filter(|_| task.obstacles.is_empty()) {
+        planned::check(plan, &runner::pending(session, task).await?)?;
+    }
+    Ok(())
 }
 
 async fn task(
@@ -157,20 +146,22 @@ async fn task(
     let default = OrgId::of(model.org_type, &settings.default_org_id)
         .map_err(|error| MigrationError::DefaultOrganization(error.to_string()))?;
     check_default(session, model, settings, request).await?;
-    match request.direction {
+    let mut task = match request.direction {
         Direction::Rollback if request.isolates => {
             let steps = isolation::back(session, model, true).await?;
-            Ok(runner::Task { rollback: true, ..runner::Task::new(MIGRATE_ORG, steps) })
+            runner::Task { rollback: true, ..runner::Task::new(MIGRATE_ORG, steps) }
         }
-        Direction::Rollback => rollback::organizations(db, session, model, &default).await,
-        Direction::Finalize => finalize(db, session, model, settings, request.isolates, &default).await,
-        Direction::Expand => forward(db, session, model, settings, request, &default).await,
-        Direction::Forward => {
+        Direction::Rollback => rollback::organizations(db, session, model, &default).await?,
+        Direction::Finalize => finalize(db, session, model, settings, request.isolates, &default).await?,
+        Direction::Expand | Direction::Contract => {
             let mut task = forward(db, session, model, settings, request, &default).await?;
-            task.steps.extend(lookup::steps_again(session, model).await?);
-            Ok(task)
+            let tables = request.tables(model)?;
+            task.steps.extend(lookup::steps_again(session, model, &tables).await?);
+            task
         }
-    }
+    };
+    cut(request, &mut task)?;
+    Ok(task)
 }
 
 async fn forward(
@@ -181,15 +172,17 @@ async fn forward(
     request: &Request,
     default: &OrgId,
 ) -> Result<runner::Task, Error> {
-    let mut trees = Vec::with_capacity(model.tenant_tables.len());
-    for table in &model.tenant_tables {
+    let tenant_tables = request.tables(model)?;
+    let mut trees = Vec::with_capacity(tenant_tables.len());
+    for table in &tenant_tables {
         trees.push(catalog::parts(session, table).await?);
     }
-    let contracts = request.direction == Direction::Forward;
+    let contracts = request.direction == Direction::Contract;
     let tables: Vec<QualifiedName> = trees.iter().flatten().map(|part| part.table.clone()).collect();
     let mut found = preflight::look(session, model, &tables, default, contracts, &request.accepted).await?;
-    if found.obstacles.iter().any(|finding| finding.check == "organizations") {
-        // What would be done can't be asked of another table.
+    const UNPLANNED: [&str; 3] = ["organizations", "index_columns", "detaching"];
+    if found.obstacles.iter().any(|finding| UNPLANNED.contains(&finding.check)) {
+        // What would be done can't be asked of another table, or of one of which nothing can be made.
         return Ok(runner::Task { obstacles: found.obstacles, ..runner::Task::new(MIGRATE_ORG, Vec::new()) });
     }
     if request.adopts_organizations {
@@ -198,14 +191,52 @@ async fn forward(
     let mut steps = Vec::from(records::steps());
     steps.extend(records::organizations(model, settings, default));
     if request.adopts_organizations {
-        steps.extend(adopt_step(session, model, default).await?);
+        steps.extend(adopt_step(session, model, &tenant_tables, default).await?);
     }
     for parts in &trees {
         steps.extend(columns::column_steps(session, model, parts, default).await?);
         steps.extend(columns::foreign_key_steps(session, model, parts).await?);
     }
-    let (mut lookups, mut contract, mut planned) = (Vec::new(), Vec::new(), Planned::default());
-    for parts in &trees {
+    let found_keys = keys_of(session, model, &trees, contracts).await?;
+    steps.extend(found_keys.twins);
+    let mut relying = default_org::relying(session, model).await?;
+    relying.retain(|table| tenant_tables.contains(&table));
+    steps.extend(default_org::steps(MIGRATE_ORG, model, &relying, default));
+    steps.extend(resolution::steps(model, default));
+    steps.extend(found_keys.lookups);
+    steps.extend(found_keys.contract);
+    steps.push(privileges::step(session, model).await?);
+    found.warnings.extend(privileges::warnings(session, model).await?);
+    preflight::disk(db, session, &steps, &mut found).await?;
+    Ok(runner::Task {
+        obstacles: found.obstacles,
+        warnings: found.warnings,
+        contract_pending: found_keys.pending,
+        ..runner::Task::new(MIGRATE_ORG, steps)
+    })
+}
+
+/// What becomes of the unique keys that reach across organizations.
+#[derive(Default)]
+struct Keys {
+    /// What gives each one a twin that begins with the organization, and a table without keys an index.
+    twins: Vec<Step>,
+    /// What serves lookups by those that go.
+    lookups: Vec<Step>,
+    /// What lets them go.
+    contract: Vec<Step>,
+    /// Those that stay, `table.key` each.
+    pending: Vec<String>,
+}
+
+async fn keys_of(
+    session: &mut PgConnection,
+    model: &Model,
+    trees: &[Vec<catalog::Part>],
+    contracts: bool,
+) -> Result<Keys, Error> {
+    let (mut found, mut planned) = (Keys::default(), Planned::default());
+    for parts in trees {
         let Some(root) = parts.first() else { continue };
         let mut has_keys = false;
         for part in parts {
@@ -215,32 +246,23 @@ async fn forward(
                 if key.has_column(&model.org_column) || !key.valid {
                     continue;
                 }
-                steps.extend(keys::twin_steps(session, model, &key, &mut planned).await?);
-                lookups.extend(Lookup::by(&key).steps(session, model, &key.table, &mut planned).await?);
-                contract.push(keys::drop_step(&key));
+                found.twins.extend(keys::twin_steps(session, model, &key, &mut planned).await?);
+                if contracts {
+                    let lookup = Lookup::by(&key).steps(session, model, &key.table, &mut planned).await?;
+                    found.lookups.extend(lookup);
+                    found.contract.push(keys::drop_step(&key));
+                } else {
+                    found.pending.push(format!("{}.{}", key.table.plain(), key.name.as_str()));
+                }
             }
         }
         // The ledger's key index begins with the organization; migrate-balance builds it.
         let has_key_index = root.table == model.ledger.table && model.ledger.key_index;
         if !has_keys && !has_key_index {
-            steps.extend(columns::index_steps(session, model, parts, &mut planned).await?);
+            found.twins.extend(columns::index_steps(session, model, parts, &mut planned).await?);
         }
     }
-    let relying = default_org::relying(session, model).await?;
-    steps.extend(default_org::steps(MIGRATE_ORG, model, &relying, default));
-    steps.extend(resolution::steps(model, default));
-    if contracts {
-        steps.extend(lookups);
-        steps.extend(contract);
-    }
-    steps.push(privileges::step(session, model).await?);
-    found.warnings.extend(privileges::warnings(session, model).await?);
-    preflight::disk(db, session, &steps, &mut found).await?;
-    Ok(runner::Task {
-        obstacles: found.obstacles,
-        warnings: found.warnings,
-        ..runner::Task::new(MIGRATE_ORG, steps)
-    })
+    Ok(found)
 }
 
 /// The end of the default organization; refused while the migration itself is not over.
@@ -252,7 +274,11 @@ async fn finalize(
     isolates: bool,
     default: &OrgId,
 ) -> Result<runner::Task, Error> {
-    let request = Request { accepted: finding::ACCEPTABLE.map(str::to_owned).into(), ..Request::default() };
+    let request = Request {
+        direction: Direction::Contract,
+        accepted: finding::ACCEPTABLE.map(str::to_owned).into(),
+        ..Request::default()
+    };
     let uses = default_org::uses(session, model).await?;
     for step in forward(db, session, model, settings, &request, default).await?.steps {
         // What an earlier attempt at finalizing removed is not missing.
@@ -285,10 +311,11 @@ async fn finalize(
 async fn adopt_step(
     session: &mut PgConnection,
     model: &Model,
+    tenant_tables: &[&QualifiedName],
     default: &OrgId,
 ) -> Result<Option<Step>, Error> {
     let mut tables = Vec::new();
-    for table in &model.tenant_tables {
+    for &table in tenant_tables {
         let key = catalog::foreign_key(session, table, &model.org_column, &model.organizations).await?;
         if catalog::column(session, table, &model.org_column).await?.is_some()
             && key.is_none_or(|key| !key.valid)

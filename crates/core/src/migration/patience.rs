@@ -23,7 +23,7 @@ impl std::str::FromStr for Time {
 }
 
 /// How the steps are run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Patience {
     /// How long one step may wait for other sessions; without end where it is not said.
     pub lock_wait: Option<Duration>,

@@ -1,5 +1,7 @@
 //! Everything that stands in a migration's way, looked for before the first change, all of it at once.
 
+mod statements;
+
 use sqlx::PgConnection;
 
 use super::{
@@ -8,10 +10,11 @@ use super::{
     step::{Goal, Run, Step},
 };
 use crate::{
-    db::{Context as _, Db, DbError, sqlstate},
+    db::{Context as _, Db, DbError},
     model::Model,
     org_id::OrgId,
     sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
+    tenancy::global_keys,
 };
 
 /// What is found before the first change.
@@ -40,7 +43,15 @@ impl Look {
     }
 }
 
-const LOOKS: [Look; 10] = [
+const DETACHING: Look = Look {
+    name: "detaching",
+    query: include_str!("preflight/detaching.sql"),
+    remedy: "ALTER TABLE its table DETACH PARTITION it FINALIZE first",
+    of_contract: false,
+    is_acceptable: false,
+};
+
+const LOOKS: [Look; 12] = [
     Look {
         name: "privileges",
         query: include_str!("preflight/privileges.sql"),
@@ -66,6 +77,14 @@ const LOOKS: [Look; 10] = [
         name: "columns_max",
         query: include_str!("preflight/columns_max.sql"),
         remedy: "copy its rows into a new table, in which the dropped columns don't count",
+        of_contract: false,
+        is_acceptable: false,
+    },
+    DETACHING,
+    Look {
+        name: "index_columns",
+        query: include_str!("preflight/index_columns.sql"),
+        remedy: "drop it, or take a column out of it, first",
         of_contract: false,
         is_acceptable: false,
     },
@@ -100,23 +119,26 @@ const LOOKS: [Look; 10] = [
     Look {
         name: "on-conflict",
         query: include_str!("preflight/functions.sql"),
-        remedy: "run with --expand-only, make it name the organization too, and run again (or --accept on-conflict)",
+        remedy: "make it name the organization too, which works without --contract already, and run again (or --accept on-conflict)",
         of_contract: true,
         is_acceptable: true,
     },
     Look {
         name: "publications",
         query: include_str!("preflight/publications.sql"),
-        remedy: "add the column on the subscribers first, then run with --accept publications",
+        remedy: "on the subscribers add the column first, to the ledger also stockfoil_tx bigint (migrate-balance adds it), \
+                 make what else is published (organizations, organization_api_keys, inventory_balances, the tables of the schema stockfoil) \
+                 or let the publication name its tables; then run with --accept publications",
         of_contract: false,
         is_acceptable: true,
     },
 ];
 
-const WARNINGS: [&str; 5] = [
+const WARNINGS: [&str; 6] = [
+    include_str!("preflight/fired.sql"),
+    include_str!("preflight/routines.sql"),
     include_str!("preflight/policies.sql"),
     include_str!("preflight/views.sql"),
-    include_str!("preflight/exclusions.sql"),
     include_str!("preflight/invalid_indexes.sql"),
     include_str!("preflight/dumps.sql"),
 ];
@@ -150,9 +172,15 @@ pub(super) async fn look(
         let rows = ask(session, &query, &names, org).await?;
         found.obstacles.extend(rows.into_iter().map(|(object, detail)| look.finding(object, detail)));
     }
+    found.obstacles.extend(records::other_schema(session).await?.map(|objects| Finding {
+        check: "schema",
+        object: "schema stockfoil".to_owned(),
+        detail: format!("is the application's own, and has {objects}"),
+        remedy: "rename it: Stockfoil's functions and records are in a schema of that name".to_owned(),
+    }));
     columns(session, model, &names, &mut found).await?;
     organizations(session, model, &mut found).await?;
-    statements(
+    statements::look(
         session,
         org,
         &names,
@@ -165,6 +193,9 @@ pub(super) async fn look(
         let rows = ask(session, &filled(query, None), &names, org).await?;
         found.warnings.extend(rows.into_iter().map(|(object, detail)| format!("{object} {detail}")));
     }
+    let (keys, _) = global_keys::unknown(session, model).await?;
+    let mean = keys.iter().map(|key| format!("{} {}; {}", key.name, key.meaning(), global_keys::REMEDY));
+    found.warnings.extend(mean);
     // What follows reads the tables, which a role without rights can't, and which takes its time.
     if found.obstacles.is_empty() {
         for table in tables {
@@ -187,6 +218,20 @@ pub(super) async fn privileges(
     let look = &LOOKS[0];
     let rows = ask(session, &filled(look.query, None), &names, &model.org_column).await?;
     Ok(rows.into_iter().map(|(object, detail)| look.finding(object, detail)).collect())
+}
+
+/// Partitions of `tables` that nothing can be done with.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn detaching(
+    session: &mut PgConnection,
+    model: &Model,
+    tables: &[QualifiedName],
+) -> Result<Vec<Finding>, DbError> {
+    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    let rows = ask(session, &filled(DETACHING.query, None), &names, &model.org_column).await?;
+    Ok(rows.into_iter().map(|(object, detail)| DETACHING.finding(object, detail)).collect())
 }
 
 /// What `steps` need of the disk, as far as that can be seen from here.
@@ -319,81 +364,24 @@ async fn organizations(
             });
         }
     }
-    Ok(())
-}
-
-/// What pg_stat_statements has seen, where it is installed.
-async fn statements(
-    session: &mut PgConnection,
-    org: &Ident,
-    tables: &[String],
-    minds_targets: bool,
-    found: &mut Preflight,
-) -> Result<(), crate::Error> {
-    let schema: Option<String> = sqlx::query_scalar(
-        "SELECT n.nspname::text FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'",
-    )
-    .fetch_optional(&mut *session)
-    .await
-    .context("look for pg_stat_statements")?;
-    let prepared = "a statement prepared before the column comes that reads or returns all columns (SELECT *, RETURNING *) \
-                    fails once with \"cached plan must not change result type\"; drivers that prepare it again go on";
-    let Some(schema) = schema else {
-        if !all_have_column(session, org, tables).await? {
-            found.warnings.push(prepared.to_owned());
-        }
+    let table = &model.organizations;
+    // One that lacks columns was named; one that is not there is made whole.
+    if !Goal::has_columns(table, records::ORGANIZATIONS_COLUMNS).is_met(session).await? {
         return Ok(());
-    };
-    let view = QualifiedName::new(Ident::new(schema)?, Ident::fixed("pg_stat_statements"));
-    if minds_targets {
-        let query = filled(include_str!("preflight/statements.sql"), Some(&view));
-        let rows = match sqlx::query_as(query.sql())
-            .bind(tables)
-            .bind(org.as_str())
-            .fetch_all(&mut *session)
-            .await
-        {
-            // Installed, but not loaded by the server: it has seen nothing.
-            Err(error) if sqlstate(&error).as_deref() == Some("55000") => return Ok(()),
-            rows => rows.context("look at the statements of applications")?,
-        };
-        found.obstacles.extend(rows.into_iter().map(|(object, detail)| Finding {
-            check: "on-conflict",
-            object,
-            detail,
-            remedy: "run with --expand-only, let the application name the organization too, reset pg_stat_statements, and \
-                     run again (or --accept on-conflict)"
-                .into(),
-        }));
     }
-    let query = filled(include_str!("preflight/select_star.sql"), Some(&view));
-    match sqlx::query_as(query.sql()).bind(tables).bind(org.as_str()).fetch_all(&mut *session).await {
-        Err(error) if sqlstate(&error).as_deref() == Some("55000") => {}
-        rows => {
-            let rows: Vec<(String, String)> = rows.context("look at the statements of applications")?;
-            if !rows.is_empty() {
-                found.warnings.push(prepared.to_owned());
-            }
-            found.warnings.extend(rows.into_iter().map(|(object, detail)| format!("{object}: {detail}")));
-        }
-    }
+    let query = render(include_str!("preflight/adopted_organizations.sql"), &[("organizations", table)]);
+    let rows: Vec<(String, String)> = sqlx::query_as(query.sql())
+        .bind(table.to_string())
+        .fetch_all(&mut *session)
+        .await
+        .context("look at the organizations that are there")?;
+    found.obstacles.extend(rows.into_iter().map(|(detail, remedy)| Finding {
+        check: "adopted_organizations",
+        object: table.plain(),
+        detail,
+        remedy,
+    }));
     Ok(())
-}
-
-async fn all_have_column(
-    session: &mut PgConnection,
-    org: &Ident,
-    tables: &[String],
-) -> Result<bool, DbError> {
-    sqlx::query_scalar(
-        "SELECT count(*) = cardinality($1) FROM pg_attribute
-         WHERE attrelid IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n) AND attname = $2 AND NOT attisdropped",
-    )
-    .bind(tables)
-    .bind(org.as_str())
-    .fetch_one(session)
-    .await
-    .context("look for the organization's columns")
 }
 
 async fn unknown_organizations(

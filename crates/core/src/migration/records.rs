@@ -1,10 +1,13 @@
 //! The tables that are Stockfoil's own: its records, the organizations and their API keys.
 
+use sqlx::PgConnection;
+
 use super::{
     change::{self, Kind, MIGRATE_ORG},
     step::{Goal, Lock, Step},
 };
 use crate::{
+    db::{Context as _, DbError},
     model::Model,
     org_id::OrgId,
     sql::{Ident, QualifiedName, render},
@@ -14,6 +17,19 @@ use crate::{
 /// What the tables of organizations and of their API keys have.
 pub(super) const ORGANIZATIONS_COLUMNS: &str = "id,name,subdomain,is_active,created_at,updated_at";
 pub(super) const API_KEYS_COLUMNS: &str = "key_id,org_id,hash,created_at,expires_at,revoked_at,last_used_on";
+
+/// Objects of a schema `stockfoil` that is another's, if it is.
+///
+/// # Errors
+/// Database errors.
+pub(in crate::migration) async fn other_schema(
+    session: &mut PgConnection,
+) -> Result<Option<String>, DbError> {
+    sqlx::query_scalar(include_str!("other_schema.sql"))
+        .fetch_one(session)
+        .await
+        .context("look whose the schema stockfoil is")
+}
 
 /// Stockfoil's own tables; on a database that `db-migrate` never saw they are made here.
 pub(super) fn steps() -> [Step; 5] {

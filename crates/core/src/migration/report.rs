@@ -1,10 +1,12 @@
 //! What a migration reports.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::Serialize;
 
 use super::{
     finding::Finding,
-    step::{StepReport, strongest_lock},
+    step::{Effect, StepReport, Work, strongest_lock},
 };
 use crate::{
     model::Model,
@@ -50,6 +52,10 @@ pub struct MigrationReport {
     pub done_before: usize,
     /// Steps done by this run, or pending in a dry run.
     pub steps: Vec<StepReport>,
+    /// Unique keys that reach across organizations and stay until `--contract`, `table.key` each.
+    pub contract_pending: Vec<String>,
+    /// The same steps, summed up by table.
+    pub tables: Vec<TableReport>,
     /// Inserts that relied on the default organization, where that is ended.
     pub default_uses: Vec<DefaultUse>,
     /// The indexes that kept lookups by replaced keys fast, where those are ended, and how often each was used.
@@ -59,7 +65,86 @@ pub struct MigrationReport {
 impl MigrationReport {
     /// The strongest lock that one of the steps takes.
     pub fn strongest_lock(&self) -> &'static str {
-        strongest_lock(&self.steps)
+        strongest_lock(self.steps.iter())
+    }
+}
+
+/// What the steps of one table come to, its partitions' included.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableReport {
+    /// The table; empty for what is of no table, such as a function.
+    pub table: String,
+    /// How many steps.
+    pub steps: usize,
+    /// The strongest lock that one of them takes.
+    pub strongest_lock: &'static str,
+    /// About how many rows the fills go through.
+    pub rows_filled: i64,
+    /// How many indexes are built.
+    pub indexes: usize,
+    /// The unique keys that go.
+    pub keys_ended: Vec<String>,
+    /// The keys whose lookups go by another index, and the indexes whose lookups end.
+    pub lookups_changed: Vec<String>,
+    /// How long they take, or took: in milliseconds, in a plan beside what they wait.
+    pub duration_ms: i64,
+}
+
+impl TableReport {
+    /// Sums up `steps` by their tables, in the order in which each comes first; `root` is the table that a partition is
+    /// of.
+    pub(super) fn of(steps: &[StepReport], root: &HashMap<String, String>) -> Vec<Self> {
+        let table = |step: &StepReport| {
+            let table = step.tables.last().cloned().unwrap_or_default();
+            root.get(&table).cloned().unwrap_or(table)
+        };
+        let mut tables: Vec<(String, Vec<&StepReport>)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for step in steps {
+            let table = table(step);
+            let place = *places.entry(table.clone()).or_insert_with(|| {
+                tables.push((table, Vec::new()));
+                tables.len() - 1
+            });
+            tables[place].1.push(step);
+        }
+        tables.into_iter().map(|(table, steps)| Self::sum(table, &steps)).collect()
+    }
+
+    fn sum(table: String, steps: &[&StepReport]) -> Self {
+        let effects = || steps.iter().filter_map(|step| step.effect.as_ref());
+        let duration = |step: &&StepReport| match step.duration_ms {
+            Some(duration) => i64::try_from(duration).unwrap_or(i64::MAX),
+            None => step.estimate_ms.unwrap_or(0),
+        };
+        Self {
+            table,
+            steps: steps.len(),
+            strongest_lock: strongest_lock(steps.iter().copied()),
+            rows_filled: steps
+                .iter()
+                .filter(|step| step.work == Work::Fill)
+                .filter_map(|step| step.rows_estimate)
+                .sum(),
+            indexes: steps.iter().filter(|step| step.work == Work::Index).count(),
+            keys_ended: effects()
+                .filter_map(|effect| match effect {
+                    Effect::EndsKey(key) => Some(key.clone()),
+                    Effect::MovesLookup(_) | Effect::EndsLookup(_) => None,
+                })
+                .collect(),
+            lookups_changed: effects()
+                .filter_map(|effect| match effect {
+                    Effect::MovesLookup(key) | Effect::EndsLookup(key) => Some(key),
+                    Effect::EndsKey(_) => None,
+                })
+                // Each partition builds its part of the index.
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .cloned()
+                .collect(),
+            duration_ms: steps.iter().map(duration).fold(0, i64::saturating_add),
+        }
     }
 }
 

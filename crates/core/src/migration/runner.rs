@@ -21,7 +21,7 @@ use super::{
     error::MigrationError,
     finding::Finding,
     patience::Patience,
-    report::{DefaultUse, LookupUse, MigrationReport},
+    report::{DefaultUse, LookupUse, MigrationReport, TableReport},
     step::{Run, Step, StepReport},
 };
 use crate::{
@@ -46,6 +46,8 @@ pub(super) struct Task {
     pub(super) warnings: Vec<String>,
     /// The steps, in order.
     pub(super) steps: Vec<Step>,
+    /// Unique keys that reach across organizations and stay, though they could go: `table.key` each.
+    pub(super) contract_pending: Vec<String>,
     /// Inserts that relied on the default organization.
     pub(super) default_uses: Vec<DefaultUse>,
     /// How often the indexes were used that keep lookups by replaced keys fast.
@@ -60,24 +62,35 @@ impl Task {
             rollback: false,
             obstacles: Vec::new(),
             warnings: Vec::new(),
+            contract_pending: Vec::new(),
             steps,
             default_uses: Vec::new(),
             lookup_uses: Vec::new(),
         }
     }
 
-    fn report(self, dry_run: bool, done_before: usize, steps: Vec<StepReport>) -> MigrationReport {
-        MigrationReport {
+    async fn report(
+        self,
+        session: &mut PgConnection,
+        dry_run: bool,
+        steps: Vec<StepReport>,
+    ) -> Result<MigrationReport, Error> {
+        let named = self.steps.iter().flat_map(|step| &step.tables);
+        let roots: HashMap<String, String> = catalog::roots(session, named).await?;
+        let done_before = self.steps.len() - steps.len();
+        Ok(MigrationReport {
+            tables: TableReport::of(&steps, &roots),
             command: self.command,
             rollback: self.rollback,
             dry_run,
             obstacles: self.obstacles,
             warnings: self.warnings,
+            contract_pending: self.contract_pending,
             done_before,
             steps,
             default_uses: self.default_uses,
             lookup_uses: self.lookup_uses,
-        }
+        })
     }
 }
 
@@ -103,14 +116,22 @@ pub(crate) async fn prepare(session: &mut PgConnection) -> Result<(), DbError> {
 /// # Errors
 /// Database errors.
 pub(super) async fn plan(session: &mut PgConnection, task: Task) -> Result<MigrationReport, Error> {
+    let pending = pending(session, &task).await?;
+    task.report(session, true, pending).await
+}
+
+/// The steps of `task` that the catalog does not show to be done.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn pending(session: &mut PgConnection, task: &Task) -> Result<Vec<StepReport>, Error> {
     let mut reports = Vec::new();
     for step in &task.steps {
         if !step.goal.is_met(session).await? {
             reports.push(describe(session, step).await?);
         }
     }
-    let done_before = task.steps.len() - reports.len();
-    Ok(task.report(true, done_before, reports))
+    Ok(reports)
 }
 
 /// Runs those steps of `task` that the catalog does not show to be done, in order; each is checked again after it, and
@@ -131,11 +152,10 @@ pub(super) async fn run(
     let mut runner = Runner::new(db, session, task.command, patience, progress).await?;
     let result = runner.steps(&task.steps).await;
     let Runner { session, recorder, reports, .. } = runner;
-    let total = task.steps.len();
-    let result = result.map(|()| {
-        let done_before = total - reports.len();
-        task.report(false, done_before, reports)
-    });
+    let result = match result {
+        Ok(()) => task.report(session, false, reports).await,
+        Err(error) => Err(error),
+    };
     recorder.finish(session, result).await
 }
 

@@ -120,6 +120,18 @@ pub enum Work {
     Fill,
 }
 
+/// What a step changes for the application's statements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// This unique key goes, and no statement can name it any more.
+    EndsKey(String),
+    /// Lookups by this key go by another index from then on.
+    MovesLookup(String),
+    /// Lookups that this index kept fast read the whole table.
+    EndsLookup(String),
+}
+
 /// What holds when a step is done.
 #[derive(Debug, Clone)]
 pub(crate) enum Goal {
@@ -235,6 +247,8 @@ pub(super) struct Step {
     pub(super) remember: Vec<Statement>,
     /// An index left over from a killed build, which goes first: CREATE INDEX CONCURRENTLY leaves it INVALID.
     pub(super) leftover: Option<QualifiedName>,
+    /// What it changes for the application's statements, if anything.
+    pub(super) effect: Option<Effect>,
     /// How the catalog shows that it is done.
     pub(super) goal: Goal,
 }
@@ -259,6 +273,7 @@ impl Step {
             grants: Vec::new(),
             remember: Vec::new(),
             leftover: None,
+            effect: None,
             goal,
         }
     }
@@ -302,6 +317,13 @@ impl Step {
         self
     }
 
+    /// The step, which changes this for the application's statements.
+    #[must_use]
+    pub(super) fn meaning(mut self, effect: Effect) -> Self {
+        self.effect = Some(effect);
+        self
+    }
+
     /// The step, which notes `change` too.
     #[must_use]
     pub(super) fn remembering(mut self, change: Statement) -> Self {
@@ -325,6 +347,8 @@ pub struct StepReport {
     pub rows_estimate: Option<i64>,
     /// About how long it lasts once it has its lock, in milliseconds, judged by the size of its table.
     pub estimate_ms: Option<i64>,
+    /// What it changes for the application's statements, if anything.
+    pub effect: Option<Effect>,
     /// What it sends.
     pub sql: Vec<String>,
     /// How long it took, in milliseconds, waiting included; none in a plan.
@@ -334,9 +358,9 @@ pub struct StepReport {
 }
 
 /// The strongest lock that one of `steps` takes.
-pub(super) fn strongest_lock(steps: &[StepReport]) -> &'static str {
+pub(super) fn strongest_lock<'a>(steps: impl Iterator<Item = &'a StepReport> + Clone) -> &'static str {
     let names = Lock::STRONGEST_FIRST.into_iter().map(Lock::name);
-    names.into_iter().find(|name| steps.iter().any(|step| step.lock == *name)).unwrap_or(Lock::None.name())
+    names.into_iter().find(|name| steps.clone().any(|step| step.lock == *name)).unwrap_or(Lock::None.name())
 }
 
 async fn ask(

@@ -36,8 +36,16 @@ pub(super) async fn trials(
     model: &Model,
     not_probed: &mut Vec<String>,
 ) -> Result<Vec<Trial>, Error> {
-    let names: Vec<String> = model.tenant_tables.iter().map(|table| table.name.as_str().to_owned()).collect();
+    let mut names: Vec<String> =
+        model.tenant_tables.iter().map(|table| table.name.as_str().to_owned()).collect();
     let tables: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
+    // One that names a view over a tenant table may read and write that table by it.
+    let views: Vec<(String, String, String, bool, bool)> = sqlx::query_as(include_str!("views/views.sql"))
+        .bind(&tables)
+        .fetch_all(&mut *session)
+        .await
+        .context("list the views for the rehearsal")?;
+    names.extend(views.into_iter().map(|(_, name, ..)| name));
     let functions: Vec<Function> = sqlx::query_as(include_str!("functions/functions.sql"))
         .bind(&names)
         .bind(&tables)

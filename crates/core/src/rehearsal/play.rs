@@ -88,7 +88,8 @@ async fn online(
     if let Online::Organizations(request) = migration
         && request.direction == Direction::Finalize
     {
-        let there = org::Request { direction: Direction::Forward, isolates: false, ..request.clone() };
+        let there =
+            org::Request { direction: Direction::Contract, isolates: false, until: None, ..request.clone() };
         done.push(org::run(db, mapping, tenancy, &there, progress).await?);
     }
     done.push(migration.run(db, mapping, tenancy, progress).await?);
@@ -117,7 +118,9 @@ pub(super) async fn back(
         }
     };
     match done {
-        Err(Error::Migration(MigrationError::InTheWay(found))) => {
+        Err(Error::Migration(MigrationError::InTheWay(found)))
+            if !matches!(request.migration, Migration::All { is_back: true, .. }) =>
+        {
             report
                 .warnings
                 .extend(found.iter().map(|finding| format!("there would be no way back: {finding}")));

@@ -70,6 +70,10 @@ pub(super) async fn bring(
         let places = nobodys(production, table, &model.org_column, rows).await?;
         add(&mut found, places);
     }
+    for table in &model.tenant_tables {
+        let places = longest(production, table, rows).await?;
+        add(&mut found, places);
+    }
     // What was done already is known by these alone.
     for (oid, table) in &tables {
         let is_own = table.name.schema.as_str() == "stockfoil";
@@ -177,6 +181,42 @@ async fn some_of(
     }
     // Whole pages are drawn, so of a table of few pages, or of many empty ones, none may be.
     places(production, &select(&Fixed(""))).await
+}
+
+/// The rows of `table` with the longest values of each unique key that can be too long for an index, which few rows are. Reads
+/// the whole table, where it has such a key.
+async fn longest(
+    production: &mut PgConnection,
+    table: &QualifiedName,
+    rows: u32,
+) -> Result<Vec<(i64, String)>, Error> {
+    if rows == 0 {
+        return Ok(Vec::new());
+    }
+    let lists: Vec<Vec<String>> = sqlx::query_scalar(include_str!("sample/long_keys.sql"))
+        .bind(table.to_string())
+        .fetch_all(&mut *production)
+        .await
+        .context(format!("look for keys of {} that can be long", table.plain()))?;
+    let mut found = Vec::new();
+    for columns in lists {
+        let sizes: Vec<Statement> = columns
+            .into_iter()
+            .map(|column| {
+                Ok(render("coalesce(pg_column_size(t.{column}), 0)", &[("column", &Ident::new(column)?)]))
+            })
+            .collect::<Result<_, NameError>>()?;
+        let size = sizes
+            .into_iter()
+            .reduce(|all, next| render("{all} + {next}", &[("all", &all), ("next", &next)]))
+            .unwrap_or_else(|| render("0", &[]));
+        let query = render(
+            "SELECT t.tableoid::int8, t.ctid::text FROM {table} AS t ORDER BY {size} DESC LIMIT 3",
+            &[("table", table), ("size", &size)],
+        );
+        found.extend(places(production, &query).await?);
+    }
+    Ok(found)
 }
 
 /// Up to `rows` rows of `table` that have the organization's column already and nothing in it, which are to be filled.

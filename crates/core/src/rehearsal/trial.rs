@@ -272,7 +272,10 @@ fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static s
     const BACK: &str = "stop what relies on it first";
     const ONE_ROW: &str =
         "let it change the row of that key where there is one: from then on there is one for each";
-    let is_back = matches!(migration, Migration::Online(migration) if migration.is_back());
+    let is_back = match migration {
+        Migration::Online(migration) => migration.is_back(),
+        Migration::All { is_back, .. } => *is_back,
+    };
     let makes_balances = matches!(migration, Migration::Online(Online::Balances(_)) | Migration::All { .. });
     let (finalizes, isolates) = match migration {
         Migration::Online(Online::Organizations(request)) => {
@@ -288,7 +291,7 @@ fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static s
         }
         // No unique key is the one that is named.
         (Kind::OnConflict, "42P10") => {
-            Some("let it name the organization too, and run with --expand-only until it does")
+            Some("let it name the organization too, and leave --contract out until it does")
         }
         (Kind::Balance, "23505") if makes_balances => Some(ONE_ROW),
         // It sees no row, may not, or has no organization.

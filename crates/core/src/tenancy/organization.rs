@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use super::{
     Settings, TenancyError,
     api_key::ApiKey,
+    global_keys,
     keys::{self, Span},
     named::{self, NewNames},
     require, schema,
@@ -199,6 +200,9 @@ async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Option<
     .await?;
     let mut warnings: Vec<String> = new.api_key.weakness().into_iter().collect();
     warnings.extend(old_keys_warning(&mut tx, model).await?);
+    let (keys, _) = global_keys::unknown(&mut tx, model).await?;
+    warnings
+        .extend(keys.iter().map(|key| format!("{} {}; {}", key.name, key.meaning(), global_keys::REMEDY)));
     let record = json!({
         "org_id": id, "role": db.facts().role, "name": new.name, "subdomain": new.subdomain, "is_active": new.is_active,
         "api_key_id": new.api_key.id(),
@@ -410,7 +414,7 @@ async fn old_keys_warning(connection: &mut PgConnection, model: &Model) -> Resul
     }
     Ok((!old.is_empty()).then(|| {
         format!(
-            "two organizations can't use the same values while these keys are unique across organizations: {}; run migrate-org to finish the migration",
+            "two organizations can't use the same values while these keys are unique across organizations: {}; let the application name the organization in ON CONFLICT, then run migrate-org --contract",
             old.join(", ")
         )
     }))

@@ -7,6 +7,7 @@ use crate::{
     Error,
     balance::{self, State},
     db::Context as _,
+    migration,
     model::Model,
     org_id::OrgId,
 };
@@ -39,6 +40,17 @@ impl Checks {
     }
 
     pub(super) async fn balances(&mut self, session: &mut PgConnection, model: &Model) -> Result<(), Error> {
+        for (who, is_everybody) in migration::balance::uncounted(session, model).await? {
+            let evidence = format!(
+                "{who} writes with session_replication_role = replica: no entry of theirs is counted"
+            );
+            let remedy = "ALTER DATABASE or ROLE ... RESET session_replication_role, then reconcile-balances";
+            self.add("uncounted", model.ledger.table.plain(), false, evidence, remedy);
+            if !is_everybody && let Some(check) = self.0.last_mut() {
+                // A role that loads what is counted otherwise may mean it.
+                check.verdict = Verdict::Warned;
+            }
+        }
         let objects = balance::objects(model);
         for (object, state) in balance::inspect(session, &objects).await? {
             // What serves the balances and holds none of them may have another text in an older release, or be new.

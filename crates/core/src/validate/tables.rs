@@ -10,6 +10,7 @@ use crate::{
     migration::keys,
     model::Model,
     sql::{Ident, QualifiedName},
+    tenancy::global_keys,
 };
 
 impl Checks {
@@ -158,6 +159,10 @@ impl Checks {
             let columns: Vec<&str> =
                 key.columns.iter().map(|column| column.as_deref().unwrap_or("an expression")).collect();
             let leads = columns.first().copied() == org;
+            if !key.has_column(&model.org_column) && keys::has_twin(session, model, key).await? {
+                self.contract_pending(key, &columns);
+                continue;
+            }
             let evidence = match (leads, key.valid) {
                 (true, true) => format!("({}) is valid", columns.join(", ")),
                 (true, false) => format!("({}) is INVALID", columns.join(", ")),
@@ -176,6 +181,46 @@ impl Checks {
         }
         self.natural_keys(model, table, &keys);
         self.invalid_indexes(session, model, table).await
+    }
+
+    /// What stays unique across organizations, and is not said to be known.
+    pub(super) async fn global_keys(
+        &mut self,
+        session: &mut PgConnection,
+        model: &Model,
+    ) -> Result<(), Error> {
+        let (keys, none) = global_keys::unknown(session, model).await?;
+        for key in keys {
+            self.0.push(Check {
+                name: "global_key",
+                evidence: key.meaning(),
+                object: key.name,
+                verdict: Verdict::Warned,
+                remedy: global_keys::REMEDY.into(),
+                is_of_release: false,
+            });
+        }
+        for name in none {
+            let evidence =
+                "is known ([tenancy] global_keys), and is no key that stays unique across organizations";
+            self.add("global_key", name, false, evidence.into(), "take it out of the list");
+        }
+        Ok(())
+    }
+
+    /// Says that a key reaches across organizations beside one that does not, until the application is ready.
+    fn contract_pending(&mut self, key: &UniqueKey, columns: &[&str]) {
+        self.0.push(Check {
+            name: "contract",
+            object: format!("{}.{}", key.table.plain(), key.name.as_str()),
+            verdict: Verdict::Warned,
+            evidence: format!(
+                "pending: ({}) still reaches across organizations; its key per organization is there and valid",
+                columns.join(", ")
+            ),
+            remedy: "migrate-org --contract, once the application names the organization in ON CONFLICT".into(),
+            is_of_release: false,
+        });
     }
 
     /// What the model says is unique within an organization.

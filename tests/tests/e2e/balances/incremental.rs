@@ -377,7 +377,7 @@ async fn a_ledger_without_the_column_is_compared_in_full() {
     let db = TestDb::inventory().await;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("stockfoil.toml"), "[ledger]\nincremental = false\n").unwrap();
-    db.run("migrate-all").folder(folder.path()).await.ok();
+    db.run("migrate-all").arg("--contract").folder(folder.path()).await.ok();
     let column = "SELECT count(*) FROM pg_attribute WHERE attname = 'stockfoil_tx' AND NOT attisdropped";
     assert_eq!(db.value(column).await, "0");
     let report =

@@ -71,7 +71,7 @@ async fn an_emptied_partition_leaves_every_row() {
             .replace(r#"last_updated = "updated_at""#, "last_updated = false")
     });
     let run = |command: &str| db.run(command).arg("--config").arg(folder.path().join("stockfoil.toml"));
-    run("migrate-all").await.ok();
+    run("migrate-all").arg("--contract").await.ok();
     let rows = "SELECT id, reserved, article_id, warehouse_id FROM stock_on_hand ORDER BY 1";
     let before = db.rows(rows).await;
     assert!(before.len() > 10);
@@ -91,7 +91,7 @@ async fn taking_the_migration_back_leaves_every_row() {
     let db = TestDb::mapped(Mapped::Erp).await;
     db.execute(APPLICATION).await;
     let before = db.rows(ROWS).await;
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
     assert_eq!(db.rows(ROWS).await, before);
 }
@@ -275,7 +275,7 @@ const BY_ITEM: &str = "item = \"item\"\nlocation = false\nquantity = \"qty\"\n";
 /// An application whose stock is `item`'s, migrated under this mapping of the ledger.
 async fn of_items(tables: &str, item: &str, ledger: &str, place: &str) -> (TestDb, tempfile::TempDir) {
     let (db, folder) = unmigrated(tables, item, ledger, place).await;
-    db.run("migrate-all").folder(folder.path()).await.ok();
+    db.run("migrate-all").arg("--contract").folder(folder.path()).await.ok();
     (db, folder)
 }
 
@@ -445,7 +445,7 @@ async fn two_rows_of_a_key_stop_the_whole_sequence_before_its_first_change() {
     .await;
     let schema = || crate::migration::schema(&db);
     let before = schema();
-    let run = || db.run("migrate-all").folder(folder.path());
+    let run = || db.run("migrate-all").arg("--contract").folder(folder.path());
     run().arg("--dry-run").await.status(1);
     run().await.refuses(3, "has several rows of one key");
     run().rehearsing().await.refuses(3, "has several rows of one key");
@@ -464,7 +464,7 @@ async fn a_key_that_is_unique_among_some_rows_alone_is_no_balances_key() {
         "false",
     )
     .await;
-    let run = || db.run("migrate-all").folder(folder.path());
+    let run = || db.run("migrate-all").arg("--contract").folder(folder.path());
     run().await.refuses(3, "only where (gone_at IS NULL) (of_those_left)");
     let reconcile = db.run("reconcile-balances").folder(folder.path());
     reconcile.await.refuses(3, "has no table organizations; run migrate-org first");

@@ -343,7 +343,7 @@ async fn each_is_refused_with_its_line_and_the_remedy() {
         let line = text.lines().position(|line| line.ends_with("#!")).unwrap() + 1;
         fs::write(&file, &text).unwrap();
         let (_, db) = dbs.iter().find(|(name, _)| name == mapped).unwrap();
-        let run = db.run("migrate-all").arg("--config").arg(&file).await;
+        let run = db.run("migrate-all").arg("--contract").arg("--config").arg(&file).await;
         let place = format!("{}: line {line}: ", file.display());
         let mut missing: Vec<&str> =
             words.iter().filter(|word| !run.stderr.contains(*word)).copied().collect();

@@ -69,7 +69,7 @@ async fn migrate(db: &TestDb, config: &str) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("stockfoil.toml");
     fs::write(&file, config).unwrap();
-    db.run("migrate-all").arg("--config").arg(&file).await
+    db.run("migrate-all").arg("--contract").arg("--config").arg(&file).await
 }
 
 /// Expressions that are refused, each with a word of the reason.
@@ -288,9 +288,9 @@ async fn odd_names_and_values_go_through_everything_unharmed() {
         let file = folder.path().join("stockfoil.toml");
         fs::write(&file, names.config()).unwrap();
         let run = |command: &str| db.run(command).arg("--config").arg(&file);
-        run("migrate-all").arg("--dry-run").await.ok();
-        run("migrate-all").await.ok();
-        run("migrate-all").await.ok();
+        run("migrate-all").arg("--contract").arg("--dry-run").await.ok();
+        run("migrate-all").arg("--contract").await.ok();
+        run("migrate-all").arg("--contract").await.ok();
         run("org-create").args(["--id", "a'b\";--", "--name", "x"]).await.status(2);
         run("org-create")
             .args(["--id", "acme", "--name", "'; DROP TABLE canary; --", "--subdomain", "acme"])

@@ -13,7 +13,7 @@ async fn the_applications_own_balances_are_compared_and_repaired() {
     let path = folder.path().join("stockfoil.toml");
     let run = |command: &str| db.run(command).arg("--config").arg(&path);
 
-    run("migrate-all").await.ok();
+    run("migrate-all").arg("--contract").await.ok();
     assert_eq!(
         db.value("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'stock_move'::regclass AND tgname LIKE '%balance%'")
             .await,

@@ -109,14 +109,26 @@ async fn the_proposal_is_a_configuration_that_every_check_accepts() {
         let path = folder.path().join(mapped.name());
         fs::create_dir(&path).unwrap();
         propose(&db, &path).await;
-        db.run("migrate-all").arg("--config").arg(path.join("proposed.toml")).arg("--dry-run").await.ok();
+        db.run("migrate-all")
+            .arg("--contract")
+            .arg("--config")
+            .arg(path.join("proposed.toml"))
+            .arg("--dry-run")
+            .await
+            .ok();
     }
     // The default inventory, empty and full, needs no file; a proposal for it says what the defaults say.
     let db = TestDb::inventory().await;
     propose(&db, folder.path()).await;
     let file = folder.path().join("proposed.toml");
     let plan = async |args: &[&str]| {
-        let run = db.run("migrate-all").args(args).args(["--dry-run", "--format", "json"]).await.ok();
+        let run = db
+            .run("migrate-all")
+            .arg("--contract")
+            .args(args)
+            .args(["--dry-run", "--format", "json"])
+            .await
+            .ok();
         let mut steps: Vec<String> = ["organizations", "balances"]
             .iter()
             .flat_map(|part| run.json()[part]["steps"].as_array().unwrap().clone())
@@ -135,7 +147,7 @@ async fn a_proposal_can_be_followed_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         propose(&db, folder.path()).await;
         let file = folder.path().join("proposed.toml");
-        db.run("migrate-all").arg("--config").arg(&file).await.ok();
+        db.run("migrate-all").arg("--contract").arg("--config").arg(&file).await.ok();
         db.run("reconcile-balances").arg("--config").arg(&file).await.ok();
         // Looked at again, Stockfoil's own tables and columns are taken for what they are.
         let again = folder.path().join("again.toml");
@@ -206,7 +218,7 @@ async fn a_floating_point_quantity_is_proposed_as_an_exact_one() {
     assert_eq!(table["ledger"]["where"]["sql"].as_str(), Some("\"deleted_at\" IS NULL"), "{text}");
     assert_eq!(table["ledger"]["location"].as_bool(), Some(false), "{text}");
     let file = folder.path().join("proposed.toml");
-    db.run("migrate-all").arg("--config").arg(&file).await.ok();
+    db.run("migrate-all").arg("--contract").arg("--config").arg(&file).await.ok();
     db.execute("UPDATE part_moves SET deleted_at = now() WHERE qty < 0").await;
     db.run("reconcile-balances").arg("--config").arg(&file).await.ok();
     assert_eq!(db.value("SELECT trim_scale(qty_canonical) FROM inventory_balances").await, "46.5");
@@ -230,5 +242,10 @@ async fn names_can_neither_leave_a_comment_nor_a_string() {
     assert_eq!(table["ledger"]["table"].as_str(), Some("\"stock\"\"'\\.moves\""), "{text}");
     assert_eq!(table["ledger"]["quantity"].as_str(), Some("qty''\"\n"), "{text}");
     assert_eq!(table["tenancy"]["items"].as_str(), Some("items\n[ledger]\ntable = 'x'"), "{text}");
-    db.run("migrate-all").arg("--config").arg(folder.path().join("proposed.toml")).await.ok();
+    db.run("migrate-all")
+        .arg("--contract")
+        .arg("--config")
+        .arg(folder.path().join("proposed.toml"))
+        .await
+        .ok();
 }

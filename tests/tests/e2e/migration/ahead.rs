@@ -21,6 +21,7 @@ async fn everything_in_the_way_is_named_at_once() {
     let before = schema(&db);
     let run = db
         .run("migrate-org")
+        .arg("--contract")
         .await
         .refuses(3, "things stand in the way")
         .tells("users.users_email_key foreign keys refer to it: notes.notes_email_fkey")
@@ -32,7 +33,7 @@ async fn everything_in_the_way_is_named_at_once() {
         .tells("count_sheets.count_sheets_count_number_key is used by function remember_too()")
         .tells("count_lines is published by outside");
     assert_eq!(run.stderr.matches("\n  - ").count(), 8, "{}", run.stderr);
-    db.run("migrate-org").arg("--dry-run").await.status(1).says("in the way: holder.place");
+    db.run("migrate-org").arg("--contract").arg("--dry-run").await.status(1).says("in the way: holder.place");
     same_schema(&db, &before);
 }
 
@@ -45,12 +46,15 @@ async fn what_only_the_contraction_minds_does_not_stop_the_expansion() {
          CREATE PUBLICATION outside FOR TABLE count_lines",
     )
     .await;
-    db.run("migrate-org").arg("--expand-only").await.refuses(3, "count_lines is published by outside");
-    db.run("migrate-org").args(["--expand-only", "--accept", "publications"]).await.ok();
+    db.run("migrate-org").await.refuses(3, "count_lines is published by outside");
+    db.run("migrate-org").args(["--accept", "publications"]).await.ok();
     db.execute("SELECT remember('a')").await;
-    db.run("migrate-org").await.refuses(3, "feature_flags.feature_flags_key_key is the ON CONFLICT target");
-    db.run("migrate-org").args(["--accept", "on-conflict"]).await.ok();
-    db.run("migrate-org").await.ok().says("nothing to do");
+    db.run("migrate-org")
+        .arg("--contract")
+        .await
+        .refuses(3, "feature_flags.feature_flags_key_key is the ON CONFLICT target");
+    db.run("migrate-org").arg("--contract").args(["--accept", "on-conflict"]).await.ok();
+    db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
 }
 
 #[tokio::test]
@@ -75,32 +79,30 @@ async fn targets_seen_in_pg_stat_statements_are_named() {
     run("SELECT * FROM items");
     let command = || Binary::new("migrate-org").env("DATABASE_URL", cluster.url("postgres"));
     command()
+        .arg("--contract")
         .await
         .refuses(3, "users.users_email_key is the ON CONFLICT target of 1 statements in pg_stat_statements");
-    command()
-        .args(["--expand-only"])
-        .await
-        .ok()
-        .tells("items: 1 statements in pg_stat_statements read or return all columns");
+    command().await.ok().tells("items: 1 statements in pg_stat_statements read or return all columns");
     run("SELECT x.pg_stat_statements_reset()");
-    command().await.ok();
+    command().arg("--contract").await.ok();
 }
 
 #[tokio::test]
 async fn too_little_disk_is_said() {
     let db = TestDb::inventory().await;
     db.execute("UPDATE pg_class SET relpages = 2000000000 WHERE relname = 'users_email_key'").await;
-    db.run("migrate-org").await.refuses(3, "the indexes and their log need about");
+    db.run("migrate-org").arg("--contract").await.refuses(3, "the indexes and their log need about");
 }
 
 #[tokio::test]
 async fn what_is_no_obstacle_is_said_too() {
     let db = TestDb::inventory().await;
     db.execute("CREATE VIEW people AS SELECT * FROM users").await;
-    let plan = db.run("migrate-org").arg("--dry-run").await.ok();
+    let plan = db.run("migrate-org").arg("--contract").args(["--dry-run", "--verbose"]).await.ok();
     let summary = plan.stdout.lines().next().unwrap();
-    assert!(summary.contains(" tables: strongest lock ACCESS EXCLUSIVE, 0 fills, "), "{summary}");
+    assert!(summary.contains(" tables: strongest lock ACCESS EXCLUSIVE, about 0 rows filled, "), "{summary}");
     db.run("migrate-org")
+        .arg("--contract")
         .await
         .ok()
         .tells("warning: view people keeps showing users without its organization")
@@ -117,13 +119,13 @@ async fn what_only_stops_to_work_for_others_is_said() {
          CREATE ROLE {shop} LOGIN; GRANT SELECT ON users, items TO {shop}"
     ))
     .await;
-    let run = db.run("migrate-org").args(["--dry-run", "--format", "json"]).await.ok();
+    let run = db.run("migrate-org").arg("--contract").args(["--dry-run", "--format", "json"]).await.ok();
     let warnings = run.json()["warnings"].to_string();
     assert!(warnings.contains(&format!("GRANT pg_read_all_data TO {nightly}")), "{warnings}");
     assert!(warnings.contains("items is marked to be CLUSTERed on items_item_number_key"), "{warnings}");
     assert!(!warnings.contains(&shop), "{warnings}");
     // The keys stay for now.
-    let run = db.run("migrate-org").args(["--dry-run", "--expand-only", "--format", "json"]).await.ok();
+    let run = db.run("migrate-org").args(["--dry-run", "--format", "json"]).await.ok();
     assert!(!run.json()["warnings"].to_string().contains("CLUSTER"));
 }
 
@@ -137,14 +139,14 @@ async fn the_applications_triggers_find_their_tables_during_a_fill() {
          CREATE TRIGGER note BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION note()",
     )
     .await;
-    db.run("migrate-all").rehearsing().await.ok();
+    db.run("migrate-all").arg("--contract").rehearsing().await.ok();
     assert_eq!(db.value("SELECT count(*) = (SELECT count(*) FROM items) FROM changes").await, "t");
 }
 
 #[tokio::test]
 async fn the_default_organization_is_counted_and_ended() {
     let db = TestDb::inventory().await;
-    db.run("migrate-org").arg("--expand-only").await.ok();
+    db.run("migrate-org").await.ok();
     db.run("migrate-org").arg("--finalize").await.refuses(
         3,
         "migrate-org is not over (build index users_email_idx on users, for lookups by users_email_key",
@@ -152,7 +154,7 @@ async fn the_default_organization_is_counted_and_ended() {
     // Old keys stand: an application may still name them, and another organization is warned of.
     db.execute("INSERT INTO users (email, name) VALUES ('a', 'b') ON CONFLICT (email) DO NOTHING").await;
     db.run("org-create").args(["--name", "Acme", "--id", "acme"]).await.ok().tells("warning");
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.execute(
         "INSERT INTO users (email, name) VALUES ('b', 'b'), ('c', 'c');
          INSERT INTO users (email, name, org_id) VALUES ('a', 'b', 'acme');
@@ -196,7 +198,7 @@ async fn the_default_organization_is_counted_and_ended() {
     assert!(refused.unwrap_err().to_string().contains("null value in column \"org_id\""));
     db.run("migrate-org").args(["--finalize", "--yes"]).await.ok().says("nothing to do");
     // Ended for good: another run does not bring it back, nor what counted it.
-    db.run("migrate-org").await.ok().says("nothing to do");
+    db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
     assert_eq!(db.value("SELECT to_regprocedure('stockfoil.default_org(text)') IS NULL").await, "t");
     assert_eq!(db.value("SELECT count(*) FROM pg_attribute WHERE attname = 'org_id' AND atthasdef AND attrelid = 'users'::regclass").await, "0");
 }
@@ -216,7 +218,7 @@ async fn a_fill_goes_on_where_it_was_and_takes_late_rows_too() {
     // A row that a writer holds is not waited for with others in hand; the fill tries again and stops nobody.
     let mut writer = db.connect().await;
     sqlx::raw_sql("BEGIN; UPDATE two_keys SET a = a WHERE a = 4000").execute(&mut writer).await.unwrap();
-    let mut child = db.run("migrate-org").folder(&folder).spawn();
+    let mut child = db.run("migrate-org").arg("--contract").folder(&folder).spawn();
     while db.value("SELECT to_regclass('stockfoil.fill') IS NOT NULL").await != "t" {}
     while db
         .value("SELECT coalesce(max(rows), 0) > 0 FROM stockfoil.fill WHERE table_name = 'two_keys'")
@@ -229,7 +231,7 @@ async fn a_fill_goes_on_where_it_was_and_takes_late_rows_too() {
     sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
     // Behind the position, as an application that writes NULL would.
     db.execute("INSERT INTO two_keys (a, \"B\", org_id) VALUES (0, 'a', NULL)").await;
-    db.run("migrate-org").folder(&folder).await.ok();
+    db.run("migrate-org").arg("--contract").folder(&folder).await.ok();
     assert_eq!(db.value("SELECT count(*) FROM two_keys WHERE org_id = 'default'").await, "5001");
     assert_eq!(db.value("SELECT count(*) FROM no_key WHERE org_id = 'default'").await, "5000");
 }
@@ -237,7 +239,7 @@ async fn a_fill_goes_on_where_it_was_and_takes_late_rows_too() {
 #[tokio::test]
 async fn each_steps_time_is_in_the_run() {
     let db = TestDb::inventory().await;
-    let report = db.run("migrate-org").args(["--format", "json"]).await.ok().json();
+    let report = db.run("migrate-org").arg("--contract").args(["--format", "json"]).await.ok().json();
     assert_eq!(report["schema"], "stockfoil.migration/2");
     let steps = report["steps"].as_array().unwrap().len();
     assert_eq!(
@@ -255,6 +257,7 @@ async fn a_table_that_takes_no_more_columns_is_refused() {
     .await;
     let before = schema(&db);
     db.run("migrate-org")
+        .arg("--contract")
         .await
         .refuses(3, "users has had 1600 columns, those that were dropped counted, and takes no more");
     same_schema(&db, &before);
@@ -275,14 +278,15 @@ async fn policies_that_would_hide_rows_from_the_migration_are_refused_and_others
     ))
     .await;
     let url = db.cluster().url_as(&owner, db.name());
-    let as_owner = |args: &[&str]| db.run("migrate-org").env("DATABASE_URL", &url).args(args);
+    let as_owner =
+        |args: &[&str]| db.run("migrate-org").arg("--contract").env("DATABASE_URL", &url).args(args);
     as_owner(&["--dry-run"]).await.ok().says("note: items has row-level security of its own");
     db.execute("ALTER TABLE items FORCE ROW LEVEL SECURITY").await;
     let before = schema(&db);
     as_owner(&[]).await.refuses(3, "items has row-level security that holds for this role");
     same_schema(&db, &before);
     // Who sees every row goes on.
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
 }
 
 #[tokio::test]
@@ -306,8 +310,8 @@ async fn odd_settings_roles_and_indexes_are_no_obstacle() {
         db.url().replacen("postgres@", &format!("{}@", role.replace(' ', "%20").replace('"', "%22")), 1);
     assert_ne!(url, db.url());
     let run = |args: &[&str]| db.run("migrate-org").env("DATABASE_URL", &url).args(args);
-    run(&[]).await.ok();
-    run(&[]).await.ok().says("nothing to do");
+    run(&["--contract"]).await.ok();
+    run(&["--contract"]).await.ok().says("nothing to do");
     run(&["--rollback", "--yes"]).await.ok();
     same_schema(&db, &before);
 }

@@ -4,9 +4,9 @@ use super::*;
 async fn the_table_and_triggers_come_after_the_organizations() {
     let db = TestDb::inventory().await;
     db.run("migrate-balance").await.refuses(3, "run migrate-org first");
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     let before = schema(&db);
-    db.run("migrate-balance").arg("--dry-run").await.ok().says("CREATE OR REPLACE TRIGGER");
+    db.run("migrate-balance").args(["--dry-run", "--verbose"]).await.ok().says("CREATE OR REPLACE TRIGGER");
     assert_eq!(schema(&db), before);
     db.run("migrate-balance").await.ok();
     db.run("migrate-balance").await.ok().says("nothing to do");
@@ -20,7 +20,7 @@ async fn the_table_and_triggers_come_after_the_organizations() {
 #[tokio::test]
 async fn another_table_of_the_name_is_not_taken_over() {
     let db = TestDb::inventory().await;
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.execute("CREATE TABLE inventory_balances (id int)").await;
     db.run("migrate-balance").await.refuses(2, "there is another table inventory_balances already");
 }
@@ -30,7 +30,7 @@ async fn without_the_key_index_it_is_left_out() {
     let db = TestDb::inventory().await;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("stockfoil.toml"), "[ledger]\nkey_index = false\n").unwrap();
-    db.run("migrate-all").folder(&folder).await.ok();
+    db.run("migrate-all").arg("--contract").folder(&folder).await.ok();
     assert_eq!(db.value("SELECT count(*) FROM pg_indexes WHERE indexname LIKE '%balance_key%'").await, "0");
     db.run("validate-migration").folder(&folder).await.ok();
     db.run("validate-migration")

@@ -7,7 +7,7 @@ const REFUSED: &str = "the default organization of database";
 async fn migrated_to_acme() -> TestDb {
     let db = TestDb::inventory().await;
     seed(&db).await;
-    db.run("migrate-all").env("DEFAULT_ORG_ID", "acme").await.ok();
+    db.run("migrate-all").arg("--contract").env("DEFAULT_ORG_ID", "acme").await.ok();
     db
 }
 
@@ -28,7 +28,7 @@ async fn a_run_that_forgets_it_is_refused_and_moves_nothing() {
         let told = forgets.unwrap_or("default");
         let commands: [(&str, &[&str]); 10] = [
             ("migrate-org", &[]),
-            ("migrate-org", &["--expand-only"]),
+            ("migrate-org", &["--contract"]),
             ("migrate-org", &["--dry-run"]),
             ("migrate-org", &["--finalize", "--yes"]),
             ("migrate-org", &["--rollback", "--yes"]),
@@ -66,7 +66,7 @@ async fn a_run_that_forgets_it_is_refused_and_moves_nothing() {
         .args(["--org-id", "globex", "--from", "acme", "--items", "id = 'none'", "--yes"])
         .await;
     // And with it all goes on.
-    db.run("migrate-all").env("DEFAULT_ORG_ID", "acme").await.ok();
+    db.run("migrate-all").arg("--contract").env("DEFAULT_ORG_ID", "acme").await.ok();
     db.run("validate-migration").env("DEFAULT_ORG_ID", "acme").await.ok();
 }
 
@@ -74,11 +74,11 @@ async fn a_run_that_forgets_it_is_refused_and_moves_nothing() {
 async fn it_is_known_after_finalize_too() {
     let db = migrated_to_acme().await;
     db.run("migrate-org").args(["--finalize", "--yes"]).env("DEFAULT_ORG_ID", "acme").await.ok();
-    db.run("migrate-org").await.refuses(2, REFUSED);
-    db.run("migrate-org").env("DEFAULT_ORG_ID", "acme").await.ok().says("nothing to do");
+    db.run("migrate-org").arg("--contract").await.refuses(2, REFUSED);
+    db.run("migrate-org").arg("--contract").env("DEFAULT_ORG_ID", "acme").await.ok().says("nothing to do");
     // Taken back, the database knows none.
     db.run("migrate-all").args(["--rollback", "--yes"]).env("DEFAULT_ORG_ID", "acme").await.ok();
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     assert_eq!(db.value("SELECT string_agg(DISTINCT org_id, ',') FROM users").await, "default");
 }
 
@@ -90,16 +90,21 @@ async fn it_is_known_before_the_migration_is_over() {
     let mut other = db.connect().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE audit_logs IN ACCESS SHARE MODE").execute(&mut other).await.unwrap();
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--lock-wait", "1s"])
         .env("DEFAULT_ORG_ID", "acme")
         .await
         .refuses(3, "waited 1 s for");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(db.value("SELECT to_regprocedure('stockfoil.default_org(text)') IS NULL").await, "t");
-    db.run("migrate-org").await.refuses(2, "is \"acme\", and not \"default\"");
+    db.run("migrate-org").arg("--contract").await.refuses(2, "is \"acme\", and not \"default\"");
     // What is half done can't be given to another one either.
-    db.run("migrate-org").args(["--accept", "default-organization"]).await.refuses(2, REFUSED);
-    db.run("migrate-org").env("DEFAULT_ORG_ID", "acme").await.ok();
+    db.run("migrate-org")
+        .arg("--contract")
+        .args(["--accept", "default-organization"])
+        .await
+        .refuses(2, REFUSED);
+    db.run("migrate-org").arg("--contract").env("DEFAULT_ORG_ID", "acme").await.ok();
     assert_eq!(db.value("SELECT string_agg(DISTINCT org_id, ',') FROM items").await, "acme");
 }
 
@@ -107,12 +112,16 @@ async fn it_is_known_before_the_migration_is_over() {
 async fn another_one_is_made_the_default_when_asked_for() {
     let db = migrated_to_acme().await;
     let accept = ["--accept", "default-organization"];
-    db.run("migrate-org").args(accept).env("DEFAULT_ORG_ID", "globex").await.ok();
+    db.run("migrate-org").arg("--contract").args(accept).env("DEFAULT_ORG_ID", "globex").await.ok();
     assert_eq!(default_of(&db).await, "globex globex");
     // What was there stays where it is.
     assert_eq!(db.value("SELECT string_agg(DISTINCT org_id, ',') FROM users").await, "acme");
     db.run("validate-migration").env("DEFAULT_ORG_ID", "globex").await.ok();
-    db.run("migrate-org").env("DEFAULT_ORG_ID", "acme").await.refuses(2, "is \"globex\", and not \"acme\"");
+    db.run("migrate-org")
+        .arg("--contract")
+        .env("DEFAULT_ORG_ID", "acme")
+        .await
+        .refuses(2, "is \"globex\", and not \"acme\"");
 }
 
 #[tokio::test]
@@ -123,7 +132,7 @@ async fn mapped_databases_know_theirs() {
         (testkit::Mapped::Erp, "acme"),
     ] {
         let db = TestDb::mapped_migrated(mapped).await;
-        db.run("migrate-org").env("DEFAULT_ORG_ID", other).await.refuses(2, REFUSED);
-        db.run("migrate-org").await.ok().says("nothing to do");
+        db.run("migrate-org").arg("--contract").env("DEFAULT_ORG_ID", other).await.refuses(2, REFUSED);
+        db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
     }
 }

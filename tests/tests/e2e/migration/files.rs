@@ -168,8 +168,14 @@ async fn the_configuration_names_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "sql/20250601000000_shipments.sql", SHIPMENTS);
     write(folder.path(), "stockfoil.toml", "[migrations]\nfolder = \"sql\"\n");
-    db.run("migrate-all").folder(folder.path()).arg("--dry-run").await.ok().says("shipments");
-    db.run("migrate-all").folder(folder.path()).await.ok();
+    db.run("migrate-all")
+        .arg("--contract")
+        .folder(folder.path())
+        .arg("--dry-run")
+        .await
+        .ok()
+        .says("shipments");
+    db.run("migrate-all").arg("--contract").folder(folder.path()).await.ok();
     assert_eq!(db.value("SELECT to_regclass('shipments') IS NOT NULL").await, "t");
     db.run("validate-migration").folder(folder.path()).await.ok();
     // Without it nobody says anything of that file.

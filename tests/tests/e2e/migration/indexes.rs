@@ -7,7 +7,7 @@ use testkit::Mapped;
 use super::*;
 
 /// Kills `command` with SIGKILL while it builds `index`, the first that it builds, once that is there and INVALID.
-async fn killed_while_building(db: &TestDb, command: Binary, index: &str) {
+pub(crate) async fn killed_while_building(db: &TestDb, command: Binary, index: &str) {
     db.execute("CREATE TABLE IF NOT EXISTS public.another (n int)").await;
     // An old snapshot, which the last phase of a concurrent build waits for.
     let mut old = db.connect().await;
@@ -39,9 +39,9 @@ async fn a_build_that_was_killed_is_done_again_whatever_it_built() {
     let db = TestDb::inventory().await;
     seed(&db).await;
     let again = async |index: &str| {
-        killed_while_building(&db, db.run("migrate-all").arg("--yes"), index).await;
+        killed_while_building(&db, db.run("migrate-all").arg("--contract").arg("--yes"), index).await;
         assert_eq!(db.rows(INVALID).await, [[index]]);
-        let run = db.run("migrate-all").arg("--yes").await.ok();
+        let run = db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
         run.tells("removing the INVALID index that an earlier build left");
         assert_eq!(db.rows(INVALID).await, [[""; 0]; 0]);
         db.run("validate-migration").await.ok();
@@ -53,7 +53,7 @@ async fn a_build_that_was_killed_is_done_again_whatever_it_built() {
         db.execute(format!("DROP INDEX {index}")).await;
         again(index).await;
     }
-    db.run("migrate-org").await.ok().says("nothing to do");
+    db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
     db.run("migrate-balance").await.ok().says("nothing to do");
 }
 
@@ -65,9 +65,9 @@ async fn the_whole_sequence_goes_on_or_back_after_a_kill_in_the_balances() {
         seed(&db).await;
         db.execute("CREATE TABLE another (n int)").await;
         db.run("db-migrate").await.ok();
-        db.run("migrate-org").await.ok();
+        db.run("migrate-org").arg("--contract").await.ok();
         let organizations = schema(&db);
-        killed_while_building(&db, db.run("migrate-all").arg("--yes"), INDEX).await;
+        killed_while_building(&db, db.run("migrate-all").arg("--contract").arg("--yes"), INDEX).await;
         if back {
             db.run("migrate-balance").args(["--rollback", "--yes"]).await.ok();
             same_schema(&db, &organizations);
@@ -75,7 +75,7 @@ async fn the_whole_sequence_goes_on_or_back_after_a_kill_in_the_balances() {
             db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
             assert_eq!(db.value(format!("SELECT to_regclass('{INDEX}') IS NULL")).await, "t");
         } else {
-            db.run("migrate-all").arg("--yes").await.ok();
+            db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
             db.run("validate-migration").await.ok();
         }
         assert_eq!(db.rows(INVALID).await, [[""; 0]; 0]);
@@ -94,13 +94,22 @@ async fn a_partitions_build_that_was_killed_is_done_again() {
         )
     });
     let run = |command: &str| db.run(command).arg("--config").arg(folder.path().join("stockfoil.toml"));
-    killed_while_building(&db, run("migrate-all").arg("--yes"), "stock_transactions_2025_01_org_id%").await;
-    run("migrate-org").await.ok();
-    killed_while_building(&db, run("migrate-all").arg("--yes"), "stock_transactions_2025_01_balance_key_idx")
-        .await;
-    run("migrate-all").arg("--yes").await.ok();
+    killed_while_building(
+        &db,
+        run("migrate-all").arg("--contract").arg("--yes"),
+        "stock_transactions_2025_01_org_id%",
+    )
+    .await;
+    run("migrate-org").arg("--contract").await.ok();
+    killed_while_building(
+        &db,
+        run("migrate-all").arg("--contract").arg("--yes"),
+        "stock_transactions_2025_01_balance_key_idx",
+    )
+    .await;
+    run("migrate-all").arg("--contract").arg("--yes").await.ok();
     assert_eq!(db.rows(INVALID).await, [[""; 0]; 0]);
-    run("migrate-org").await.ok().says("nothing to do");
+    run("migrate-org").arg("--contract").await.ok().says("nothing to do");
     run("migrate-balance").await.ok().says("nothing to do");
     run("validate-migration").await.ok();
 }
@@ -119,12 +128,14 @@ async fn an_invalid_index_of_the_applications_is_named_passed_and_kept() {
     .await;
     let before = db.rows(INVALID).await;
     db.run("migrate-org")
-        .arg("--dry-run")
+        .arg("--contract")
+        .args(["--dry-run", "--verbose"])
         .await
         .ok()
         .says("their_key is INVALID")
         .says("their_lookup is INVALID");
     db.run("migrate-all")
+        .arg("--contract")
         .arg("--yes")
         .await
         .ok()
@@ -135,7 +146,7 @@ async fn an_invalid_index_of_the_applications_is_named_passed_and_kept() {
         db.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'inventory_ledger_balance_key_idx_1'::regclass").await,
         "t"
     );
-    db.run("migrate-org").await.ok().says("nothing to do");
+    db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
     db.run("migrate-balance").await.ok().says("nothing to do");
     db.run("validate-migration").await.ok().says("their_lookup");
     db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
@@ -209,7 +220,7 @@ async fn a_condition_is_recognised_however_postgresql_prints_it() {
              ADD COLUMN \"Odd Name\" varchar(20) NOT NULL DEFAULT 'done'",
     )
     .await;
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     for condition in CONDITIONS {
         let quoted = condition.replace('"', "\\\"");
         let folder = Mapped::Erp.config_with(|text| text.replace("state = 'done'", &quoted));
@@ -236,9 +247,9 @@ async fn a_key_is_recognised_however_postgresql_prints_it() {
     )
     .unwrap();
     let run = |command: &str| db.run(command).folder(&folder);
-    run("migrate-org").await.ok();
-    run("migrate-org").await.ok().says("nothing to do");
-    run("migrate-all").arg("--yes").await.ok();
+    run("migrate-org").arg("--contract").await.ok();
+    run("migrate-org").arg("--contract").await.ok().says("nothing to do");
+    run("migrate-all").arg("--contract").arg("--yes").await.ok();
     run("validate-migration").await.ok();
     run("migrate-all").args(["--rollback", "--yes"]).await.ok();
     assert_eq!(

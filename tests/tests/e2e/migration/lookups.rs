@@ -54,13 +54,13 @@ async fn a_replaced_key_keeps_an_index_until_finalize() {
         let plan = plan(&db, lookup).await;
         assert!(plan.contains(wanted), "before: {lookup}\n{plan}");
     }
-    db.run("migrate-all")
-        .arg("--dry-run")
+    db.run("migrate-all").arg("--contract")
+        .args(["--dry-run", "--verbose"])
         .await
         .ok()
         .says("build index items_item_number_idx on items, for lookups by items_item_number_key that name no organization")
         .says("CREATE INDEX CONCURRENTLY \"items_item_number_idx\" ON \"public\".\"items\" USING btree (item_number)");
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     db.execute("ANALYZE").await;
     for (lookup, wanted) in LOOKUPS {
         let plan = plan(&db, lookup).await;
@@ -86,7 +86,7 @@ async fn a_replaced_key_keeps_an_index_until_finalize() {
         .args(["--finalize", "--yes"])
         .await
         .ok()
-        .says("drop items_item_number_idx of items");
+        .tells("drop items_item_number_idx of items");
     let plan_of = plan(&db, LOOKUPS[0].0).await;
     assert!(plan_of.contains("Seq Scan on items"), "{plan_of}");
     let named = plan(&db, "SELECT name FROM items WHERE org_id = 'default' AND item_number = 'I-7'").await;
@@ -118,13 +118,13 @@ async fn every_kind_of_key_keeps_its_shape_in_its_index() {
         )
         .await;
     assert_eq!(keys.len(), 12);
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     let plain = plain_indexes(&db).await;
     for key in &keys {
         assert_eq!(plain.iter().filter(|index| index[1] == key[0]).count(), 1, "{key:?} in {plain:#?}");
     }
     assert!(plain.iter().any(|index| index[0] == "feature_flags_key_idx1"), "{plain:#?}");
-    db.run("migrate-org").await.ok().says("nothing to do");
+    db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
     db.run("validate-migration").args(["--format", "json"]).await;
     db.run("migrate-org").args(["--rollback", "--yes"]).await.ok();
     same_schema(&db, &before);
@@ -142,7 +142,7 @@ async fn an_index_of_the_applications_own_serves() {
     )
     .await;
     let before = schema(&db);
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     let plain = plain_indexes(&db).await;
     let names: Vec<&str> = plain.iter().map(|index| index[0].as_str()).collect();
     for (name, there) in [
@@ -166,10 +166,10 @@ async fn an_index_of_the_applications_own_serves() {
 #[tokio::test]
 async fn another_index_of_the_name_is_the_applications() {
     let db = TestDb::inventory().await;
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.execute("DROP INDEX users_email_idx; CREATE INDEX users_email_idx ON users (email, created_at)").await;
     // It serves as well, and no run takes it.
-    db.run("migrate-org").await.ok().says("nothing to do");
+    db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
     db.run("migrate-org").args(["--finalize", "--yes"]).await.ok();
     assert_eq!(db.value("SELECT to_regclass('users_email_idx') IS NOT NULL").await, "t");
     db.run("migrate-org").args(["--rollback", "--yes"]).await.ok();
@@ -181,8 +181,8 @@ async fn an_index_that_went_is_named_and_comes_again() {
     let db = TestDb::migrated().await;
     db.execute("DROP INDEX users_email_idx").await;
     db.run("validate-migration").await.status(1).says("users(email): no index serves lookups");
-    db.run("migrate-org").arg("--dry-run").await.ok().says("1 steps to do");
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").args(["--dry-run", "--verbose"]).await.ok().says("1 steps to do");
+    db.run("migrate-org").arg("--contract").await.ok();
     db.run("validate-migration").await.ok();
     // It is no part of what finalizing waits for.
     db.execute("DROP INDEX users_email_idx").await;
@@ -193,12 +193,12 @@ async fn an_index_that_went_is_named_and_comes_again() {
 async fn while_the_key_stands_no_index_is_made() {
     let db = TestDb::inventory().await;
     let plain = plain_indexes(&db).await;
-    db.run("migrate-org").arg("--expand-only").await.ok();
+    db.run("migrate-org").await.ok();
     let expanded = plain_indexes(&db).await;
     let added: Vec<_> = expanded.iter().filter(|index| !plain.contains(index)).collect();
     assert!(added.iter().all(|index| index[1].contains("org_id")), "{added:?}");
     // At every moment one of both is there.
-    let report = db.run("migrate-org").args(["--format", "json"]).await.ok().json();
+    let report = db.run("migrate-org").arg("--contract").args(["--format", "json"]).await.ok().json();
     let titles: Vec<&str> =
         report["steps"].as_array().unwrap().iter().map(|step| step["title"].as_str().unwrap()).collect();
     let place = |part: &str| titles.iter().position(|title| title.contains(part)).unwrap();
@@ -210,7 +210,7 @@ async fn what_a_foreign_key_needs_stays_after_finalize() {
     let db = TestDb::inventory().await;
     db.execute("ALTER TABLE count_lines ADD CONSTRAINT one_line UNIQUE (item_id, lot_id)").await;
     let before = schema(&db);
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.run("migrate-org")
         .args(["--finalize", "--yes"])
         .await
@@ -259,9 +259,9 @@ async fn mapped_databases_keep_theirs() {
             }
         };
         check("before").await;
-        db.run("migrate-all").await.ok();
+        db.run("migrate-all").arg("--contract").await.ok();
         check("migrated").await;
-        db.run("migrate-org").await.ok().says("nothing to do");
+        db.run("migrate-org").arg("--contract").await.ok().says("nothing to do");
         db.run("migrate-org").args(["--finalize", "--yes"]).await.ok();
         db.run("migrate-org").args(["--finalize", "--yes"]).await.ok().says("nothing to do");
         db.run("validate-migration").await.ok();
@@ -287,7 +287,7 @@ async fn an_index_that_only_looks_alike_serves_nothing() {
          UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_email_idx'::regclass",
     )
     .await;
-    db.run("migrate-all").arg("--yes").await.ok();
+    db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
     let plain = plain_indexes(&db).await;
     for (name, definition) in [
         ("items_item_number_idx", "btree (item_number)"),

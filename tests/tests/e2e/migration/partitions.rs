@@ -56,9 +56,9 @@ async fn there_and_back_for_each_type_of_id() {
     {
         let (db, folder) = database(org_type).await;
         let before = schema(&db);
-        db.run("migrate-org").folder(&folder).arg("--dry-run").await.ok();
+        db.run("migrate-org").arg("--contract").folder(&folder).args(["--dry-run", "--verbose"]).await.ok();
         same_schema(&db, &before);
-        db.run("migrate-org").folder(&folder).await.ok();
+        db.run("migrate-org").arg("--contract").folder(&folder).await.ok();
         for (table, rows) in
             [("other.users", "1"), (r#""Odd.""Name""#, "1"), ("moves", "400"), ("events", "50")]
         {
@@ -84,7 +84,7 @@ async fn there_and_back_for_each_type_of_id() {
             "2"
         );
         let migrated = schema(&db);
-        db.run("migrate-org").folder(&folder).await.ok().says("nothing to do");
+        db.run("migrate-org").arg("--contract").folder(&folder).await.ok().says("nothing to do");
         db.run("migrate-balance").folder(&folder).await.ok();
         db.run("migrate-balance").folder(&folder).await.ok().says("nothing to do");
         assert_eq!(db.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await, "0");
@@ -99,13 +99,13 @@ async fn there_and_back_for_each_type_of_id() {
 #[tokio::test]
 async fn a_partition_that_came_in_the_middle_is_taken_in() {
     let (db, folder) = database("").await;
-    db.run("migrate-org").folder(&folder).arg("--expand-only").await.ok();
+    db.run("migrate-org").folder(&folder).await.ok();
     db.execute("CREATE TABLE moves_27 PARTITION OF moves FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')")
         .await;
-    db.run("migrate-org").folder(&folder).await.ok();
+    db.run("migrate-org").arg("--contract").folder(&folder).await.ok();
     assert_eq!(db.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await, "0");
     db.execute("INSERT INTO moves VALUES (1000, '2027-02-02', 'i', 'a', NULL, 1, 'z')").await;
-    db.run("migrate-org").folder(&folder).await.ok().says("nothing to do");
+    db.run("migrate-org").arg("--contract").folder(&folder).await.ok().says("nothing to do");
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_nullable_column_of_a_partitioned_table_is_filled_in_each_partition() 
     let (db, folder) = database("").await;
     db.execute("ALTER TABLE moves ADD COLUMN org_id text; ALTER TABLE events ADD COLUMN org_id text").await;
     let before = schema(&db);
-    db.run("migrate-org").folder(&folder).await.ok();
+    db.run("migrate-org").arg("--contract").folder(&folder).await.ok();
     assert_eq!(db.value("SELECT count(*) FROM moves WHERE org_id = 'default'").await, "400");
     assert_eq!(db.value("SELECT count(*) FROM events WHERE org_id = 'default'").await, "50");
     db.run("migrate-org").folder(&folder).args(["--rollback", "--yes"]).await.ok();

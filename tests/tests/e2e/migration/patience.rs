@@ -26,12 +26,13 @@ async fn a_prepared_transaction_in_the_way_is_named() {
     let rollback = || db.execute(format!("ROLLBACK PREPARED '{gid}'"));
     prepare("UPDATE users SET name = 'x'").await;
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--lock-wait", "600ms"])
         .await
         .refuses(3, &format!("s for prepared transaction '{gid}' ("))
         .tells("ROLLBACK PREPARED ends it");
     // It may be gone meanwhile, and the run goes on.
-    let mut child = db.run("migrate-org").spawn();
+    let mut child = db.run("migrate-org").arg("--contract").spawn();
     let (_open, _) = until_it_waits(&mut child).await;
     rollback().await;
     assert!(child.wait().await.unwrap().success());
@@ -57,15 +58,16 @@ async fn a_fill_says_who_holds_its_row_and_waits_no_longer_than_it_may() {
     )
     .await;
     // So far that the fill is what comes next.
-    db.run("migrate-org").await.refuses(3, "not now");
+    db.run("migrate-org").arg("--contract").await.refuses(3, "not now");
     db.execute("DROP TRIGGER refuse ON users").await;
     let (mut writer, pid) = holding(&db, "SELECT FROM users WHERE id = 'u7' FOR UPDATE").await;
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--lock-wait", "3s"])
         .await
         .refuses(3, &format!("s for pid {pid} ("))
         .tells("a writer holds rows of the batch");
-    let mut child = db.run("migrate-org").spawn();
+    let mut child = db.run("migrate-org").arg("--contract").spawn();
     let (_open, said) = until_it_waits(&mut child).await;
     assert!(said.contains(&format!("waiting for pid {pid} (")), "{said}");
     sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
@@ -96,7 +98,7 @@ async fn readers_that_overlap_for_ever_do_not_starve_a_step_with_a_budget() {
             })
         })
         .collect();
-    let mut child = db.run("migrate-org").args(["--lock-budget", "30s"]).spawn();
+    let mut child = db.run("migrate-org").arg("--contract").args(["--lock-budget", "30s"]).spawn();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     while !said.contains("the lock was not free, trying again, next for up to 200 ms of its budget") {
@@ -118,7 +120,7 @@ async fn readers_that_overlap_for_ever_do_not_starve_a_step_with_a_budget() {
 async fn a_standby_is_not_left_behind() {
     let db = TestDb::inventory().await;
     seed(&db).await;
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     let standby = tokio::task::spawn_blocking(|| Cluster::shared().standby()).await.unwrap();
     let mut replica = PgConnection::connect(&standby.url(db.name())).await.unwrap();
     sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(&mut replica).await.unwrap();
@@ -126,7 +128,7 @@ async fn a_standby_is_not_left_behind() {
     db.execute("DROP INDEX count_lines_org_id_idx, audit_logs_org_id_idx").await;
     let mut writer = db.connect().await;
     sqlx::raw_sql("BEGIN; LOCK count_lines IN ROW EXCLUSIVE MODE").execute(&mut writer).await.unwrap();
-    let mut child = db.run("migrate-org").args(["--max-replica-lag", "500ms"]).spawn();
+    let mut child = db.run("migrate-org").arg("--contract").args(["--max-replica-lag", "500ms"]).spawn();
     let (mut stderr, mut said) = until_it_waits(&mut child).await;
     let behind = "SELECT coalesce(max(clock_timestamp() - query_start) > '1s', false) FROM pg_stat_activity
         WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%'";
@@ -145,6 +147,7 @@ async fn a_standby_is_not_left_behind() {
     let url = db.cluster().url_as(&role, db.name());
     db.run("db-migrate").env("DATABASE_URL", &url).await.ok();
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--max-replica-lag", "5s"])
         .env("DATABASE_URL", &url)
         .await

@@ -69,7 +69,7 @@ async fn an_application_on_sqlx_starts_before_and_after() {
     starts(&db, application.path()).await.unwrap();
     let rows = "SELECT string_agg(t::text || ctid || xmin, ',' ORDER BY version) FROM _sqlx_migrations AS t";
     let before = db.value(rows).await;
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     starts(&db, application.path()).await.unwrap();
     assert_eq!(db.value(rows).await, before);
     db.run("validate-migration").await.ok();
@@ -210,7 +210,7 @@ async fn what_a_release_of_old_recorded_is_taken_back() {
     let db = TestDb::inventory().await;
     let application = application();
     let before = schema(&db);
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     as_of_old(&db).await;
     std::fs::remove_file(application.path().join("20260101000000_init.sql")).unwrap();
     db.run("migrate-all").args(["--rollback", "--dry-run"]).await.ok();
@@ -224,7 +224,7 @@ async fn what_a_release_of_old_recorded_is_taken_back() {
 async fn a_folder_of_sqlx_is_recorded_where_sqlx_looks() {
     let db = TestDb::inventory().await;
     let application = application();
-    let run = db.run("migrate-all").arg("--folder").arg(application.path()).await;
+    let run = db.run("migrate-all").arg("--contract").arg("--folder").arg(application.path()).await;
     run.ok().says("init").says("carts");
     assert_eq!(
         db.value("SELECT string_agg(version::text, ',' ORDER BY version) FROM _sqlx_migrations").await,

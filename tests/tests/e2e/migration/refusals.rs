@@ -51,8 +51,8 @@ async fn a_malformed_url_is_never_printed() {
 #[tokio::test]
 async fn an_unknown_flag_names_the_nearest() {
     let db = TestDb::inventory().await;
-    db.run("migrate-org").arg("--dryrun").await.refuses(2, "did you mean --dry-run?");
-    db.run("migrate-org").arg("extra").await.refuses(2, "unexpected argument");
+    db.run("migrate-org").arg("--contract").arg("--dryrun").await.refuses(2, "did you mean --dry-run?");
+    db.run("migrate-org").arg("--contract").arg("extra").await.refuses(2, "unexpected argument");
     db.run("validate-migration")
         .args(["--format", "xml"])
         .await
@@ -88,7 +88,7 @@ async fn a_database_without_the_inventory() {
     }
     let db = TestDb::inventory().await;
     db.execute("ALTER TABLE inventory_ledger RENAME COLUMN qty_canonical TO quantity").await;
-    db.run("migrate-org").await.refuses(3, "inventory_ledger has no column qty_canonical");
+    db.run("migrate-org").arg("--contract").await.refuses(3, "inventory_ledger has no column qty_canonical");
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn an_interrupt_ends_with_130_and_says_how_to_go_on() {
     let db = TestDb::inventory().await;
     let mut blocker = db.connect().await;
     sqlx::raw_sql("BEGIN; SELECT count(*) FROM users").execute(&mut blocker).await.unwrap();
-    let mut child = db.run("migrate-org").spawn();
+    let mut child = db.run("migrate-org").arg("--contract").spawn();
     let (mut stderr, mut said) = until_it_waits(&mut child).await;
     signal(&child, Signal::INT);
     let status = child.wait().await.unwrap();
@@ -155,14 +155,15 @@ async fn an_interrupt_ends_with_130_and_says_how_to_go_on() {
     assert!(said.contains("run the same command again to go on"), "{said}");
     assert_eq!(db.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'migrate-org%' AND datname = current_database()").await, "0");
     sqlx::raw_sql("COMMIT").execute(&mut blocker).await.unwrap();
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
 }
 
 #[tokio::test]
 async fn a_refusal_is_an_object_for_machines() {
     let db = TestDb::inventory().await;
     db.execute("CREATE TABLE kinds (item items)").await;
-    let refusal = db.run("migrate-org").args(["--format", "json"]).await.refuses(3, "kinds").json();
+    let refusal =
+        db.run("migrate-org").arg("--contract").args(["--format", "json"]).await.refuses(3, "kinds").json();
     assert_eq!((&refusal["command"], &refusal["outcome"]), (&"migrate-org".into(), &"error".into()));
     let obstacle = &refusal["in_the_way"][0];
     assert_eq!(obstacle["check"], "row_types");

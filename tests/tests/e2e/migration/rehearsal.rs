@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod others;
+
 /// Rows in every table, a login of the application's, and what it does.
 const APPLICATION: &str = "
     INSERT INTO feature_flags (key) VALUES ('dark');
@@ -42,7 +44,7 @@ async fn what_is_fine_goes_there_and_back_and_there_and_nothing_is_touched() {
     let written = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::text FROM pg_stat_user_tables";
     let rows = db.value(written).await;
     for command in ["migrate-org", "migrate-all"] {
-        let run = db.run(command).args(["--rehearse", "--format", "json"]).await.ok();
+        let run = db.run(command).args(["--contract", "--rehearse", "--format", "json"]).await.ok();
         let report = run.json();
         assert_eq!(report["obstacles"], serde_json::json!([]));
         assert_eq!(report["schema_differences"], serde_json::json!([]));
@@ -69,13 +71,13 @@ async fn what_is_fine_goes_there_and_back_and_there_and_nothing_is_touched() {
         // No value of a row is told.
         assert!(!run.stdout.contains("@example.com"), "{}", run.stdout);
     }
-    let report =
-        db.run("migrate-org").args(["--rehearse", "--expand-only", "--format", "json"]).await.ok().json();
+    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.ok().json();
     let will_fail = texts(&report["will_fail"]);
     assert!(will_fail.iter().all(|text| text.contains("COPY without a list")), "{will_fail:#?}");
     same_schema(&db, &before);
     assert_eq!(db.value(written).await, rows);
     db.run("migrate-org")
+        .arg("--contract")
         .arg("--rehearse")
         .await
         .ok()
@@ -102,7 +104,13 @@ async fn code_of_the_application_that_would_break_is_named_with_its_line() {
     ))
     .await;
     let before = schema(&db);
-    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.status(1).json();
+    let report = db
+        .run("migrate-org")
+        .arg("--contract")
+        .args(["--rehearse", "--format", "json"])
+        .await
+        .status(1)
+        .json();
     let obstacles = &report["obstacles"];
     one_has(
         obstacles,
@@ -134,7 +142,13 @@ async fn a_step_that_the_server_refuses_is_told_with_its_sql_and_the_servers_wor
          CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION refuse()",
     )
     .await;
-    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.status(1).json();
+    let report = db
+        .run("migrate-org")
+        .arg("--contract")
+        .args(["--rehearse", "--format", "json"])
+        .await
+        .status(1)
+        .json();
     one_has(
         &report["obstacles"],
         &[
@@ -165,12 +179,16 @@ async fn a_run_is_rehearsed_before_its_first_change() {
     db.execute("DROP TRIGGER keep ON items").await;
     // What is fine runs, and is not rehearsed again where nothing is left to do.
     let rehearsed = "migrate-all rehearsed on a copy with ";
-    let run = db.run("migrate-all").rehearsing().await.ok().tells(rehearsed);
+    let run = db.run("migrate-all").arg("--contract").rehearsing().await.ok().tells(rehearsed);
     run.tells("not tried: calling function keep(): it is a trigger's");
-    let again = db.run("migrate-all").rehearsing().await.ok();
+    let again = db.run("migrate-all").arg("--contract").rehearsing().await.ok();
     assert!(!again.stderr.contains("rehearsed"), "{}", again.stderr);
     db.run("migrate-all").rehearsing().args(["--rollback", "--yes"]).await.ok().tells(rehearsed);
-    db.run("migrate-org").args(["--rehearse", "--no-rehearsal"]).await.refuses(2, "exclude each other");
+    db.run("migrate-org")
+        .arg("--contract")
+        .args(["--rehearse", "--no-rehearsal"])
+        .await
+        .refuses(2, "exclude each other");
 }
 
 #[tokio::test]
@@ -196,8 +214,13 @@ async fn mapped_is_rehearsed(mapped: testkit::Mapped) {
     let db = TestDb::mapped(mapped).await;
     let before = schema(&db);
     let config = mapped.config();
-    let run =
-        db.run("migrate-all").args(["--rehearse", "--format", "json", "--config"]).arg(config).await.ok();
+    let run = db
+        .run("migrate-all")
+        .arg("--contract")
+        .args(["--rehearse", "--format", "json", "--config"])
+        .arg(config)
+        .await
+        .ok();
     let report = run.json();
     assert_eq!(report["schema_differences"], serde_json::json!([]));
     assert_eq!(report["phases"].as_array().unwrap().len(), 6);
@@ -231,7 +254,7 @@ async fn what_this_machine_lacks_is_said_with_the_way_on() {
     let config = folder.path().join("stockfoil.toml");
     std::fs::write(&config, format!("[backup]\npg_bin = {:?}\n", folder.path())).unwrap();
     let lacks = "the migration can't be rehearsed here: the server's programs of PostgreSQL";
-    let run = || db.run("migrate-org").rehearsing().arg("--config").arg(&config);
+    let run = || db.run("migrate-org").arg("--contract").rehearsing().arg("--config").arg(&config);
     run().arg("--rehearse").await.refuses(3, lacks);
     // A yes to the plan is none to that.
     run().arg("--yes").await.refuses(2, lacks).tells("give --no-rehearsal to go on without");
@@ -242,10 +265,11 @@ async fn what_this_machine_lacks_is_said_with_the_way_on() {
 #[tokio::test]
 async fn a_migration_that_was_begun_is_rehearsed_from_where_it_is() {
     let (db, _) = of_an_application().await;
-    db.run("migrate-org").arg("--expand-only").await.ok();
-    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.ok().json();
-    one_has(&report["not_rehearsed"], &["migrated in part already"]);
     db.run("migrate-org").await.ok();
+    let report =
+        db.run("migrate-org").arg("--contract").args(["--rehearse", "--format", "json"]).await.ok().json();
+    one_has(&report["not_rehearsed"], &["migrated in part already"]);
+    db.run("migrate-org").arg("--contract").await.ok();
     for args in [&["--finalize"][..], &["--finalize", "--isolate"], &["--rollback"]] {
         let report =
             db.run("migrate-org").args(["--rehearse", "--format", "json"]).args(args).await.ok().json();
@@ -268,18 +292,24 @@ async fn the_set_up_is_rehearsed_from_an_empty_database_to_its_end() {
         report
     };
     one_has(&rehearsed("migrate-all").await["not_rehearsed"], &["there is no inventory yet"]);
-    db.run("migrate-all").arg("--rehearse").await.ok().says("no step failed, and nothing else was tried");
+    db.run("migrate-all")
+        .arg("--contract")
+        .arg("--rehearse")
+        .await
+        .ok()
+        .says("no step failed, and nothing else was tried");
     db.run("db-migrate").await.ok();
     seed(&db).await;
     assert_eq!(rehearsed("migrate-all").await["not_rehearsed"], serde_json::json!([]));
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     one_has(
         &rehearsed("migrate-balance").await["will_fail"],
         &["COPY without a list of columns into inventory_ledger"],
     );
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     one_has(&rehearsed("migrate-all").await["not_rehearsed"], &["migrated in part already"]);
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--rehearse", "--dry-run"])
         .await
         .refuses(2, "--dry-run and --rehearse exclude each other");
@@ -299,12 +329,7 @@ async fn triggers_of_a_real_change_run_and_those_that_do_not_are_named() {
          CREATE TRIGGER emptied AFTER TRUNCATE ON audit_logs EXECUTE FUNCTION empty()",
     )
     .await;
-    let report = db
-        .run("migrate-org")
-        .args(["--rehearse", "--expand-only", "--format", "json"])
-        .await
-        .status(1)
-        .json();
+    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.status(1).json();
     let broken = "INSERT has more expressions than target columns";
     one_has(&report["obstacles"], &["UPDATE of name in items", broken]);
     one_has(&report["obstacles"], &["UPDATE of id in users", broken]);
@@ -326,12 +351,7 @@ async fn what_a_role_may_by_columns_and_what_a_function_answers_are_compared() {
          CREATE FUNCTION drawn() RETURNS text LANGUAGE sql AS $$ SELECT gen_random_uuid()::text FROM items LIMIT 1 $$"
     ))
     .await;
-    let report = db
-        .run("migrate-org")
-        .args(["--rehearse", "--expand-only", "--format", "json"])
-        .await
-        .status(1)
-        .json();
+    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.status(1).json();
     let obstacles = &report["obstacles"];
     one_has(obstacles, &["SELECT * from users", &reader, "permission denied for table users"]);
     one_has(obstacles, &["calling function of_acme()", "gives another result after the migration"]);
@@ -342,19 +362,14 @@ async fn what_a_role_may_by_columns_and_what_a_function_answers_are_compared() {
 async fn rows_without_an_organization_are_taken_along_first() {
     let (db, _) = of_an_application().await;
     db.execute("ALTER TABLE users ADD org_id text").await;
-    db.run("migrate-org").args(["--rehearse", "--expand-only"]).await.ok();
+    db.run("migrate-org").args(["--rehearse"]).await.ok();
     db.execute(
         "UPDATE users SET org_id = 'default'; INSERT INTO users (id, email, name) VALUES ('odd', 'nomail', 'x');
          INSERT INTO users (email, name, org_id) SELECT 'm' || g || '@example.com', 'm', 'default' FROM generate_series(1, 3000) AS g;
          ALTER TABLE users ADD CONSTRAINT has_mail CHECK (email LIKE '%@%') NOT VALID",
     )
     .await;
-    let report = db
-        .run("migrate-org")
-        .args(["--rehearse", "--expand-only", "--format", "json"])
-        .await
-        .status(1)
-        .json();
+    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.status(1).json();
     one_has(&report["obstacles"], &["violates check constraint \\\"has_mail\\\""]);
 }
 
@@ -369,10 +384,22 @@ async fn what_is_no_fault_of_the_migration_is_no_obstacle() {
     )
     .await;
     let accept = ["--accept", "publications"];
-    let report =
-        db.run("migrate-all").args(["--rehearse", "--format", "json"]).args(accept).await.ok().json();
+    let report = db
+        .run("migrate-all")
+        .arg("--contract")
+        .args(["--rehearse", "--format", "json"])
+        .args(accept)
+        .await
+        .ok()
+        .json();
     one_has(&report["will_fail"], &["items_json()", "bear the organization's column"]);
-    db.run("migrate-all").rehearsing().args(accept).await.ok().tells("mean a change to an application");
+    db.run("migrate-all")
+        .arg("--contract")
+        .rehearsing()
+        .args(accept)
+        .await
+        .ok()
+        .tells("mean a change to an application");
     // What is half there is mended by the command that it is told to be mended by.
     db.execute(
         "DROP PUBLICATION everything; DROP TRIGGER inventory_ledger_balance_insert ON inventory_ledger",
@@ -391,7 +418,7 @@ async fn isolation_is_taken_back_after_a_rehearsal_of_that() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("stockfoil.toml"), roles).unwrap();
     let run = |command: &str| db.run(command).folder(folder.path());
-    run("migrate-all").await.ok();
+    run("migrate-all").arg("--contract").await.ok();
     run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
     run("migrate-org").rehearsing().args(["--rollback", "--isolate", "--yes"]).await.ok();
     run("migrate-all").args(["--rollback", "--yes"]).await.ok();
@@ -407,81 +434,10 @@ async fn a_rehearsal_that_ends_early_is_told_from_the_migration_with_the_way_on(
     .await;
     let before = schema(&db);
     db.run("migrate-org")
+        .arg("--contract")
         .rehearsing()
         .await
         .refuses(2, "the rehearsal did not come to its end, which says nothing of the migration itself")
         .tells("give --no-rehearsal to go on without");
     same_schema(&db, &before);
-}
-
-#[tokio::test]
-async fn writes_whose_triggers_lead_to_a_tenant_table_are_tried_too() {
-    let (db, _) = of_an_application().await;
-    db.execute(
-        "CREATE TABLE kept (LIKE items); ALTER TABLE kept ADD at timestamptz;
-         CREATE FUNCTION keep_all() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO kept SELECT i.*, now() FROM items i; END $$;
-         CREATE FUNCTION ordered() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM keep_all(); RETURN NEW; END $$;
-         CREATE TABLE orders (id serial PRIMARY KEY, note text); INSERT INTO orders (note) VALUES ('first');
-         CREATE TRIGGER ordered BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION ordered();
-         CREATE TABLE wishes (id serial PRIMARY KEY, name text); INSERT INTO wishes (name) VALUES ('a');
-         CREATE RULE wished AS ON UPDATE TO wishes DO ALSO INSERT INTO kept SELECT *, now() FROM items;
-         CREATE TABLE calm (id serial PRIMARY KEY)",
-    )
-    .await;
-    let report = db
-        .run("migrate-org")
-        .args(["--rehearse", "--expand-only", "--format", "json"])
-        .await
-        .status(1)
-        .json();
-    let broken = "INSERT has more expressions than target columns";
-    one_has(&report["obstacles"], &["INSERT into orders", broken]);
-    one_has(&report["obstacles"], &["calling function keep_all()", broken]);
-    // The columns of a rule were written down when it was made.
-    let obstacles = texts(&report["obstacles"]);
-    assert!(!obstacles.iter().any(|text| text.contains("wishes") || text.contains("calm")), "{obstacles:#?}");
-}
-
-#[tokio::test]
-async fn another_answer_that_is_borne_is_accepted_by_name() {
-    let (db, _) = of_an_application().await;
-    db.execute(
-        "CREATE FUNCTION width() RETURNS bigint LANGUAGE sql AS
-             $$ SELECT count(*) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attnum > 0 $$",
-    )
-    .await;
-    let rehearse = || db.run("migrate-org").args(["--rehearse", "--expand-only", "--format", "json"]);
-    let found = ["calling function width()", "gives another result", "--accept answers"];
-    one_has(&rehearse().await.status(1).json()["obstacles"], &found);
-    one_has(&rehearse().args(["--accept", "answers"]).await.ok().json()["will_fail"], &found[..2]);
-    // A command is told the way on that it has.
-    db.run("migrate-org").await.ok();
-    db.execute(
-        "CREATE FUNCTION depth() RETURNS bigint LANGUAGE sql AS
-             $$ SELECT count(*) FROM pg_attribute WHERE attrelid = 'inventory_ledger'::regclass AND attnum > 0 $$",
-    )
-    .await;
-    let report = db.run("migrate-balance").args(["--rehearse", "--format", "json"]).await.status(1).json();
-    one_has(&report["obstacles"], &["calling function depth()", found[1], "go on with --no-rehearsal"]);
-}
-
-#[tokio::test]
-async fn the_servers_own_settings_are_the_copys_too() {
-    let cluster = Cluster::start(&["--set", "app.region=north", "--set", "datestyle=german"]);
-    let url = cluster.url("postgres");
-    Binary::new("db-migrate").env("DATABASE_URL", url.clone()).await.ok();
-    let mut psql = cluster.program("psql");
-    psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c"]);
-    psql.arg(
-        "INSERT INTO items (item_number, name) VALUES ('I-1', '31.12.2026');
-         CREATE FUNCTION public.of_region(name text) RETURNS text IMMUTABLE LANGUAGE sql AS
-             $$ SELECT current_setting('app.region') || name $$;
-         CREATE INDEX ON items (of_region(name));
-         CREATE FUNCTION last_day() RETURNS date LANGUAGE sql AS $$ SELECT max(name::date) FROM items $$",
-    );
-    assert!(psql.status().unwrap().success());
-    let run = Binary::new("migrate-org").args(["--rehearse", "--format", "json"]).env("DATABASE_URL", url);
-    let report = run.await.ok().json();
-    assert_eq!(report["not_rehearsed"], serde_json::json!([]));
-    assert_eq!(report["probes"]["not_probed"].as_array().unwrap().len(), 7, "{}", report["probes"]);
 }

@@ -22,16 +22,16 @@ async fn every_kind_of_key_comes_back() {
     db.execute(KEYS).await;
     seed(&db).await;
     let before = schema(&db);
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     let migrated = schema(&db);
-    db.run("migrate-org").args(["--rollback", "--dry-run"]).await.ok().says("DROP COLUMN");
+    db.run("migrate-org").args(["--rollback", "--dry-run", "--verbose"]).await.ok().says("DROP COLUMN");
     same_schema(&db, &migrated);
     db.run("migrate-org").arg("--rollback").await.refuses(2, "nobody to ask; give --yes to go on");
     db.run("migrate-org").args(["--rollback", "--yes"]).await.ok();
     same_schema(&db, &before);
     db.run("migrate-org").args(["--rollback", "--yes"]).await.ok().says("nothing to do");
     // And forward again, to the same schema.
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     same_schema(&db, &migrated);
 }
 
@@ -40,16 +40,20 @@ async fn everything_goes_back_over_versions_and_balances() {
     let db = TestDb::inventory().await;
     seed(&db).await;
     let before = schema(&db);
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     db.run("migrate-org")
         .args(["--rollback", "--yes"])
         .await
         .refuses(3, "run migrate-balance --rollback first");
-    db.run("migrate-all").args(["--rollback", "--dry-run"]).await.ok().says("drop table inventory_balances");
+    db.run("migrate-all")
+        .args(["--rollback", "--dry-run", "--verbose"])
+        .await
+        .ok()
+        .says("drop table inventory_balances");
     db.run("migrate-all").args(["--rollback", "--yes"]).await.ok().says("taken back");
     same_schema(&db, &before);
     assert_eq!(db.value("SELECT count(*) FROM inventory_ledger").await, "2000");
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     db.run("validate-migration").await.ok();
 }
 
@@ -60,7 +64,7 @@ async fn what_would_stand_in_the_way_back_is_said_before_it_is_needed() {
     let ready = || db.run("validate-migration").arg("--rollback-ready");
     ready().await.ok().says("migrate-org --rollback: nothing is there to take back");
     let before = schema(&db);
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     let migrated = schema(&db);
     ready().await.ok().says("steps are planned, and nothing stands in their way");
     // Life goes on, on what the migration made.
@@ -115,7 +119,7 @@ async fn a_table_of_the_applications_that_has_the_balances_name_stays() {
             );
             same_schema(&db, &before);
         }
-        let run = db.run("migrate-all").await;
+        let run = db.run("migrate-all").arg("--contract").await;
         assert!([2, 3].contains(&run.status), "{run:?}");
         stays().await;
         db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
@@ -129,7 +133,7 @@ async fn balances_go_alone() {
     let db = TestDb::inventory().await;
     seed(&db).await;
     db.run("db-migrate").await.ok();
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     let before = schema(&db);
     db.run("migrate-balance").await.ok();
     db.run("backfill-balances").await.ok();
@@ -157,7 +161,7 @@ async fn what_was_there_before_stays() {
     db.execute("CREATE TABLE organizations (id text PRIMARY KEY, name text NOT NULL, subdomain text, is_active boolean NOT NULL DEFAULT true, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
                 ALTER TABLE locations ADD CONSTRAINT mine_too FOREIGN KEY (org_id) REFERENCES organizations NOT VALID").await;
     let before = schema(&db);
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     assert_eq!(db.value("SELECT count(*) FROM users WHERE org_id = 'default'").await, "50");
     db.run("migrate-org").args(["--rollback", "--yes"]).await.ok();
     same_schema(&db, &before);
@@ -178,7 +182,7 @@ async fn what_would_be_lost_is_refused_and_nothing_changed() {
     ] {
         let db = TestDb::inventory().await;
         seed(&db).await;
-        db.run("migrate-org").await.ok();
+        db.run("migrate-org").arg("--contract").await.ok();
         db.execute(what).await;
         let before = schema(&db);
         db.run("migrate-org").args(["--rollback", "--dry-run"]).await.status(1).says(said);
@@ -192,13 +196,13 @@ async fn what_would_be_lost_is_refused_and_nothing_changed() {
 async fn organizations_without_rows_go() {
     let db = TestDb::inventory().await;
     let before = schema(&db);
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.run("org-create").args(["--name", "Acme"]).await.ok();
     db.run("migrate-org")
         .args(["--rollback", "--yes"])
         .await
         .ok()
-        .says("remove the organizations other than default");
+        .tells("remove the organizations other than default");
     same_schema(&db, &before);
 }
 
@@ -206,7 +210,7 @@ async fn organizations_without_rows_go() {
 async fn a_database_that_remembers_nothing_is_refused() {
     let db = TestDb::inventory().await;
     db.run("migrate-org").args(["--rollback", "--yes"]).await.ok().says("nothing to do");
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.execute("TRUNCATE stockfoil.change").await;
     db.run("migrate-org").args(["--rollback", "--yes"]).await.refuses(3, "does not remember its schema");
 }
@@ -219,8 +223,13 @@ async fn the_ways_exclude_each_other() {
         .await
         .refuses(2, "--finalize and --rollback exclude");
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--accept", "everything"])
         .await
         .refuses(2, "give on-conflict or publications");
-    db.run("migrate-org").args(["--lock-wait", "soon"]).await.refuses(2, "give one such as 30s or 5m");
+    db.run("migrate-org")
+        .arg("--contract")
+        .args(["--lock-wait", "soon"])
+        .await
+        .refuses(2, "give one such as 30s or 5m");
 }

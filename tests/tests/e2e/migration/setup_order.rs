@@ -6,7 +6,7 @@ use super::*;
 async fn each_command_of_the_set_up_order_ends_well() {
     let db = TestDb::inventory().await;
     seed(&db).await;
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.run("db-migrate").await.ok();
     db.run("validate-migration")
         .await
@@ -33,7 +33,7 @@ async fn each_command_of_the_set_up_order_ends_well() {
 async fn what_is_required_must_be_there() {
     let db = TestDb::inventory().await;
     db.run("db-migrate").await.ok();
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.run("validate-migration")
         .args(["--require", "balances"])
         .await
@@ -70,7 +70,7 @@ async fn what_is_half_there_fails() {
     ] {
         let db = TestDb::inventory().await;
         db.run("db-migrate").await.ok();
-        db.run("migrate-org").await.ok();
+        db.run("migrate-org").arg("--contract").await.ok();
         db.execute(makes).await;
         let run = db.run("validate-migration").await.status(1);
         assert!(
@@ -87,7 +87,7 @@ async fn what_is_half_there_fails() {
 async fn an_adopted_table_alone_is_no_balance_yet() {
     let db = TestDb::mapped(testkit::Mapped::Erp).await;
     db.run("db-migrate").await.ok();
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     db.run("validate-migration").await.ok().says("not there yet");
     for mapped in [testkit::Mapped::Prisma, testkit::Mapped::Warehouse, testkit::Mapped::TwoSchemas] {
         let db = TestDb::mapped(mapped).await;

@@ -44,7 +44,7 @@ impl Random {
 
 /// What must hold at the end of every test here.
 async fn all_is_well(db: &TestDb) {
-    db.run("migrate-all").await.ok();
+    db.run("migrate-all").arg("--contract").await.ok();
     db.run("validate-migration").await.ok().says(" 0 failed");
     assert_eq!(db.value("SELECT count(*) FROM pg_index WHERE NOT (indisvalid AND indisready)").await, "0");
     db.run("reconcile-balances").await.ok();
@@ -116,9 +116,9 @@ async fn killed_between_every_two_steps_forward_and_back() {
     let writers = Writers::start(db.url());
     writers.names_keys.store(true, Ordering::SeqCst);
     close_gate(&db).await;
-    let expanded = killed_between_all_steps(&db, "migrate-org", &["--expand-only"]).await;
+    let expanded = killed_between_all_steps(&db, "migrate-org", &[]).await;
     writers.names_keys.store(false, Ordering::SeqCst);
-    let contracted = killed_between_all_steps(&db, "migrate-org", &[]).await;
+    let contracted = killed_between_all_steps(&db, "migrate-org", &["--contract"]).await;
     let balances = killed_between_all_steps(&db, "migrate-balance", &[]).await;
     // For each of five keys an index that serves its lookups, and the end of the key.
     assert!(expanded > 40 && contracted >= 10 && balances >= 5, "{expanded} {contracted} {balances}");
@@ -144,7 +144,7 @@ async fn killed_at_forty_random_moments() {
     let (mut killed, mut back) = (0, false);
     while killed < 40 {
         let args: &[&str] = if back { &["--rollback", "--yes"] } else { &[] };
-        let mut child = db.run("migrate-all").args(args.iter().copied()).spawn();
+        let mut child = db.run("migrate-all").arg("--contract").args(args.iter().copied()).spawn();
         let moment = Duration::from_millis(random.below(1200));
         match tokio::time::timeout(moment, child.wait()).await {
             Ok(status) => {
@@ -172,7 +172,7 @@ async fn a_server_that_crashes_in_an_index_build_leaves_nothing_behind() {
     let url = cluster.url("postgres");
     let run = |name: &str| Binary::new(name).env("DATABASE_URL", url.clone());
     let mut session = PgConnection::connect(&url).await.unwrap();
-    run("migrate-all").await.ok();
+    run("migrate-all").arg("--contract").await.ok();
     run("migrate-all").args(["--rollback", "--yes"]).await.ok();
     sqlx::raw_sql("CREATE TABLE another (n int)").execute(&mut session).await.unwrap();
     // An old snapshot of another table: the build waits for it, and names its pid; writers do not wait.
@@ -181,7 +181,7 @@ async fn a_server_that_crashes_in_an_index_build_leaves_nothing_behind() {
         .await
         .unwrap();
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut session).await.unwrap();
-    let mut child = run("migrate-all").spawn();
+    let mut child = run("migrate-all").arg("--contract").spawn();
     let (mut stderr, mut said) = until_it_waits(&mut child).await;
     assert!(
         said.contains(&format!("waiting for pid {pid} (")) && said.contains("build unique index"),
@@ -199,7 +199,11 @@ async fn a_server_that_crashes_in_an_index_build_leaves_nothing_behind() {
     assert_eq!(child.wait().await.unwrap().code(), Some(3));
     stderr.read_to_string(&mut said).await.unwrap();
     assert!(said.contains("error: "), "{said}");
-    run("migrate-all").await.ok().tells("removing the INVALID index that an earlier build left");
+    run("migrate-all")
+        .arg("--contract")
+        .await
+        .ok()
+        .tells("removing the INVALID index that an earlier build left");
     run("validate-migration").await.ok();
     let mut session = PgConnection::connect(&url).await.unwrap();
     let after: i64 = sqlx::query_scalar(invalid).fetch_one(&mut session).await.unwrap();
@@ -226,7 +230,7 @@ async fn a_change_that_is_queued_goes_with_its_killed_client() {
             })
         })
         .collect();
-    let mut child = db.run("migrate-org").spawn();
+    let mut child = db.run("migrate-org").arg("--contract").spawn();
     let mut session = db.connect().await;
     loop {
         let queued: bool = sqlx::query_scalar(
@@ -263,9 +267,9 @@ async fn two_migrators_give_one_result() {
     let db = TestDb::inventory().await;
     let mut reader = db.connect().await;
     sqlx::raw_sql("BEGIN; SELECT count(*) FROM users").execute(&mut reader).await.unwrap();
-    let mut first = db.run("migrate-all").spawn();
+    let mut first = db.run("migrate-all").arg("--contract").spawn();
     let (_open, _) = until_it_waits(&mut first).await;
-    db.run("migrate-all").await.refuses(4, "another run holds the lock: pid");
+    db.run("migrate-all").arg("--contract").await.refuses(4, "another run holds the lock: pid");
     sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
     assert!(first.wait().await.unwrap().success());
     all_is_well(&db).await;
@@ -278,6 +282,7 @@ async fn patience_ends_with_the_names_of_those_in_the_way() {
     sqlx::raw_sql("BEGIN; SELECT count(*) FROM users").execute(&mut reader).await.unwrap();
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut reader).await.unwrap();
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--lock-wait", "600ms"])
         .await
         .refuses(3, &format!("s for pid {pid} ("))
@@ -290,6 +295,7 @@ async fn patience_ends_with_the_names_of_those_in_the_way() {
         .await
         .unwrap();
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--lock-wait", "600ms"])
         .await
         .refuses(3, &format!("for pid {pid} ("))
@@ -310,7 +316,7 @@ async fn an_old_snapshot_is_named_and_holds_up_the_build_alone() {
         .unwrap();
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut reader).await.unwrap();
     let writers = Writers::start(db.url());
-    let mut child = db.run("migrate-org").spawn();
+    let mut child = db.run("migrate-org").arg("--contract").spawn();
     let (_open, said) = until_it_waits(&mut child).await;
     assert!(said.contains(&format!("waiting for pid {pid} (")), "{said}");
     assert!(said.contains("build unique index"), "{said}");

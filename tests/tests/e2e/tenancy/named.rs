@@ -50,7 +50,7 @@ async fn every_flag_takes_an_id_or_a_subdomain() {
             Some(mapped) => TestDb::mapped_migrated(mapped).await,
         };
         if mapped.is_none() {
-            db.run("migrate-all").arg("--yes").await.ok();
+            db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
         }
         let id = two(&db).await;
         assert_ne!(id, "acme");
@@ -76,7 +76,7 @@ async fn every_flag_takes_an_id_or_a_subdomain() {
 #[tokio::test]
 async fn an_id_that_is_anothers_subdomain_is_refused_with_both() {
     let db = TestDb::migrated().await;
-    db.run("migrate-all").arg("--yes").await.ok();
+    db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
     db.execute(
         "INSERT INTO organizations (id, name, subdomain) VALUES ('acme', 'By id', 'first'), ('org-2', 'By subdomain', 'acme'),
              ('other', 'Other', NULL)",
@@ -112,7 +112,7 @@ async fn the_default_organization_is_asked_about_by_its_subdomain_too() {
 #[tokio::test]
 async fn a_key_to_explain_takes_a_subdomain_and_an_id_before_it() {
     let db = TestDb::migrated().await;
-    db.run("migrate-all").arg("--yes").await.ok();
+    db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
     db.execute(
         "INSERT INTO organizations (id, name, subdomain) VALUES ('org-2', 'Two', 'acme');
          INSERT INTO items (id, item_number, name, org_id) VALUES ('bolt', 'B', 'Bolt', 'org-2');

@@ -71,7 +71,7 @@ async fn counting_takes_one_statement_however_many_organizations_there_are() {
     // A cluster of its own, whose log speaks of nobody else's statements.
     let cluster = Cluster::start(&["--set", "log_statement=all"]);
     let run = |name: &str| Binary::new(name).env("DATABASE_URL", cluster.url("postgres"));
-    run("migrate-all").await.ok();
+    run("migrate-all").arg("--contract").await.ok();
     let mut session = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
     session
         .execute("INSERT INTO organizations (id, name) SELECT 'o' || n, 'O' FROM generate_series(1, 500) n")

@@ -47,7 +47,7 @@ async fn default_privileges_give_nobody_stockfoils_own_objects() {
             );
         }
         assert_eq!(held(&db).await, Vec::<Vec<String>>::new());
-        db.run("migrate-all").arg("--yes").await.ok();
+        db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
         let everybody = vec!["default_org".to_owned(), "PUBLIC".to_owned(), "EXECUTE".to_owned()];
         assert_eq!(held(&db).await, [everybody]);
         db.run("validate-migration").await.ok();
@@ -58,7 +58,7 @@ async fn default_privileges_give_nobody_stockfoils_own_objects() {
 async fn what_an_operator_grants_stays() {
     let db = TestDb::inventory().await;
     let anon = anon(&db).await;
-    db.run("migrate-org").arg("--yes").await.ok();
+    db.run("migrate-org").arg("--contract").arg("--yes").await.ok();
     let planned = db.run("migrate-balance").arg("--dry-run").await.ok();
     planned.says("not on Stockfoil's own; for an application that reads balances: GRANT SELECT ON");
     db.run("migrate-balance").arg("--yes").await.ok();
@@ -68,7 +68,7 @@ async fn what_an_operator_grants_stays() {
     ))
     .await;
     let granted = held(&db).await;
-    db.run("migrate-org").arg("--yes").await.ok();
+    db.run("migrate-org").arg("--contract").arg("--yes").await.ok();
     db.run("migrate-balance").arg("--yes").await.ok();
     assert_eq!(held(&db).await, granted);
     assert_eq!(granted.len(), 5, "{granted:?}");
@@ -89,9 +89,9 @@ async fn what_default_privileges_gave_before_is_taken_by_running_the_migrations_
     ))
     .await;
     db.run("validate-migration").await.status(1).says("default privileges may have given them away");
-    let planned = db.run("migrate-org").arg("--dry-run").await.ok();
+    let planned = db.run("migrate-org").arg("--contract").args(["--dry-run", "--verbose"]).await.ok();
     planned.says(&format!("ON table public.organization_api_keys FROM \"{anon}\""));
-    db.run("migrate-org").arg("--yes").await.ok();
+    db.run("migrate-org").arg("--contract").arg("--yes").await.ok();
     db.run("migrate-balance").arg("--yes").await.ok();
     let held = held(&db).await;
     let of = |role: &str| -> Vec<String> {
@@ -124,7 +124,7 @@ async fn inserts_that_name_no_organization_go_on_where_functions_are_for_nobody(
          ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
     ))
     .await;
-    db.run("migrate-all").arg("--yes").await.ok();
+    db.run("migrate-all").arg("--contract").arg("--yes").await.ok();
     let insert = format!(
         "SET ROLE {shop}; INSERT INTO items (id, item_number, name) VALUES ('i', 'I', 'I');
          INSERT INTO locations (id, site, name) VALUES ('l', 'S', 'L');
@@ -138,7 +138,7 @@ async fn inserts_that_name_no_organization_go_on_where_functions_are_for_nobody(
         .await
         .status(1)
         .says(&format!("{shop} may insert, but not execute stockfoil.default_org"));
-    db.run("migrate-org").arg("--yes").await.ok();
+    db.run("migrate-org").arg("--contract").arg("--yes").await.ok();
     db.run("validate-migration").await.ok();
 }
 
@@ -174,7 +174,7 @@ async fn what_a_restore_makes_again_is_closed_again() {
         .status(1)
         .says(&format!("handed_{name} has "))
         .says("on public.organization_api_keys");
-    restored.run("migrate-org").await.ok();
+    restored.run("migrate-org").arg("--contract").await.ok();
     restored.run("migrate-balance").await.ok();
     restored.run("validate-migration").await.ok();
     let may = |role: &str, table: &str, right: &str| {

@@ -233,6 +233,7 @@ async fn the_configured_default_organization_is_meant() {
     let db = with_users(&["a@x.example", "b@x.example"]).await;
     db.execute("UPDATE users SET org_id = 'globex' WHERE id = 'u2'").await;
     db.run("migrate-org")
+        .arg("--contract")
         .args(["--accept", "default-organization"])
         .env("DEFAULT_ORG_ID", "globex")
         .await

@@ -132,6 +132,32 @@ impl Shape {
 
 /// What PostgreSQL prints of an index of `definition` on a table of the columns of `table`, behind the opening parenthesis
 /// and the organization's column.
+impl Shape {
+    /// What the server says where `table` has no longer a column that the index needs.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub(in crate::migration) async fn misses_a_column(
+        &self,
+        session: &mut PgConnection,
+        table: &QualifiedName,
+    ) -> Result<Option<String>, DbError> {
+        let mut transaction = session.begin().await?;
+        let made =
+            print_again(&mut transaction, self.is_unique, &self.method, &self.definition, None, table).await;
+        transaction.rollback().await?;
+        Ok(match made {
+            Err(error) if sqlstate(&error).as_deref() == Some("42703") => Some(words(&error)),
+            _ => None,
+        })
+    }
+}
+
+/// What the server said.
+fn words(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
 async fn print_again(
     connection: &mut PgConnection,
     is_unique: bool,

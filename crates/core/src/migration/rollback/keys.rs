@@ -3,10 +3,11 @@
 use sqlx::PgConnection;
 
 use crate::{
-    Error,
+    Error, catalog,
     migration::{
         change::{Change, PlaceBefore, UniqueKeyBefore},
-        index::{self, Constraint, Place, Printed, Shape},
+        index::{self, Constraint, Place, Planned, Printed, Shape},
+        lookup,
         step::{Goal, Lock, Step},
     },
     sql::{Definition, Ident, Literal, QualifiedName, Statement, render},
@@ -18,7 +19,6 @@ pub(super) async fn unique_key(
     change: &Change,
     before: &UniqueKeyBefore,
 ) -> Result<Vec<Step>, Error> {
-    let places = before.places.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
     let printed = Printed::new(None, Definition::from_catalog(before.tail.clone()));
     let shape = Shape {
         constraint: before.constraint.as_ref().map(|constraint| Constraint {
@@ -31,23 +31,72 @@ pub(super) async fn unique_key(
         ..Shape::printed(true, Definition::from_catalog(before.method.clone()), printed)
     };
     let shape = shape.printed_again(session, &change.table).await?;
-    let mut steps = index::build(&shape, &places, true, |_| None);
-    for (place, before) in places.iter().zip(&before.places) {
-        steps.extend(properties(place, before));
-        steps.extend(attached(place, before)?);
+    let mut steps = Vec::new();
+    for places in places(session, change, before, &shape).await? {
+        steps.extend(index::build(&shape, &places, true, |_| None));
+        for place in &places {
+            let Some(before) = before.places.iter().find(|before| is_of(before, &place.table)) else {
+                continue;
+            };
+            steps.extend(properties(place, before));
+            steps.extend(attached(place, before)?);
+        }
     }
     log::debug!("{} of {} is built again in {} steps", change.name, change.table.plain(), steps.len());
     Ok(steps)
 }
 
-fn place(before: &PlaceBefore) -> Result<Place, Error> {
-    Ok(Place {
-        table: QualifiedName::new(Ident::new(before.schema.as_str())?, Ident::new(before.table.as_str())?),
-        index: Ident::new(before.index.as_str())?,
-        is_leaf: before.is_leaf,
-        parent: before.parent,
-        tablespace: before.tablespace.as_deref().map(Ident::new).transpose()?,
-    })
+/// Where the key goes: on the table with the partitions that it has now, and, by itself, on each that it had and that is a
+/// table of its own now.
+async fn places(
+    session: &mut PgConnection,
+    change: &Change,
+    before: &UniqueKeyBefore,
+    shape: &Shape,
+) -> Result<Vec<Vec<Place>>, Error> {
+    let parts = catalog::parts(session, &change.table).await?;
+    let mut words: Vec<String> = before.parts.iter().map(|part| word(part)).collect();
+    words.push(if before.constraint.is_some() { "key" } else { "idx" }.to_owned());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // A partition that came since then has a name for its index that is free.
+    let mut whole = index::places(session, &parts, shape, &words, &mut Planned::default()).await?;
+    for place in &mut whole {
+        if let Some(before) = before.places.iter().find(|before| is_of(before, &place.table)) {
+            place.index = Ident::new(before.index.as_str())?;
+            place.tablespace = before.tablespace.as_deref().map(Ident::new).transpose()?;
+        }
+    }
+    let mut all = vec![whole];
+    for before in before.places.iter().filter(|before| before.is_leaf) {
+        let table =
+            QualifiedName::new(Ident::new(before.schema.as_str())?, Ident::new(before.table.as_str())?);
+        let is_there = catalog::is_there(session, &table.to_string()).await?;
+        if is_there && !parts.iter().any(|part| part.table == table) {
+            all.push(vec![Place {
+                table,
+                index: Ident::new(before.index.as_str())?,
+                is_leaf: true,
+                parent: None,
+                tablespace: before.tablespace.as_deref().map(Ident::new).transpose()?,
+            }]);
+        }
+    }
+    Ok(all)
+}
+
+/// What PostgreSQL calls a column or an expression in the name of an index that a new partition gets.
+fn word(part: &str) -> String {
+    match part.split_once('(') {
+        // A call of a function is called as the function is.
+        Some((name, rest)) if rest.ends_with(')') && !name.is_empty() => {
+            lookup::word(name.rsplit('.').next().unwrap_or(name))
+        }
+        _ => lookup::word(part),
+    }
+}
+
+fn is_of(before: &PlaceBefore, table: &QualifiedName) -> bool {
+    before.schema == table.schema.as_str() && before.table == table.name.as_str()
 }
 
 /// What an index had beside its definition: comments, and that CLUSTER goes by it.

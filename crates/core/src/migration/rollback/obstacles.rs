@@ -9,11 +9,12 @@ use crate::{
     migration::{
         change::{Change, UniqueKeyBefore},
         finding::Finding,
-        isolation, keys,
+        index::{Printed, Shape},
+        isolation, keys, preflight,
     },
     model::Model,
     org_id::OrgId,
-    sql::{Definition, List, QualifiedName, render},
+    sql::{Definition, Ident, List, QualifiedName, render},
 };
 
 pub(super) async fn look(
@@ -41,11 +42,84 @@ pub(super) async fn look(
         let table = &change.table;
         others(session, model, table, default, &mut found).await?;
     }
+    for (change, before) in &plan.keys {
+        restorable(session, change, before, &mut found).await?;
+    }
+    let mut trees = Vec::new();
+    for table in &model.tenant_tables {
+        trees.extend(catalog::parts(session, table).await?.into_iter().map(|part| part.table));
+    }
+    found.extend(preflight::detaching(session, model, &trees).await?);
+    found.extend(leaning(session, &trees).await?);
     for (change, before) in plan.keys.iter().filter(|(change, _)| !plan.losing.contains(&change.table)) {
         duplicates(session, change, before, &mut found).await?;
     }
     found.extend(dependents(session, model, plan).await?);
     Ok(found)
+}
+
+/// What calls a function of Stockfoil's, but for the tables that get their default back.
+async fn leaning(session: &mut PgConnection, trees: &[QualifiedName]) -> Result<Vec<Finding>, Error> {
+    let names: Vec<String> = trees.iter().map(ToString::to_string).collect();
+    let rows: Vec<(String, String)> = sqlx::query_as(include_str!("leaning.sql"))
+        .bind(names)
+        .bind(isolation::POLICY)
+        .fetch_all(session)
+        .await
+        .context("look what calls Stockfoil's functions")?;
+    let finding = |(object, detail)| Finding {
+        check: "dependents",
+        object,
+        detail,
+        remedy: "drop that column or its default, or what else calls it, first".into(),
+    };
+    Ok(rows.into_iter().map(finding).collect())
+}
+
+/// Whether a key that was dropped can be built again: with the columns and under the name that it had.
+async fn restorable(
+    session: &mut PgConnection,
+    change: &Change,
+    before: &UniqueKeyBefore,
+    found: &mut Vec<Finding>,
+) -> Result<(), Error> {
+    let mut finding = |detail: String, remedy: String| {
+        found.push(Finding {
+            check: "keys",
+            object: format!("{}.{}", change.table.plain(), change.name),
+            detail,
+            remedy,
+        });
+    };
+    let printed = Printed::new(None, Definition::from_catalog(before.tail.clone()));
+    let shape = Shape::printed(true, Definition::from_catalog(before.method.clone()), printed);
+    if let Some(words) = shape.misses_a_column(session, &change.table).await? {
+        finding(
+            format!("can't be built again: {words}"),
+            format!(
+                "rename the column back for the time of the rollback; where it was dropped on purpose, let the key be forgotten: \
+                 DELETE FROM stockfoil.change WHERE kind = 'unique_key' AND name = '{}'",
+                change.name.replace('\'', "''")
+            ),
+        );
+    }
+    for place in &before.places {
+        let table = QualifiedName::new(Ident::new(place.schema.as_str())?, Ident::new(place.table.as_str())?);
+        let is_taken: bool = sqlx::query_scalar(include_str!("key_name.sql"))
+            .bind(&place.schema)
+            .bind(&place.index)
+            .bind(table.to_string())
+            .fetch_one(&mut *session)
+            .await
+            .context("look for the names of dropped keys")?;
+        if is_taken {
+            finding(
+                format!("can't be built again, since another relation is called {}", place.index),
+                "rename that one first".into(),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What refers to that which goes: to the organizations' columns, or to the tables that the migration made.

@@ -25,6 +25,7 @@ pub(super) async fn describe(connection: &mut PgConnection, step: &Step) -> Resu
         work: step.work,
         rows_estimate: size.and_then(|size| size.rows),
         estimate_ms: Some(estimate_ms(step, size)),
+        effect: step.effect.clone(),
         sql: statements.iter().map(ToString::to_string).collect(),
         duration_ms: None,
         waited_ms: None,

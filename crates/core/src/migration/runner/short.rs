@@ -12,7 +12,7 @@ use crate::{
         privileges,
         step::Step,
     },
-    sql::{Definition, render},
+    sql::{Definition, Fixed, Statement, render},
 };
 
 /// How long a step may stand in a lock's queue, where everybody who comes after it waits too: at its first attempt, twice
@@ -48,7 +48,7 @@ impl Runner<'_> {
                 (false, _) => queue.timeout(),
             };
             let asked = Instant::now();
-            match self.try_short(step, timeout).await {
+            match self.try_short(step, timeout, queue.order()).await {
                 Ok(()) => return Ok(()),
                 Err(error) if gave_way(&error) => {
                     queue.failed(asked.elapsed());
@@ -67,7 +67,7 @@ impl Runner<'_> {
     }
 
     /// One attempt, which stands in queues for `timeout` in all.
-    async fn try_short(&mut self, step: &Step, timeout: Duration) -> Result<(), sqlx::Error> {
+    async fn try_short(&mut self, step: &Step, timeout: Duration, order: Order) -> Result<(), sqlx::Error> {
         let until = Instant::now() + timeout;
         let mut transaction = self.session.begin().await?;
         sqlx::query("SELECT set_config('lock_timeout', $1, true)")
@@ -75,7 +75,11 @@ impl Runner<'_> {
             .execute(&mut *transaction)
             .await?;
         let there = privileges::there(&mut transaction).await?;
-        for statement in step.remember.iter().chain(&step.statements) {
+        let busy = match order {
+            Order::QuietFirst => None,
+            Order::BusyFirst => lock_busy(step),
+        };
+        for statement in busy.iter().chain(&step.remember).chain(&step.statements) {
             // What the first has locked is locked while a second one waits.
             let left = until.saturating_duration_since(Instant::now()).max(SHORTEST);
             let left = Definition::number(usize::try_from(left.as_millis()).unwrap_or(usize::MAX));
@@ -91,6 +95,23 @@ impl Runner<'_> {
         }
         transaction.commit().await
     }
+}
+
+/// Which of two tables an attempt locks first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The busy one is locked for the shortest time. While writers of it go on to the quiet one (for their foreign key),
+    /// one always waits for us there, and holds what we wait for.
+    QuietFirst,
+    /// Writers that hold the busy one come to their end, and others wait for it.
+    BusyFirst,
+}
+
+/// What locks the last of several tables of a step before the others.
+fn lock_busy(step: &Step) -> Option<Statement> {
+    let [_, .., busy] = step.tables.as_slice() else { return None };
+    let mode = Fixed(step.lock.name());
+    Some(render("LOCK TABLE {busy} IN {mode} MODE", &[("busy", busy), ("mode", &mode)]))
 }
 
 /// How long a step stands in a lock's queue, from attempt to attempt.
@@ -114,6 +135,11 @@ impl Queue {
         let budgeted =
             if self.failed < ATTEMPTS { Duration::ZERO } else { self.budget.min(LOCK_TIMEOUT_BUDGETED) };
         self.next.min(self.longest.max(budgeted))
+    }
+
+    /// Of the next attempt: each in turn, so that neither kind of writer keeps the step from its end.
+    fn order(&self) -> Order {
+        if self.failed.is_multiple_of(2) { Order::QuietFirst } else { Order::BusyFirst }
     }
 
     /// An attempt stood in queues for `stood` in vain.

@@ -10,7 +10,13 @@ use super::{
     others::{self, Others},
     record::{self, Own, Record},
 };
-use crate::{Error, db::Db, mapping::Mapping, migration::error::MigrationError, sql::QualifiedName};
+use crate::{
+    Error,
+    db::Db,
+    mapping::Mapping,
+    migration::{error::MigrationError, records},
+    sql::QualifiedName,
+};
 
 /// How every version stands, what a run does about it, and what keeps a run from it.
 #[derive(Debug)]
@@ -62,6 +68,9 @@ pub(super) async fn plan(
         versions.sort_by_key(|version| version.version);
     }
     let mut obstacle = versions.iter().find(|version| is_drift(version)).map(drift);
+    if let Some(objects) = records::other_schema(session).await? {
+        obstacle = obstacle.or(Some(MigrationError::OtherSchema { objects }));
+    }
     let mut warnings = Vec::new();
     if let Mode::Baseline(named) = mode {
         for version in named {

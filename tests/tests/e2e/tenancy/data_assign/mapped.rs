@@ -131,7 +131,7 @@ async fn balances_that_the_application_keeps_move_with_their_entries() {
         .config_with(|text| text.replace("adopt = true\n", "adopt = true\nkept_by = \"application\"\n"));
     let path = folder.path().join("stockfoil.toml");
     let run = |command: &str| db.run(command).arg("--config").arg(&path);
-    run("migrate-all").await.ok();
+    run("migrate-all").arg("--contract").await.ok();
     run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
     // A difference of before is no business of a move: it stays what it is.
     db.execute("UPDATE stock_quant SET quantity = quantity + 100 WHERE id = (SELECT min(id) FROM stock_quant WHERE product_id = 5)").await;
@@ -180,7 +180,7 @@ async fn what_refers_to_balances_that_go_is_not_left_behind() {
         .config_with(|text| text.replace("    \"stock_quant\",\n", "    \"stock_quant\",\n    \"cyc\",\n"));
     let path = folder.path().join("stockfoil.toml");
     let run = |command: &str| db.run(command).arg("--config").arg(&path);
-    run("migrate-all").await.ok();
+    run("migrate-all").arg("--contract").await.ok();
     run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
     let copies = ["stock_location", "stock_picking", "product_template"]
         .map(|table| ["--copy-shared", table])
@@ -235,7 +235,7 @@ impl Erp {
             text.replace("    \"stock_quant\",\n", &format!("    \"stock_quant\",\n    {tables}\n"))
         });
         let erp = Self { db, folder };
-        erp.run("migrate-all").await.ok();
+        erp.run("migrate-all").arg("--contract").await.ok();
         erp.run("org-create").args(["--id", "acme", "--name", "Acme"]).await.ok();
         erp
     }

@@ -13,7 +13,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::migration::torture::{close_gate, killed_between_all_steps_of, open_gate};
+use crate::migration::{
+    indexes::killed_while_building,
+    same_schema, schema,
+    torture::{close_gate, killed_between_all_steps_of, open_gate},
+};
 
 /// A session of an application that says whose each transaction is, and names no organization in its statements.
 struct Writer {
@@ -144,5 +148,19 @@ async fn killed_between_any_two_steps_it_goes_on() {
     open_gate(db).await;
     let policies = "SELECT count(*) FROM pg_policies WHERE policyname = 'stockfoil_isolation'";
     assert_eq!(db.value(policies).await, "0");
+    tenants.run("validate-migration").await.ok();
+}
+
+#[tokio::test]
+async fn a_lookup_whose_build_was_killed_on_the_way_back_is_there_at_its_end() {
+    let tenants = tenants().await;
+    let before = schema(&tenants.db);
+    tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+    let back = || tenants.run("migrate-org").args(["--rollback", "--isolate", "--yes"]);
+    killed_while_building(&tenants.db, back(), "users_email_idx").await;
+    // Killed before the build began, there is its record alone.
+    tenants.db.execute("DROP INDEX users_email_idx; DROP TABLE another").await;
+    back().await.ok();
+    same_schema(&tenants.db, &before);
     tenants.run("validate-migration").await.ok();
 }

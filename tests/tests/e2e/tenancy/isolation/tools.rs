@@ -85,7 +85,7 @@ async fn an_assigned_user_whose_rows_stay_behind_is_refused() {
 async fn balances_made_after_isolation_are_isolated() {
     let db = TestDb::inventory().await;
     db.run("db-migrate").await.ok();
-    db.run("migrate-org").await.ok();
+    db.run("migrate-org").arg("--contract").await.ok();
     let tenants = Tenants::in_database(db, None).await;
     tenants.fill().await;
     tenants.isolate().await;
@@ -94,7 +94,7 @@ async fn balances_made_after_isolation_are_isolated() {
         .run("migrate-balance")
         .await
         .ok()
-        .says("show of inventory_balances the session's organization's rows alone");
+        .tells("show of inventory_balances the session's organization's rows alone");
     tenants.run("backfill-balances").await.ok();
     tenants.run("validate-migration").await.ok();
     {

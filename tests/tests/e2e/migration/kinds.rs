@@ -1,0 +1,198 @@
+//! Databases that nobody here designed: each is migrated as it should be, or refused before the first change.
+
+use super::*;
+
+/// Refuses with all of the words, and changes nothing.
+async fn refused(db: &TestDb, args: &[&str], status: i32, words: &[&str]) {
+    let before = schema(db);
+    let run = db.run("migrate-all").args(args).rehearsing().await.status(status);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    same_schema(db, &before);
+}
+
+#[tokio::test]
+async fn an_index_over_whole_rows_that_would_miss_its_rows() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute(
+        "CREATE FUNCTION row_hash(u users) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT md5(u::text) $$;
+         CREATE INDEX users_hash ON users (row_hash(users));
+         CREATE FUNCTION label(i items) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT i.item_number || i.name $$;
+         CREATE INDEX items_label ON items (label(items))",
+    )
+    .await;
+    refused(
+        &db,
+        &[],
+        1,
+        &["index users_hash", "does not find its rows any more", "lacks matching index tuple"],
+    )
+    .await;
+    db.execute("DROP INDEX users_hash").await;
+    let before = schema(&db);
+    db.run("migrate-all").rehearsing().await.ok();
+    db.run("migrate-all").args(["--rollback", "--yes"]).rehearsing().await.ok();
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn on_conflict_through_a_view() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute(
+        "CREATE VIEW people AS SELECT id, email AS mail, name FROM users;
+         CREATE FUNCTION greet(m text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO people (id, mail, name) VALUES ('x' || m, m, 'n') ON CONFLICT (mail) DO UPDATE SET name = 'q'; END $$",
+    )
+    .await;
+    refused(&db, &["--contract"], 1, &["calling function greet(text)", "no unique or exclusion constraint"])
+        .await;
+    db.run("migrate-all").rehearsing().await.ok();
+    db.execute("SELECT greet('u1@example.com')").await;
+}
+
+#[tokio::test]
+async fn a_long_key_that_no_sample_would_hold_by_chance() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "INSERT INTO users (id, email, name) SELECT 'u' || g, 'u' || g || '@example.com', 'n' FROM generate_series(1, 3000) g;
+         UPDATE users SET email = (SELECT string_agg(chr(33 + (hashint4(g) & 63)), '' ORDER BY hashint4(g * 7)) FROM generate_series(1, 2690) g)
+         WHERE id = 'u1500'",
+    )
+    .await;
+    let long: i64 = db.value("SELECT max(pg_column_size(email)) FROM users").await.parse().unwrap();
+    assert!(long > 2600, "{long}");
+    refused(&db, &["--sample", "100"], 1, &["index row", "users_org_id_email_key"]).await;
+}
+
+#[tokio::test]
+async fn a_schema_of_the_name_of_stockfoils() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE SCHEMA stockfoil;
+         CREATE FUNCTION stockfoil.org_by_id(id text) RETURNS text LANGUAGE sql AS $$ SELECT 'mine' $$",
+    )
+    .await;
+    let named = "the application's own, and has function stockfoil.org_by_id(text)";
+    refused(&db, &[], 3, &[named]).await;
+    db.run("db-migrate").await.refuses(3, named);
+    db.run("migrate-org").await.refuses(3, named);
+    // An empty one may be there for the role that migrates.
+    db.execute("DROP FUNCTION stockfoil.org_by_id(text)").await;
+    db.run("migrate-all").await.ok();
+}
+
+#[tokio::test]
+async fn organizations_that_are_there_and_can_not_be_told_apart() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TABLE organizations (id text PRIMARY KEY, name text NOT NULL, subdomain text, is_active boolean NOT NULL DEFAULT true,
+             created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(), country text NOT NULL);
+         INSERT INTO organizations (id, name, subdomain, country) VALUES ('a', 'A', 'acme', 'x'), ('b', 'B', 'acme', 'x')",
+    )
+    .await;
+    refused(
+        &db,
+        &[],
+        3,
+        &["several organizations of the subdomain acme", "has the column country, which needs a value"],
+    )
+    .await;
+    db.execute("ALTER TABLE organizations ALTER COLUMN country DROP NOT NULL; UPDATE organizations SET subdomain = id").await;
+    let before = schema(&db);
+    db.run("migrate-all").rehearsing().await.ok();
+    db.execute("DELETE FROM organizations WHERE id <> 'default'").await;
+    db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn what_no_rehearsal_reaches_is_said_beforehand() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute(
+        "ALTER TABLE items ADD COLUMN org_id text;
+         CREATE TABLE sites (id int PRIMARY KEY, org_id text);
+         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.is_active := true; RETURN NEW; END $$;
+         CREATE TRIGGER touched BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION touch();
+         CREATE TRIGGER named_only BEFORE UPDATE OF name ON items FOR EACH ROW EXECUTE FUNCTION touch();
+         CREATE PROCEDURE purge(p text) LANGUAGE plpgsql AS $$ BEGIN
+             DELETE FROM sites WHERE EXISTS (SELECT FROM users WHERE org_id = p); END $$;
+         CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.name = 'special' THEN INSERT INTO kept SELECT NEW.*; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER kept AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION keep();
+         CREATE FUNCTION count_of(p text) RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM public.users WHERE name = p $$",
+    )
+    .await;
+    let run = db.run("migrate-org").arg("--dry-run").await.ok();
+    let run = run
+        .says("items is filled by UPDATE, which fires touched for each row that lacks org_id (ALTER TABLE public.items DISABLE TRIGGER")
+        .says("function public.purge(text) names org_id, which from now on is a column of users wherever that is the nearest table")
+        .says("function public.keep() takes all columns (*) and names users");
+    assert!(!run.stdout.contains("count_of"), "{}", run.stdout);
+}
+
+#[tokio::test]
+async fn ledgers_whose_entries_would_not_be_counted_or_kept() {
+    let db = TestDb::inventory().await;
+    let name = db.name().to_owned();
+    db.execute("ALTER TABLE inventory_ledger SET UNLOGGED").await;
+    refused(&db, &[], 3, &["inventory_ledger is UNLOGGED", "SET LOGGED first"]).await;
+    db.execute("ALTER TABLE inventory_ledger SET LOGGED").await;
+    db.execute(format!("ALTER DATABASE {name} SET session_replication_role = replica")).await;
+    refused(&db, &[], 3, &["session_replication_role = replica by every role in database", "RESET"]).await;
+    db.execute(format!("ALTER DATABASE {name} RESET session_replication_role")).await;
+    db.run("migrate-all").await.ok();
+    db.execute(format!("ALTER DATABASE {name} SET session_replication_role = replica")).await;
+    db.run("validate-migration").await.status(1).says("uncounted inventory_ledger: every role in database");
+    db.execute(format!("ALTER DATABASE {name} RESET session_replication_role")).await;
+    db.execute(format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    db.run("migrate-org").await.refuses(3, "default_transaction_read_only is on for this database or role");
+}
+
+#[tokio::test]
+async fn a_key_that_is_full_is_named() {
+    let db = TestDb::inventory().await;
+    let columns = |from, to| (from..=to).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
+    let all = (1..=32).map(|n| format!("c{n} int")).collect::<Vec<_>>().join(", ");
+    db.execute(format!(
+        "CREATE TABLE wide (id int PRIMARY KEY, {all}, CONSTRAINT full_key UNIQUE ({}) INCLUDE ({}))",
+        columns(1, 16),
+        columns(17, 32)
+    ))
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("stockfoil.toml"),
+        "[tenancy]\ntables = ['users', 'items', 'locations', 'inventory_ledger', 'wide']\n",
+    )
+    .unwrap();
+    db.run("migrate-org")
+        .folder(&folder)
+        .await
+        .refuses(3, "wide.full_key has 32 columns with those of INCLUDE");
+}
+
+#[tokio::test]
+async fn publications_are_told_with_all_that_a_subscriber_needs() {
+    let db = TestDb::inventory().await;
+    db.execute("CREATE PUBLICATION narrow FOR TABLE items (id, item_number, name)").await;
+    // It publishes no column but these.
+    db.run("migrate-org").arg("--dry-run").await.ok();
+    db.execute("CREATE PUBLICATION everything FOR ALL TABLES").await;
+    refused(
+        &db,
+        &[],
+        3,
+        &[
+            "inventory_ledger is published by everything",
+            "so does one without the tables that are made",
+            "to the ledger also stockfoil_tx bigint",
+            "organization_api_keys",
+        ],
+    )
+    .await;
+}
