@@ -149,16 +149,7 @@ impl Config {
         let Some(url) = environment.get("DATABASE_URL") else {
             return self.connect_options_from_variables();
         };
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(ConfigError::Url("it does not start with postgres://".into()));
-        }
-        url.parse().map_err(|error| {
-            let reason = match error {
-                sqlx::Error::Configuration(reason) if !reason.to_string().contains(url) => reason.to_string(),
-                _ => "it does not parse".into(),
-            };
-            ConfigError::Url(reason)
-        })
+        Secret::new(url).database().map_err(ConfigError::Url)
     }
 
     /// What looking at backups needs.

@@ -1,9 +1,10 @@
 //! What every module's settings are made of: secrets, durations, variables of the environment, and what is wrong with a
 //! value.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer};
+use sqlx::postgres::PgConnectOptions;
 
 /// Why a configuration does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,42 @@ impl Secret {
     /// The text, for the one place that must send it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// What it says as the URL of a database.
+    ///
+    /// # Errors
+    /// Why it is none, without its text.
+    pub(crate) fn database(&self) -> Result<PgConnectOptions, String> {
+        let url = self.expose();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err("it does not start with postgres://".into());
+        }
+        url.parse().map_err(|error| match error {
+            sqlx::Error::Configuration(reason) if !reason.to_string().contains(url) => reason.to_string(),
+            _ => "it does not parse".into(),
+        })
+    }
+
+    /// Checks that it is the URL of a database, as the value of `name`.
+    ///
+    /// # Errors
+    /// That it is none, without its text.
+    pub fn require_database(&self, name: &str) -> Result<(), ConfigError> {
+        let told = |reason| {
+            let text = format!("not a PostgreSQL URL ({reason}); write postgres://user@host:5432/database");
+            value(name, &text)
+        };
+        self.database().map(drop).map_err(told)
+    }
+}
+
+/// A flag's value: what does not parse would be repeated in the error, so everything does, and is checked later.
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(text))
     }
 }
 
