@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
-use stockfoil_core::settings::nearest;
+use stockfoil_core::settings::{Secret, nearest};
 
 use crate::{USAGE, page};
 
@@ -91,6 +91,9 @@ macro_rules! args {
             /// for a rehearsal: how many rows of each tenant table to take along (default: 1000)
             #[argh(option, arg_name = "rows", default = "stockfoil_core::rehearsal::SAMPLE_ROWS")]
             sample: u32,
+            /// rehearse in this database, which is empty and stays so, instead of a throwaway cluster on this machine
+            #[argh(option, arg_name = "url")]
+            rehearse_in: Option<stockfoil_core::settings::Secret>,
             /// how long a step may wait for other sessions, such as 30s or 5m (default: without end)
             #[argh(option, arg_name = "time")]
             lock_wait: Option<stockfoil_core::migration::patience::Time>,
@@ -108,13 +111,18 @@ macro_rules! args {
 
         impl $name {
             fn how(&self) -> Result<cli::How, cli::RunError> {
-                let sample = self.sample;
+                let asked = cli::Rehearse { sample: self.sample, place: self.rehearse_in.clone() };
+                if let Some(url) = &asked.place {
+                    let others = [("--dry-run", self.dry_run), ("--no-rehearsal", self.no_rehearsal)];
+                    cli::excludes("--rehearse-in", &others)?;
+                    url.require_database("--rehearse-in")?;
+                }
                 let flags = [
                     ("--dry-run", self.dry_run, cli::How::DryRun),
-                    ("--rehearse", self.rehearse, cli::How::Rehearse { sample }),
+                    ("--rehearse", self.rehearse, cli::How::Rehearse(asked.clone())),
                     ("--no-rehearsal", self.no_rehearsal, cli::How::Run { rehearses: None }),
                 ];
-                Ok(cli::one_of(&flags)?.unwrap_or(cli::How::Run { rehearses: Some(sample) }))
+                Ok(cli::one_of(&flags)?.unwrap_or(cli::How::Run { rehearses: Some(asked) }))
             }
 
             fn patience(&self) -> stockfoil_core::migration::patience::Patience {
@@ -170,31 +178,37 @@ macro_rules! args {
 }
 
 /// What a command that changes a schema is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
     /// Do it.
     Run {
-        /// Play it through first, with so many rows of each tenant table.
-        rehearses: Option<u32>,
+        /// Play it through first.
+        rehearses: Option<Rehearse>,
     },
     /// Say what it would do.
     DryRun,
     /// Play it through on a copy.
-    Rehearse {
-        /// How many rows of each tenant table are taken along.
-        sample: u32,
-    },
+    Rehearse(Rehearse),
+}
+
+/// How a migration is played through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearse {
+    /// How many rows of each tenant table are taken along.
+    pub sample: u32,
+    /// The URL of the database that it takes place in; none: a throwaway cluster.
+    pub place: Option<Secret>,
 }
 
 /// The value of the one flag that is given among those that exclude each other; none when none is.
 ///
 /// # Errors
 /// [`RunError::Usage`](crate::RunError::Usage) when several are given.
-pub fn one_of<T: Copy>(flags: &[(&str, bool, T)]) -> Result<Option<T>, crate::RunError> {
+pub fn one_of<T: Clone>(flags: &[(&str, bool, T)]) -> Result<Option<T>, crate::RunError> {
     let given: Vec<_> = flags.iter().filter(|(_, is_given, _)| *is_given).collect();
     match given.as_slice() {
         [] => Ok(None),
-        [(_, _, value)] => Ok(Some(*value)),
+        [(_, _, value)] => Ok(Some(value.clone())),
         [(first, ..), (second, ..), ..] => {
             Err(crate::RunError::Usage(format!("{first} and {second} exclude each other; give one of them")))
         }

@@ -32,7 +32,7 @@ use std::{error::Error as _, fmt::Write as _, panic::AssertUnwindSafe, process::
 use futures_util::FutureExt as _;
 
 pub use context::Context;
-pub use flags::{Command, Common, Format, How, excludes, one_of, requires};
+pub use flags::{Command, Common, Format, How, Rehearse, excludes, one_of, requires};
 pub use page::{Mark, Page};
 pub use print::Print;
 pub use stockfoil_core::report::Outcome;

@@ -1,7 +1,7 @@
 //! The rehearsal: a migration is played through before anything is touched, so that whatever fails, fails there.
 //!
-//! The schema, the roles and some rows of the database are brought into a throwaway cluster of the
-//! same version. There the whole migration runs, is taken back, and runs again, and what applications do is tried
+//! The schema, the roles and some rows of the database are brought into a throwaway cluster of the same version, or into an
+//! empty database that is given for it. There the whole migration runs, is taken back, and runs again, and what applications do is tried
 //! before it and after it: writes as each role that may write, reads and writes through views, functions. None of this
 //! needs to know what could go wrong. The database itself is only read.
 
@@ -10,6 +10,7 @@ mod copy;
 mod differences;
 mod first;
 mod functions;
+mod given;
 mod indexes;
 mod lookups;
 mod play;
@@ -24,22 +25,27 @@ mod views;
 use std::path::PathBuf;
 
 use crate::{
-    Error, Task, backup,
-    db::Db,
+    Error, Task, backup, catalog,
+    db::{Context as _, Db},
     mapping::Mapping,
     migration::{finding::Finding, online::Online, org},
     model::Model,
     progress::{Played, Progress},
     report::Clock,
+    settings::Secret,
     tenancy,
     throwaway::{self, Confinement, Folder, Owner, ServerPrograms},
 };
 pub use first::before;
+use given::Given;
 pub use report::{LookupChange, ProbeCounts, Rehearsal};
 use stage::Stage;
 
 /// How many rows of each tenant table are taken along where nothing else is asked for.
 pub const SAMPLE_ROWS: u32 = 1_000;
+
+/// How the sessions of a rehearsal call themselves.
+const APPLICATION: &str = "stockfoil-rehearsal";
 
 /// So much room the throwaway cluster takes before the rows.
 const ROOM_BYTES: u64 = 200_000_000;
@@ -69,6 +75,16 @@ impl Migration {
         }
     }
 
+    /// Whether it isolates the organizations, or takes that back.
+    pub fn isolates(&self) -> bool {
+        match self {
+            Self::Online(Online::Organizations(request)) | Self::All { organizations: request, .. } => {
+                request.isolates
+            }
+            Self::Online(Online::Balances(_)) => false,
+        }
+    }
+
     /// What it goes on in spite of; none where the command has no `--accept`.
     fn accepted(&self) -> Option<&[String]> {
         match self {
@@ -87,6 +103,8 @@ pub struct Request {
     pub migration: Migration,
     /// How many rows of each tenant table are taken along; those that they refer to come with them.
     pub sample: u32,
+    /// The URL of the database that it takes place in; none: a throwaway cluster on this machine.
+    pub place: Option<Secret>,
 }
 
 /// Why nothing could be rehearsed.
@@ -95,6 +113,9 @@ pub enum RehearsalError {
     /// This machine lacks something, or has too little of it.
     #[error("the migration can't be rehearsed here: {0}")]
     Machine(String),
+    /// The database that was given for it can't be used, or not be emptied.
+    #[error("the migration can't be rehearsed in the database that was given for it: {0}")]
+    Given(String),
     /// The database can't be copied.
     #[error("the migration can't be rehearsed, since {what}: {words}; {remedy}")]
     Copy {
@@ -135,7 +156,7 @@ struct Rehearsing<'a> {
     progress: &'a dyn Progress,
 }
 
-/// Plays the migration through in a throwaway cluster. The database is only read.
+/// Plays the migration through on a copy. The database is only read.
 ///
 /// What stands in the migration's way is part of the report, and no error.
 ///
@@ -154,33 +175,83 @@ pub fn run<'a>(
         let rehearsing = Rehearsing { db, mapping, tenancy, request, progress };
         let mut settings = settings.throwaway();
         settings.names.purpose = "rehearsal";
-        let owner = Owner::of_cluster(&settings).map_err(RehearsalError::from)?;
-        for line in throwaway::remove_left(&settings, &owner) {
-            progress.note(&line);
+        match &request.place {
+            Some(url) => rehearsing.elsewhere(&settings, url).await,
+            None => rehearsing.here(&settings).await,
         }
-        let folder = Folder::create(&settings, &owner).map_err(RehearsalError::from)?;
-        folder.require_room(ROOM_BYTES).map_err(RehearsalError::from)?;
-        if settings.is_confined {
-            Confinement::server(folder.path()).require(settings.names).map_err(RehearsalError::from)?;
-        }
-        let major = u32::try_from(db.facts().version_num / 10_000).unwrap_or(0);
-        let programs = ServerPrograms::find(&settings, Some(major), major, progress)
-            .await
-            .map_err(RehearsalError::from)?;
-        let mut stage = Stage::new(db, &settings, programs, &folder, owner);
-        stage.up(progress).await?;
-        let report = rehearsing.rehearse(&stage).await;
-        let ended = stage.down().await;
-        let report = report.map_err(RehearsalError::of)?;
-        ended?;
-        Ok(report)
     })
 }
 
 impl Rehearsing<'_> {
+    /// Rehearses in a throwaway cluster.
+    async fn here(&self, settings: &throwaway::Settings) -> Result<Rehearsal, Error> {
+        let owner = Owner::of_cluster(settings).map_err(RehearsalError::from)?;
+        for line in throwaway::remove_left(settings, &owner) {
+            self.progress.note(&line);
+        }
+        let folder = Folder::create(settings, &owner).map_err(RehearsalError::from)?;
+        folder.require_room(ROOM_BYTES).map_err(RehearsalError::from)?;
+        if settings.is_confined {
+            Confinement::server(folder.path()).require(settings.names).map_err(RehearsalError::from)?;
+        }
+        let major = self.major();
+        let programs = ServerPrograms::find(settings, Some(major), major, self.progress)
+            .await
+            .map_err(RehearsalError::from)?;
+        self.on(&mut Stage::new(self.db, settings, programs, &folder, owner)).await
+    }
+
+    /// Rehearses in the database at `url`.
+    async fn elsewhere(&self, settings: &throwaway::Settings, url: &Secret) -> Result<Rehearsal, Error> {
+        self.require_no_roles().await?;
+        let programs = ServerPrograms::clients(settings, self.major(), self.progress)
+            .await
+            .map_err(RehearsalError::from)?;
+        let given = Given::open(self.db, url, self.progress).await?;
+        self.on(&mut Stage::given_as(given, self.db, programs)).await
+    }
+
+    fn major(&self) -> u32 {
+        u32::try_from(self.db.facts().version_num / 10_000).unwrap_or(0)
+    }
+
+    /// Refuses a migration whose way back drops roles: where the database was given, its server's, which may be production's
+    /// own.
+    async fn require_no_roles(&self) -> Result<(), Error> {
+        let is_balances = matches!(self.request.migration, Migration::Online(Online::Balances(_)));
+        let mut session = self.db.session().await?;
+        if is_balances || !catalog::is_there(&mut session, "stockfoil.change").await? {
+            return Ok(());
+        }
+        let made: Option<String> =
+            sqlx::query_scalar("SELECT name FROM stockfoil.change WHERE kind = 'role' ORDER BY name LIMIT 1")
+                .fetch_optional(&mut session)
+                .await
+                .context("look for roles that isolation made")?;
+        match made {
+            None => Ok(()),
+            Some(role) => Err(RehearsalError::Given(format!(
+                "isolation made the role {role}, which a rehearsal would drop there, and roles are the whole server's; rehearse without --rehearse-in, in a throwaway cluster"
+            ))
+            .into()),
+        }
+    }
+
+    /// Rehearses on `stage`.
+    async fn on(&self, stage: &mut Stage<'_>) -> Result<Rehearsal, Error> {
+        let report = match stage.up(self.db, self.progress).await {
+            Ok(()) => self.rehearse(stage).await,
+            Err(error) => Err(error),
+        };
+        let ended = stage.down().await;
+        let report = report.map_err(RehearsalError::of)?;
+        ended?;
+        Ok(report)
+    }
+
     async fn rehearse(&self, stage: &Stage<'_>) -> Result<Rehearsal, Error> {
         let mut clock = Clock::default();
-        let mut report = Rehearsal::of(self.request.migration.command());
+        let mut report = Rehearsal::of(self.request.migration.command(), stage.place());
         let model = self.model(self.db).await?;
         self.progress.begin("rehearsal: copy the schema and some rows", None);
         copy::bring(self, stage, model.as_ref(), &mut report).await?;

@@ -65,6 +65,7 @@ mod phases;
 pub(crate) mod records;
 mod refusals;
 mod rehearsal;
+mod rehearsal_elsewhere;
 mod rollback;
 mod setup_order;
 pub(crate) mod torture;

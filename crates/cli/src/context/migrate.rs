@@ -13,7 +13,7 @@ use stockfoil_core::{
 };
 
 use super::{Context, pretty};
-use crate::{How, Page, Print as _, RunError};
+use crate::{How, Page, Print as _, Rehearse, RunError};
 
 /// So many of what could not be tried are named before a run.
 const NOT_PROBED_MAX: usize = 5;
@@ -27,14 +27,14 @@ impl Context {
         &self,
         db: &Db,
         migration: rehearsal::Migration,
-        sample: u32,
+        asked: Rehearse,
     ) -> Result<Outcome, RunError> {
         let Config { mapping, tenancy, backup, .. } = &self.config;
-        let request = rehearsal::Request { migration, sample };
+        let request = request(migration, asked)?;
         self.emit(&rehearsal::run(db, mapping, tenancy, backup, &request, &self.talk).await?)
     }
 
-    /// Rehearses what a run is about to change, with so many rows of each tenant table; not at all with none. Returns the
+    /// Rehearses what a run is about to change, as it is asked for; not at all with none. Returns the
     /// outcome of a rehearsal that found something in the way, which is emitted; nothing where the run may go on.
     ///
     /// # Errors
@@ -43,11 +43,11 @@ impl Context {
         &self,
         db: &Db,
         migration: rehearsal::Migration,
-        rows: Option<u32>,
+        asked: Option<Rehearse>,
     ) -> Result<Option<Outcome>, RunError> {
-        let Some(sample) = rows else { return Ok(None) };
+        let Some(asked) = asked else { return Ok(None) };
         let Config { mapping, tenancy, backup, .. } = &self.config;
-        let request = rehearsal::Request { migration, sample };
+        let request = request(migration, asked)?;
         match rehearsal::before(db, mapping, tenancy, backup, &request, &self.talk).await {
             Ok(None) => Ok(None),
             Ok(Some(report)) if report.outcome() == Outcome::Clean => {
@@ -88,8 +88,8 @@ impl Context {
         let db = self.connect().await?;
         let Config { mapping, tenancy, .. } = &self.config;
         match how {
-            How::Rehearse { sample } => {
-                return self.rehearse(&db, rehearsal::Migration::Online(migration), sample).await;
+            How::Rehearse(asked) => {
+                return self.rehearse(&db, rehearsal::Migration::Online(migration), asked).await;
             }
             How::DryRun => return self.emit(&migration.plan(&db, mapping, tenancy).await?),
             How::Run { rehearses } => {
@@ -163,9 +163,9 @@ impl Context {
             folder: request.folder.map(Into::into),
             is_back: request.rollback,
         };
-        if let How::Rehearse { sample } = how {
+        if let How::Rehearse(asked) = how {
             // The way back is a part of every rehearsal.
-            return self.rehearse(&db, migration, sample).await;
+            return self.rehearse(&db, migration, asked).await;
         }
         request.dry_run = how == How::DryRun;
         if asks && !request.dry_run {
@@ -206,4 +206,17 @@ impl Context {
         }
         self.confirm(&format!("{steps} steps change the schema of {}; go on?", db.facts())).await
     }
+}
+
+/// What a rehearsal is asked for.
+///
+/// # Errors
+/// [`RunError::Usage`] for one that would make or drop roles of a server that is not its own.
+fn request(migration: rehearsal::Migration, asked: Rehearse) -> Result<rehearsal::Request, RunError> {
+    if asked.place.is_some() && migration.isolates() {
+        return Err(RunError::Usage(
+            "--isolate makes and drops roles, which are the whole server's, so it is not rehearsed in a database that was given; leave out --rehearse-in, which rehearses it in a throwaway cluster".into(),
+        ));
+    }
+    Ok(rehearsal::Request { migration, sample: asked.sample, place: asked.place })
 }

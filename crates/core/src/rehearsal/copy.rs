@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Rehearsal, Rehearsing, sample, stage::Stage};
+use super::{Rehearsal, RehearsalError, Rehearsing, given::Given, sample, stage::Stage};
 use crate::{
     Error,
-    db::{Context as _, Db, sqlstate},
+    db::{Context as _, Db, DbError, sqlstate},
     model::Model,
     progress::Progress,
     sql::{Definition, Fragment, Ident, Literal, Statement, render},
@@ -22,7 +22,10 @@ pub(super) async fn bring(
     report: &mut Rehearsal,
 ) -> Result<(), Error> {
     let progress = rehearsing.progress;
-    stage.load(None, "the roles", stage.roles(progress).await?, progress).await?;
+    report.not_rehearsed.extend(stage.not_rehearsed.iter().cloned());
+    if stage.given().is_none() {
+        stage.load(None, "the roles", stage.roles(progress).await?, progress).await?;
+    }
     let mut production = session(rehearsing.db).await?;
     let snapshot: String = sqlx::query_scalar("SELECT pg_export_snapshot()")
         .fetch_one(&mut production)
@@ -33,7 +36,7 @@ pub(super) async fn bring(
     let (name, what) = (Some(stage.database.as_str()), "the schema");
     let tables = stage.section("pre-data", &snapshot, progress).await?;
     bring_settings(&mut production, stage, &tables, report).await?;
-    stage.load(name, what, tables, progress).await?;
+    report.not_rehearsed.extend(stage.load(name, what, tables, progress).await?);
     if let Some(model) = model {
         let rows = sample::bring(&mut production, stage, model, rehearsing.request.sample, progress).await?;
         report.rows = rows.count;
@@ -41,7 +44,7 @@ pub(super) async fn bring(
     }
     let constraints = stage.section("post-data", &snapshot, progress).await?;
     bring_settings(&mut production, stage, &constraints, report).await?;
-    stage.load(name, what, constraints, progress).await?;
+    report.not_rehearsed.extend(stage.load(name, what, constraints, progress).await?);
     settle(rehearsing.db, &mut production, stage, report, progress).await
 }
 
@@ -56,6 +59,11 @@ async fn bring_settings(
     let names: BTreeSet<&str> =
         script.split("current_setting('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
     if names.is_empty() {
+        return Ok(());
+    }
+    if let Some(given) = stage.given() {
+        let settings = Given::named(production, names.into_iter().collect()).await?;
+        report.not_rehearsed.extend(given.set(settings).await?);
         return Ok(());
     }
     let statements: Vec<String> = sqlx::query_scalar(include_str!("copy/named.sql"))
@@ -100,7 +108,7 @@ async fn session(db: &Db) -> Result<PgConnection, Error> {
 }
 
 /// How the database sorts and encodes its texts.
-#[derive(sqlx::FromRow)]
+#[derive(PartialEq, Eq, sqlx::FromRow)]
 struct Locale {
     encoding: String,
     collate: String,
@@ -133,16 +141,30 @@ impl Locale {
     }
 }
 
-/// Makes the database under its own name, sorted as it is where this machine can.
+async fn locale(session: &mut PgConnection) -> Result<Locale, DbError> {
+    sqlx::query_as(include_str!("copy/locale.sql"))
+        .fetch_one(session)
+        .await
+        .context("read how the database sorts texts")
+}
+
+/// Makes the database under its own name, sorted as it is where this machine can. One that was given is as it is.
 async fn make_database(
     production: &mut PgConnection,
     stage: &Stage<'_>,
     report: &mut Rehearsal,
 ) -> Result<(), Error> {
-    let locale: Locale = sqlx::query_as(include_str!("copy/locale.sql"))
-        .fetch_one(production)
-        .await
-        .context("read how the database sorts texts")?;
+    let wanted = locale(production).await?;
+    if stage.given().is_some() {
+        if locale(&mut stage.admin().await?).await? != wanted {
+            report.not_rehearsed.push(format!(
+                "how texts are encoded and sorted: make the given database with ENCODING {:?} LC_COLLATE {:?} LC_CTYPE {:?}",
+                wanted.encoding, wanted.collate, wanted.ctype
+            ));
+        }
+        return Ok(());
+    }
+    let locale = wanted;
     let name = Ident::new(stage.database.clone())?;
     let mut first = stage.first().await?;
     // template1 and postgres are there already; a database of that name is as good.
@@ -183,16 +205,26 @@ async fn settle(
 ) -> Result<(), Error> {
     let mut admin = stage.admin().await?;
     // The database's own settings go over the server's.
-    run_all(&mut admin, stage.settings(progress).await?, report).await;
-    for (query, what) in [
-        (include_str!("copy/database.sql"), "the database's rights and settings"),
-        (include_str!("copy/sequences.sql"), "the sequences"),
-    ] {
+    let mut queries = vec![(include_str!("copy/sequences.sql"), "the sequences")];
+    match stage.given() {
+        Some(given) => {
+            let text = stage.said(include_str!("given/settings.sql"), progress).await?;
+            let settings = serde_json::from_str(&text)
+                .map_err(|error| RehearsalError::Ended(format!("the settings can't be read: {error}")))?;
+            report.not_rehearsed.extend(given.set(settings).await?);
+        }
+        None => {
+            let statements = stage.said(include_str!("copy/settings.sql"), progress).await?;
+            run_all(&mut admin, statements.lines().map(str::to_owned).collect(), report).await;
+            queries.insert(0, (include_str!("copy/database.sql"), "the database's rights and settings"));
+        }
+    }
+    for (query, what) in queries {
         let statements: Vec<String> =
             sqlx::query_scalar(query).fetch_all(&mut *production).await.context(format!("read {what}"))?;
         run_all(&mut admin, statements, report).await;
     }
-    if db.facts().version_num >= 170_000 {
+    if stage.given().is_none() && db.facts().version_num >= 170_000 {
         // The cluster keeps event triggers from its own sessions; here they are part of what is rehearsed.
         let name = Ident::new(stage.database.clone())?;
         let set = render("ALTER DATABASE {name} SET event_triggers = on", &[("name", &name)]);

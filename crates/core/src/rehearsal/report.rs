@@ -12,6 +12,8 @@ use crate::{
 pub struct Rehearsal {
     /// Which migration.
     pub command: &'static str,
+    /// Where the copy was: in a throwaway cluster, or in a database that was given.
+    pub place: String,
     /// What would stop the migration, or break what applications do.
     pub obstacles: Vec<Finding>,
     /// What fails afterwards because the migration means it to, such as ON CONFLICT by a key that goes.
@@ -35,10 +37,11 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// The report of a rehearsal of `command` that has just begun.
-    pub(super) fn of(command: &'static str) -> Self {
+    /// The report of a rehearsal of `command` in `place` that has just begun.
+    pub(super) fn of(command: &'static str, place: String) -> Self {
         Self {
             command,
+            place,
             obstacles: Vec::new(),
             will_fail: Vec::new(),
             warnings: Vec::new(),
@@ -57,9 +60,10 @@ impl Rehearsal {
     /// What was rehearsed, in a line.
     pub fn summary(&self) -> String {
         format!(
-            "{} rehearsed on a copy with {} rows: {} steps, {} of {} things that applications do work as before, {} mean a change to an application, {} could not be tried",
+            "{} rehearsed on a copy with {} rows in {}: {} steps, {} of {} things that applications do work as before, {} mean a change to an application, {} could not be tried",
             self.command,
             self.rows,
+            self.place,
             self.steps.len(),
             self.probes.same,
             self.probes.tried,

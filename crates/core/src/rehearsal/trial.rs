@@ -1,6 +1,8 @@
 //! What applications do, tried on the copy before the migration and after it, each in a transaction that is rolled
 //! back. What worked before and does not afterwards, or does less, is in the way.
 
+use std::collections::BTreeSet;
+
 use futures_util::TryStreamExt as _;
 use sqlx::{Connection as _, PgConnection, Row as _, ValueRef as _};
 
@@ -82,12 +84,14 @@ impl Trials {
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let path = stage.search_path().await?;
-        let session = &mut session(stage, &path).await?;
+        let (mut session, counts) = session(stage, &path).await?;
+        let session = &mut session;
         let not_probed = &mut report.probes.not_probed;
         let tables = probe::tables(session, model).await?;
         let mut trials = probe::of_tables(session, model, &tables, not_probed).await?;
         trials.extend(views::trials(session, model, not_probed).await?);
         trials.extend(functions::trials(session, model, not_probed).await?);
+        not_probed.extend(leave_out_others(session, &mut trials).await?);
         progress.begin("rehearsal: try what applications do", Some(trials.len() as u64));
         let mut worked = Vec::new();
         for mut trial in trials {
@@ -111,7 +115,10 @@ impl Trials {
                 None => {}
             }
         }
-        not_probed.extend(probe::silent_triggers(session, &tables).await?);
+        match counts {
+            true => not_probed.extend(probe::silent_triggers(session, &tables).await?),
+            false => not_probed.push("which triggers run: the role may not set track_functions".to_owned()),
+        }
         report.probes.tried = worked.len();
         let lookups = lookups::before(session, model).await?;
         Ok(Self { worked, lookups, path, org: model.org_column.as_str().to_owned() })
@@ -125,7 +132,8 @@ impl Trials {
         report: &mut Rehearsal,
         progress: &dyn Progress,
     ) -> Result<(), Error> {
-        let session = &mut session(stage, &self.path).await?;
+        let (mut session, _) = session(stage, &self.path).await?;
+        let session = &mut session;
         progress.begin("rehearsal: try it again", Some(self.worked.len() as u64));
         for (trial, before) in &self.worked {
             progress.advance(1);
@@ -244,26 +252,36 @@ const ANSWER_REMEDY_ELSE: &str = "see why; where it is of a size, of the catalog
 /// What helps where something breaks that the migration does not mean to break.
 const REMEDY: &str = "change the trigger, function, rule or policy that it names so that it works with the columns that come too, or let the statement name its columns";
 
-/// A session that does what applications do, with the names that they find.
-async fn session(stage: &Stage<'_>, path: &str) -> Result<PgConnection, Error> {
+/// A session that does what applications do, with the names that they find; and whether the functions that run in it are
+/// counted: a trigger that none of it made run was not tried.
+async fn session(stage: &Stage<'_>, path: &str) -> Result<(PgConnection, bool), Error> {
+    const WHAT: &str = "prepare the rehearsal's session";
     let mut session = stage.admin().await?;
-    // Which functions run is counted: a trigger that none of it made run was not tried.
-    sqlx::query("SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false), set_config('track_functions', 'all', false)")
+    sqlx::query("SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false)")
         .bind(path)
         .bind(TIME)
         .execute(&mut session)
         .await
-        .context("prepare the rehearsal's session")?;
-    // How values are read and written, which sqlx sets for sessions of its own.
-    sqlx::query(
-        "SELECT set_config(split_part(c, '=', 1), substr(c, strpos(c, '=') + 1), false)
-         FROM pg_database AS d JOIN pg_db_role_setting AS s ON s.setdatabase = d.oid AND s.setrole = 0, unnest(s.setconfig) AS c
-         WHERE d.datname = current_database() AND lower(split_part(c, '=', 1)) IN ('datestyle', 'timezone')",
-    )
-    .execute(&mut session)
-    .await
-    .context("prepare the rehearsal's session")?;
-    Ok(session)
+        .context(WHAT)?;
+    let counted = sqlx::raw_sql("SET track_functions = 'all'").execute(&mut session).await;
+    stage.set_formats(&mut session).await?;
+    Ok((session, counted.is_ok()))
+}
+
+/// Takes out of `trials` those of roles that the session can't work as, and says so.
+async fn leave_out_others(session: &mut PgConnection, trials: &mut Vec<Trial>) -> Result<Vec<String>, Error> {
+    let roles: BTreeSet<String> =
+        trials.iter().filter_map(|trial| trial.role.as_ref()).map(|role| role.as_str().to_owned()).collect();
+    let mut said = Vec::new();
+    for role in roles {
+        let role = Ident::new(role)?;
+        let Err(refusal) = attempt(session, Some(&role), &[]).await? else { continue };
+        let count = trials.len();
+        trials.retain(|trial| trial.role.as_ref() != Some(&role));
+        let count = count - trials.len();
+        said.push(format!("{count} things that {} does: {}", role.as_str(), refusal.words));
+    }
+    Ok(said)
 }
 
 /// What an application has to do where the migration means that to fail with this state of the server's; none where it

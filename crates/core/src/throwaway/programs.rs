@@ -5,8 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use super::{Error, Settings, program::Program};
 use crate::progress::Progress;
 
-/// The programs without which a folder is no server's.
+/// The programs without which a folder is no server's. The first says of which version they are.
 const PROGRAMS: [&str; 4] = ["postgres", "initdb", "pg_controldata", "psql"];
+
+/// The same of a client's.
+const CLIENTS: [&str; 2] = ["pg_dump", "psql"];
 
 /// Where distributions put them.
 const FOLDERS: [&str; 4] = [
@@ -36,21 +39,8 @@ impl ServerPrograms {
         at_least: u32,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
-        let mut best: Option<Self> = None;
-        for folder in folders(settings) {
-            let ran = settings.program(&folder.join("postgres"), "").text(["--version"], progress).await?;
-            let words = ran.whole().unwrap_or_default();
-            // "postgres (PostgreSQL) 15.18 (Debian ...)"
-            let number = words.split(' ').nth(2).unwrap_or_default();
-            let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-            let Ok(found) = digits.parse::<u32>() else { continue };
-            let suits = version.map_or(found >= at_least, |version| found == version);
-            if suits && best.as_ref().is_none_or(|best| best.version < found) {
-                let (search_path, stall) = (settings.search_path.clone(), settings.stall);
-                best = Some(Self { folder, search_path, stall, version: found });
-            }
-        }
-        best.ok_or_else(|| {
+        let suits = |found| version.map_or(found >= at_least, |version| found == version);
+        Self::newest(settings, &PROGRAMS, suits, progress).await?.ok_or_else(|| {
             let wanted = version.map_or_else(|| format!("{at_least} or newer"), |version| version.to_string());
             let text = format!(
                 "the server's programs of PostgreSQL {wanted} were not found; install the server (postgresql), or set {} to their folder",
@@ -60,6 +50,47 @@ impl ServerPrograms {
         })
     }
 
+    /// Looks for the programs of exactly `version` that talk to a server; nothing but these is there for sure.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub(crate) async fn clients(
+        settings: &Settings,
+        version: u32,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        Self::newest(settings, &CLIENTS, |found| found == version, progress).await?.ok_or_else(|| {
+            let text = format!(
+                "pg_dump and psql of PostgreSQL {version} were not found; install the client (postgresql-client-{version}), or set {} to their folder",
+                settings.names.programs
+            );
+            Error::Machine(text)
+        })
+    }
+
+    /// The newest whose version `suits`, in a folder that has all of `programs`.
+    async fn newest(
+        settings: &Settings,
+        programs: &'static [&'static str],
+        suits: impl Fn(u32) -> bool,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>, Error> {
+        let mut best: Option<Self> = None;
+        for folder in folders(settings, programs) {
+            let ran = settings.program(&folder.join(programs[0]), "").text(["--version"], progress).await?;
+            let words = ran.whole().unwrap_or_default();
+            // "postgres (PostgreSQL) 15.18 (Debian ...)"
+            let number = words.split(' ').nth(2).unwrap_or_default();
+            let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+            let Ok(found) = digits.parse::<u32>() else { continue };
+            if suits(found) && best.as_ref().is_none_or(|best| best.version < found) {
+                let (search_path, stall) = (settings.search_path.clone(), settings.stall);
+                best = Some(Self { folder, search_path, stall, version: found });
+            }
+        }
+        Ok(best)
+    }
+
     /// One of them.
     pub(crate) fn program(&self, name: &str) -> Program {
         let remedy = "install PostgreSQL's server and contrib programs";
@@ -67,8 +98,8 @@ impl ServerPrograms {
     }
 }
 
-/// The folders that hold a server's programs.
-fn folders(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+/// The folders that hold all of `programs`.
+fn folders(settings: &Settings, programs: &'static [&'static str]) -> impl Iterator<Item = PathBuf> {
     let mut folders: Vec<PathBuf> = match &settings.programs {
         Some(folder) => vec![folder.clone()],
         None => settings.search_path.split(':').map(PathBuf::from).collect(),
@@ -76,8 +107,8 @@ fn folders(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     if settings.programs.is_none() {
         folders.extend(FOLDERS.iter().flat_map(|pattern| glob::glob(pattern)).flatten().flatten());
     }
-    // A link to the server in PATH leads to the folder where its other programs are.
-    let real = |folder: PathBuf| Some(folder.join("postgres").canonicalize().ok()?.parent()?.to_path_buf());
-    let is_whole = |folder: &PathBuf| PROGRAMS.iter().all(|program| folder.join(program).is_file());
+    // A link to one of them in PATH leads to the folder where the others are.
+    let real = |folder: PathBuf| Some(folder.join(programs[0]).canonicalize().ok()?.parent()?.to_path_buf());
+    let is_whole = |folder: &PathBuf| programs.iter().all(|program| folder.join(program).is_file());
     folders.into_iter().filter_map(real).filter(is_whole)
 }

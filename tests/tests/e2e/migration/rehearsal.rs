@@ -26,7 +26,7 @@ async fn of_an_application() -> (TestDb, String) {
     (db, shop)
 }
 
-fn texts(list: &serde_json::Value) -> Vec<String> {
+pub(super) fn texts(list: &serde_json::Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(ToString::to_string).collect()
 }
 
