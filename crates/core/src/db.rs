@@ -55,7 +55,7 @@ pub enum DbError {
     TooOld(String),
     /// The server is a standby, or the session is read-only, and the command would write.
     #[error(
-        "the server at {0} takes no writes: it is a standby, or default_transaction_read_only is on for this database or role; connect to the primary, or ALTER DATABASE or ROLE ... RESET default_transaction_read_only"
+        "the server at {0} is read-only: it is a standby, or default_transaction_read_only is on for this database or role; connect to the primary, or ALTER DATABASE or ROLE ... RESET default_transaction_read_only"
     )]
     ReadOnly(String),
     /// The connection goes through a pooler in transaction mode.

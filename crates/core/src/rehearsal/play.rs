@@ -105,16 +105,20 @@ pub(super) async fn back(
     let Rehearsing { mapping, tenancy, request, progress, .. } = *rehearsing;
     let done = match &request.migration {
         Migration::Online(migration) => {
-            migration.reversed().run(db, mapping, tenancy, progress).await.map(drop)
+            migration.reversed().run(db, mapping, tenancy, progress).await.map(|_| Vec::new())
         }
-        Migration::All { organizations, folder, .. } => {
+        Migration::All { organizations, folder, is_back } => {
             let request = sequence::Request {
                 folder: folder.as_deref(),
                 rollback: true,
                 organizations: organizations.clone(),
                 ..sequence::Request::default()
             };
-            sequence::run(db, mapping, tenancy, &request, progress).await.map(drop)
+            let done = sequence::run(db, mapping, tenancy, &request, progress).await;
+            // The way back is what is reported only where nothing else is asked for.
+            let parts =
+                |done: Sequence| if *is_back { [done.balances, done.organizations] } else { [None, None] };
+            done.map(|done| parts(done).into_iter().flatten().collect())
         }
     };
     match done {
@@ -126,7 +130,7 @@ pub(super) async fn back(
                 .extend(found.iter().map(|finding| format!("there would be no way back: {finding}")));
             Ok(false)
         }
-        done => ended(rehearsing, db, done.map(|()| Vec::new()), report, "its rollback").await,
+        done => ended(rehearsing, db, done, report, "its rollback").await,
     }
 }
 

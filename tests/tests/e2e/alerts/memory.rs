@@ -133,7 +133,7 @@ async fn a_database_of_the_version_before_counts_once_it_is_migrated() {
     run().await.says("sent: slack");
     assert!(site.state().exists());
     // By the command that needs it, and then once more by its version.
-    db.run("migrate-org").arg("--contract").await.ok().says("remember what each alert channel was told");
+    db.run("migrate-org").arg("--contract").await.ok().tells("remember what each alert channel was told");
     run().await.says("not repeated yet: slack");
     db.run("db-migrate").await.ok().says("1 applied");
     run().await.says("not repeated yet: slack");

@@ -115,7 +115,10 @@ async fn a_standby_is_read_but_not_written() {
     let standby = cluster.standby();
     let url = standby.url(db.name());
     for command in ["db-migrate", "migrate-org", "migrate-balance", "migrate-all"] {
-        Binary::new(command).env("DATABASE_URL", url.clone()).await.refuses(3, "is read-only (a standby?)");
+        Binary::new(command)
+            .env("DATABASE_URL", url.clone())
+            .await
+            .refuses(3, "is read-only: it is a standby, or");
     }
     Binary::new("validate-migration").env("DATABASE_URL", url).await.ok();
 }

@@ -10,7 +10,7 @@ use crate::{
     migration::{
         patience::{Patience, jittered},
         privileges,
-        step::Step,
+        step::{Lock, Step},
     },
     sql::{Definition, Fixed, Statement, render},
 };
@@ -110,6 +110,9 @@ enum Order {
 /// What locks the last of several tables of a step before the others.
 fn lock_busy(step: &Step) -> Option<Statement> {
     let [_, .., busy] = step.tables.as_slice() else { return None };
+    if step.lock == Lock::None {
+        return None;
+    }
     let mode = Fixed(step.lock.name());
     Some(render("LOCK TABLE {busy} IN {mode} MODE", &[("busy", busy), ("mode", &mode)]))
 }
