@@ -85,6 +85,14 @@ impl Migration {
         }
     }
 
+    /// Whether it takes back what was done.
+    fn is_back(&self) -> bool {
+        match self {
+            Self::Online(migration) => migration.is_back(),
+            Self::All { is_back, .. } => *is_back,
+        }
+    }
+
     /// What it goes on in spite of; none where the command has no `--accept`.
     fn accepted(&self) -> Option<&[String]> {
         match self {
@@ -268,13 +276,8 @@ impl Rehearsing<'_> {
             (Some(_), false) => Some("this database was migrated in part already"),
             (Some(_), true) => None,
         };
-        // What goes back has nothing to be migrated first.
-        let is_back = matches!(self.request.migration, Migration::All { is_back: true, .. });
-        let mut is_whole = match is_back {
-            true => play::back(self, db, &mut report).await?,
-            false => play::forward(self, db, &mut report).await?,
-        };
-        clock.lap(if is_back { "rollback" } else { "migrate" });
+        let mut is_whole = play::forward(self, db, &mut report).await?;
+        clock.lap("migrate");
         if is_whole {
             trials.after(stage, &self.request.migration, &mut report, self.progress).await?;
             if let Some(model) = &model {
@@ -282,11 +285,11 @@ impl Rehearsing<'_> {
             }
             clock.lap("try_after");
         }
-        if is_whole && !is_back {
+        if is_whole {
             is_whole = self.back(stage, db, &before, uncompared, &mut report).await?;
             clock.lap("rollback");
         }
-        if is_whole && !is_back {
+        if is_whole {
             let _ = play::forward(self, db, &mut report).await?;
             clock.lap("migrate_again");
         }

@@ -212,6 +212,18 @@ impl Checks {
         self.add_of(OF_RELEASE.contains(&name), (name, object.into()), holds, evidence, remedy);
     }
 
+    /// Adds what nothing claims by now, and is worth a look.
+    fn warn(&mut self, name: &'static str, object: String, evidence: String, remedy: &str) {
+        self.0.push(Check {
+            name,
+            object,
+            verdict: Verdict::Warned,
+            evidence,
+            remedy: remedy.to_owned(),
+            is_of_release: false,
+        });
+    }
+
     /// Adds the check, its name and its object, that is of what a release brings, or of the data.
     fn add_of(
         &mut self,

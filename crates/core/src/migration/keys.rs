@@ -84,8 +84,7 @@ pub(crate) async fn has_twin(
     model: &Model,
     key: &UniqueKey,
 ) -> Result<bool, Error> {
-    let printed = Printed::new(Some(model.org_column.clone()), key.tail.clone());
-    let twin = Shape::printed(true, key.method.clone(), printed).printed_again(session, &key.table).await?;
+    let twin = twin(model, key).printed_again(session, &key.table).await?;
     Ok(index::has(session, &twin, &key.table).await?)
 }
 

@@ -41,6 +41,18 @@ impl Look {
     fn finding(&self, object: String, detail: String) -> Finding {
         Finding { check: self.name, object, detail, remedy: self.remedy.to_owned() }
     }
+
+    /// What it finds, alone.
+    async fn found(
+        &self,
+        session: &mut PgConnection,
+        model: &Model,
+        tables: &[QualifiedName],
+    ) -> Result<Vec<Finding>, DbError> {
+        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        let rows = ask(session, &filled(self.query, None), &names, &model.org_column).await?;
+        Ok(rows.into_iter().map(|(object, detail)| self.finding(object, detail)).collect())
+    }
 }
 
 const DETACHING: Look = Look {
@@ -194,8 +206,7 @@ pub(super) async fn look(
         found.warnings.extend(rows.into_iter().map(|(object, detail)| format!("{object} {detail}")));
     }
     let (keys, _) = global_keys::unknown(session, model).await?;
-    let mean = keys.iter().map(|key| format!("{} {}; {}", key.name, key.meaning(), global_keys::REMEDY));
-    found.warnings.extend(mean);
+    found.warnings.extend(keys.iter().map(ToString::to_string));
     // What follows reads the tables, which a role without rights can't, and which takes its time.
     if found.obstacles.is_empty() {
         for table in tables {
@@ -214,10 +225,7 @@ pub(super) async fn privileges(
     model: &Model,
     tables: &[QualifiedName],
 ) -> Result<Vec<Finding>, DbError> {
-    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
-    let look = &LOOKS[0];
-    let rows = ask(session, &filled(look.query, None), &names, &model.org_column).await?;
-    Ok(rows.into_iter().map(|(object, detail)| look.finding(object, detail)).collect())
+    LOOKS[0].found(session, model, tables).await
 }
 
 /// Partitions of `tables` that nothing can be done with.
@@ -229,9 +237,7 @@ pub(super) async fn detaching(
     model: &Model,
     tables: &[QualifiedName],
 ) -> Result<Vec<Finding>, DbError> {
-    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
-    let rows = ask(session, &filled(DETACHING.query, None), &names, &model.org_column).await?;
-    Ok(rows.into_iter().map(|(object, detail)| DETACHING.finding(object, detail)).collect())
+    DETACHING.found(session, model, tables).await
 }
 
 /// What `steps` need of the disk, as far as that can be seen from here.

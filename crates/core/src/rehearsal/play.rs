@@ -25,7 +25,7 @@ pub(super) async fn is_untouched(rehearsing: &Rehearsing<'_>, db: &Db) -> Result
     let migration = &request.migration;
     let mut session = db.session().await?;
     let is_remembered = catalog::is_there(&mut session, "stockfoil.change").await?;
-    let is_way_back = matches!(migration, Migration::Online(migration) if migration.is_back());
+    let is_way_back = migration.is_back();
     if is_way_back || !is_remembered {
         return Ok(!is_way_back);
     }
@@ -59,9 +59,10 @@ pub(super) async fn forward(
     let mut unfulfilled = Vec::new();
     let done = match &request.migration {
         Migration::Online(migration) => online(rehearsing, db, migration).await,
-        Migration::All { organizations, folder, .. } => {
+        Migration::All { organizations, folder, is_back } => {
             let request = sequence::Request {
                 folder: folder.as_deref(),
+                rollback: *is_back,
                 organizations: organizations.clone(),
                 ..sequence::Request::default()
             };
@@ -105,32 +106,26 @@ pub(super) async fn back(
     let Rehearsing { mapping, tenancy, request, progress, .. } = *rehearsing;
     let done = match &request.migration {
         Migration::Online(migration) => {
-            migration.reversed().run(db, mapping, tenancy, progress).await.map(|_| Vec::new())
+            migration.reversed().run(db, mapping, tenancy, progress).await.map(drop)
         }
         Migration::All { organizations, folder, is_back } => {
             let request = sequence::Request {
                 folder: folder.as_deref(),
-                rollback: true,
+                rollback: !is_back,
                 organizations: organizations.clone(),
                 ..sequence::Request::default()
             };
-            let done = sequence::run(db, mapping, tenancy, &request, progress).await;
-            // The way back is what is reported only where nothing else is asked for.
-            let parts =
-                |done: Sequence| if *is_back { [done.balances, done.organizations] } else { [None, None] };
-            done.map(|done| parts(done).into_iter().flatten().collect())
+            sequence::run(db, mapping, tenancy, &request, progress).await.map(drop)
         }
     };
     match done {
-        Err(Error::Migration(MigrationError::InTheWay(found)))
-            if !matches!(request.migration, Migration::All { is_back: true, .. }) =>
-        {
+        Err(Error::Migration(MigrationError::InTheWay(found))) => {
             report
                 .warnings
                 .extend(found.iter().map(|finding| format!("there would be no way back: {finding}")));
             Ok(false)
         }
-        done => ended(rehearsing, db, done, report, "its rollback").await,
+        done => ended(rehearsing, db, done.map(|()| Vec::new()), report, "its rollback").await,
     }
 }
 

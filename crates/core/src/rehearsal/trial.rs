@@ -290,10 +290,7 @@ fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static s
     const BACK: &str = "stop what relies on it first";
     const ONE_ROW: &str =
         "let it change the row of that key where there is one: from then on there is one for each";
-    let is_back = match migration {
-        Migration::Online(migration) => migration.is_back(),
-        Migration::All { is_back, .. } => *is_back,
-    };
+    let is_back = migration.is_back();
     let makes_balances = matches!(migration, Migration::Online(Online::Balances(_)) | Migration::All { .. });
     let (finalizes, isolates) = match migration {
         Migration::Online(Online::Organizations(request)) => {

@@ -33,6 +33,12 @@ impl GlobalKey {
     }
 }
 
+impl std::fmt::Display for GlobalKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}; {REMEDY}", self.name, self.meaning())
+    }
+}
+
 /// Those of the tenant tables, but for the ones that the operator knows of; and the names of the configuration that none
 /// has.
 ///

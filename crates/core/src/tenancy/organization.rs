@@ -201,8 +201,7 @@ async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Option<
     let mut warnings: Vec<String> = new.api_key.weakness().into_iter().collect();
     warnings.extend(old_keys_warning(&mut tx, model).await?);
     let (keys, _) = global_keys::unknown(&mut tx, model).await?;
-    warnings
-        .extend(keys.iter().map(|key| format!("{} {}; {}", key.name, key.meaning(), global_keys::REMEDY)));
+    warnings.extend(keys.iter().map(ToString::to_string));
     let record = json!({
         "org_id": id, "role": db.facts().role, "name": new.name, "subdomain": new.subdomain, "is_active": new.is_active,
         "api_key_id": new.api_key.id(),

@@ -45,10 +45,11 @@ impl Checks {
                 "{who} writes with session_replication_role = replica: no entry of theirs is counted"
             );
             let remedy = "ALTER DATABASE or ROLE ... RESET session_replication_role, then reconcile-balances";
-            self.add("uncounted", model.ledger.table.plain(), false, evidence, remedy);
-            if !is_everybody && let Some(check) = self.0.last_mut() {
+            let ledger = model.ledger.table.plain();
+            match is_everybody {
+                true => self.add("uncounted", ledger, false, evidence, remedy),
                 // A role that loads what is counted otherwise may mean it.
-                check.verdict = Verdict::Warned;
+                false => self.warn("uncounted", ledger, evidence, remedy),
             }
         }
         let objects = balance::objects(model);

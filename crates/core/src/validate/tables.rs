@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Check, Checks, Verdict};
+use super::Checks;
 use crate::{
     Error, balance,
     catalog::{self, UniqueKey},
@@ -191,14 +191,8 @@ impl Checks {
     ) -> Result<(), Error> {
         let (keys, none) = global_keys::unknown(session, model).await?;
         for key in keys {
-            self.0.push(Check {
-                name: "global_key",
-                evidence: key.meaning(),
-                object: key.name,
-                verdict: Verdict::Warned,
-                remedy: global_keys::REMEDY.into(),
-                is_of_release: false,
-            });
+            let meaning = key.meaning();
+            self.warn("global_key", key.name, meaning, global_keys::REMEDY);
         }
         for name in none {
             let evidence =
@@ -210,17 +204,12 @@ impl Checks {
 
     /// Says that a key reaches across organizations beside one that does not, until the application is ready.
     fn contract_pending(&mut self, key: &UniqueKey, columns: &[&str]) {
-        self.0.push(Check {
-            name: "contract",
-            object: format!("{}.{}", key.table.plain(), key.name.as_str()),
-            verdict: Verdict::Warned,
-            evidence: format!(
-                "pending: ({}) still reaches across organizations; its key per organization is there and valid",
-                columns.join(", ")
-            ),
-            remedy: "migrate-org --contract, once the application names the organization in ON CONFLICT".into(),
-            is_of_release: false,
-        });
+        let evidence = format!(
+            "pending: ({}) still reaches across organizations; its key per organization is there and valid",
+            columns.join(", ")
+        );
+        let remedy = "migrate-org --contract, once the application names the organization in ON CONFLICT";
+        self.warn("contract", format!("{}.{}", key.table.plain(), key.name.as_str()), evidence, remedy);
     }
 
     /// What the model says is unique within an organization.
@@ -291,15 +280,8 @@ impl Checks {
 
     /// Says that the application has an INVALID index, which no migration touches.
     fn warn_of_index(&mut self, table: &QualifiedName, name: &str, remedy: &str) {
-        self.0.push(Check {
-            name: "index",
-            object: format!("{}.{name}", table.plain()),
-            verdict: Verdict::Warned,
-            evidence: "it is INVALID, left by a build that failed or was killed, and is the application's"
-                .into(),
-            remedy: remedy.to_owned(),
-            is_of_release: false,
-        });
+        let evidence = "it is INVALID, left by a build that failed or was killed, and is the application's";
+        self.warn("index", format!("{}.{name}", table.plain()), evidence.into(), remedy);
     }
 
     /// What an insert without an organization gets: nothing, something of the application's own, or the default

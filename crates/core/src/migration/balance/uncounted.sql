@@ -8,4 +8,8 @@ FROM pg_db_role_setting AS s
 WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
   AND EXISTS (SELECT FROM unnest(s.setconfig) AS c WHERE lower(c) = 'session_replication_role=replica')
   AND (s.setrole = 0 OR has_table_privilege(s.setrole, to_regclass($1), 'INSERT, UPDATE, DELETE'))
+UNION ALL
+SELECT 'every role of the server', true
+FROM pg_settings
+WHERE name = 'session_replication_role' AND setting = 'replica' AND source IN ('configuration file', 'command line', 'environment variable')
 ORDER BY 1

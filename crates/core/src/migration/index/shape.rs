@@ -3,7 +3,7 @@
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
-    db::{DbError, sqlstate},
+    db::{DbError, all_words, sqlstate},
     sql::{Definition, Fixed, Fragment, Ident, QualifiedName, Statement, render},
 };
 
@@ -147,15 +147,10 @@ impl Shape {
             print_again(&mut transaction, self.is_unique, &self.method, &self.definition, None, table).await;
         transaction.rollback().await?;
         Ok(match made {
-            Err(error) if sqlstate(&error).as_deref() == Some("42703") => Some(words(&error)),
+            Err(error) if sqlstate(&error).as_deref() == Some("42703") => Some(all_words(&error)),
             _ => None,
         })
     }
-}
-
-/// What the server said.
-fn words(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 async fn print_again(

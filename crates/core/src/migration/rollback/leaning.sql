@@ -1,5 +1,5 @@
 -- What calls a function of Stockfoil's and would keep it from going, or is a column of Stockfoil's that nothing takes along, but for the defaults of the tables $1 and what is
--- Stockfoil's own: its schema, the triggers of the balances, policies of the name $2. Locks: none.
+-- Stockfoil's own: its schema, the triggers of the balances, which their rollback drops, policies of the name $2. Locks: none.
 SELECT CASE WHEN d.classid = 'pg_attrdef'::regclass
             THEN regexp_replace(t.adrelid::regclass::text, '^public\.', '') || '.' || (SELECT a.attname FROM pg_attribute AS a WHERE a.attrelid = t.adrelid AND a.attnum = t.adnum)
             ELSE regexp_replace(pg_describe_object(d.classid, d.objid, 0), ' public\.', ' ') END,
@@ -11,7 +11,7 @@ JOIN pg_depend AS d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
 LEFT JOIN pg_attrdef AS t ON d.classid = 'pg_attrdef'::regclass AND t.oid = d.objid
 LEFT JOIN pg_rewrite AS w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
 WHERE p.pronamespace = to_regnamespace('stockfoil')
-  AND NOT (d.classid = 'pg_trigger'::regclass)
+  AND d.classid <> 'pg_trigger'::regclass
   AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (SELECT FROM pg_policy AS o WHERE o.oid = d.objid AND o.polname = $2))
   AND NOT (d.classid = 'pg_proc'::regclass AND EXISTS (SELECT FROM pg_proc AS o WHERE o.oid = d.objid AND o.pronamespace = p.pronamespace))
   AND (t.oid IS NULL OR t.adrelid NOT IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n WHERE to_regclass(n) IS NOT NULL))
