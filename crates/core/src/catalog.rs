@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::{
     db::{Context as _, DbError},
-    sql::{Definition, Ident, NameError, QualifiedName},
+    sql::{Definition, Fixed, Ident, NameError, QualifiedName},
 };
 
 /// A column that exists.
@@ -59,13 +59,44 @@ impl UniqueKey {
     }
 }
 
-/// When a constraint is checked.
+/// When a unique key is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// DEFERRABLE.
-    pub deferrable: bool,
-    /// INITIALLY DEFERRED.
-    pub deferred: bool,
+pub enum Timing {
+    /// With each row.
+    Immediate,
+    /// At the end of each statement, or of the transaction where that asks for it.
+    Deferrable,
+    /// At the end of the transaction.
+    Deferred,
+}
+
+impl Timing {
+    /// That of a constraint which is DEFERRABLE, and INITIALLY DEFERRED.
+    pub(crate) fn of(deferrable: bool, deferred: bool) -> Self {
+        match (deferrable, deferred) {
+            (true, true) => Self::Deferred,
+            (true, false) => Self::Deferrable,
+            (false, _) => Self::Immediate,
+        }
+    }
+
+    /// As SQL, behind the constraint.
+    pub(crate) fn clause(self) -> Fixed {
+        Fixed(match self {
+            Self::Deferred => " DEFERRABLE INITIALLY DEFERRED",
+            Self::Deferrable => " DEFERRABLE",
+            Self::Immediate => "",
+        })
+    }
+
+    /// As the queries over indexes name it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Immediate => "immediate",
+            Self::Deferrable => "deferrable",
+            Self::Deferred => "deferred",
+        }
+    }
 }
 
 /// Whether there is a relation of this name, which is with its schema.
@@ -126,9 +157,7 @@ pub async fn unique_keys(
             tail: Definition::from_catalog(row.tail),
             method: Definition::from_catalog(row.method),
             constraint_tail: row.constraint_tail.map(Definition::from_catalog),
-            constraint: row
-                .is_constraint
-                .then_some(Timing { deferrable: row.is_deferrable, deferred: row.is_deferred }),
+            constraint: row.is_constraint.then(|| Timing::of(row.is_deferrable, row.is_deferred)),
             valid: row.is_valid,
             referenced_by: row.referenced_by,
             replica_identity: row.is_replica_identity,

@@ -38,7 +38,7 @@ use crate::{
 };
 pub use first::before;
 use given::Given;
-pub use report::{LookupChange, ProbeCounts, Rehearsal};
+pub use report::{LookupChange, LookupCost, ProbeCounts, Rehearsal};
 use stage::Stage;
 
 /// How many rows of each tenant table are taken along where nothing else is asked for.
@@ -279,7 +279,7 @@ impl Rehearsing<'_> {
         let mut is_whole = play::forward(self, db, &mut report).await?;
         clock.lap("migrate");
         if is_whole {
-            trials.after(stage, &self.request.migration, &mut report, self.progress).await?;
+            trials.after(stage, self, &mut report).await?;
             if let Some(model) = &model {
                 indexes::look(stage, model, &mut report).await?;
             }

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::step::{Goal, Lock, Step};
 use crate::{
-    catalog,
+    catalog::{self, Timing},
     db::{Context as _, DbError},
     rows::stockfoil::change::Row,
     sql::{Fixed, Fragment, Ident, Literal, NameError, QualifiedName, Statement, render},
@@ -223,6 +223,15 @@ pub(super) struct UniqueKeyBefore {
     pub(super) nulls_not_distinct: bool,
     /// Its index, and those of the table's partitions, parents first.
     pub(super) places: Vec<PlaceBefore>,
+}
+
+impl UniqueKeyBefore {
+    /// When it was checked.
+    pub(super) fn timing(&self) -> Timing {
+        let constraint = self.constraint.as_ref();
+        constraint
+            .map_or(Timing::Immediate, |constraint| Timing::of(constraint.deferrable, constraint.deferred))
+    }
 }
 
 /// A unique constraint before it was dropped.

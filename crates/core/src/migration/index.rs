@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-pub(super) use self::shape::{Constraint, Printed, Shape, timing};
+pub(super) use self::shape::{Constraint, Printed, Shape};
 
 use super::{
     change,
     step::{Goal, Lock, Step},
 };
 use crate::{
-    catalog::Part,
+    catalog::{Part, Timing},
     db::{Context as _, DbError},
     sql::{Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
 };
@@ -51,7 +51,11 @@ impl Place {
 
 /// The names of indexes that a plan makes, which no other of its steps may give again.
 #[derive(Debug, Default)]
-pub(super) struct Planned(BTreeSet<String>);
+pub(super) struct Planned {
+    names: BTreeSet<String>,
+    /// Those of DEFERRABLE constraints: until it is made one, the index looks like another key's.
+    deferrable: BTreeSet<String>,
+}
 
 /// The places of a shape on `parts`: existing indexes of the same definition wherever there are some, else new names
 /// made of the table's and `words`.
@@ -69,7 +73,10 @@ pub(super) async fn places(
         let noted = change::noted_indexes(session, &part.table).await?;
         let in_schema = |name: &str| format!("{}.{name}", part.table.schema);
         let mut free = names(&part.table, words);
-        free.retain(|name| !planned.0.contains(&in_schema(name)));
+        free.retain(|name| !planned.names.contains(&in_schema(name)));
+        let schema = in_schema("");
+        let taken: Vec<&str> =
+            planned.deferrable.iter().filter_map(|name| name.strip_prefix(&schema)).collect();
         let name: Option<String> = sqlx::query_scalar(statement.sql())
             .bind(part.table.to_string())
             .bind(&org)
@@ -78,6 +85,8 @@ pub(super) async fn places(
             .bind(shape.is_unique)
             .bind(shape.method.to_string())
             .bind(noted)
+            .bind(shape.timing.as_str())
+            .bind(taken)
             .fetch_optional(&mut *session)
             .await
             .context(format!("look for a name of an index on {}", part.table.plain()))?;
@@ -85,7 +94,10 @@ pub(super) async fn places(
             Some(name) => Ident::new(name)?,
             None => Ident::joined(&[part.table.name.as_str(), &words.join("_")]),
         };
-        planned.0.insert(in_schema(index.as_str()));
+        planned.names.insert(in_schema(index.as_str()));
+        if shape.timing != Timing::Immediate {
+            planned.deferrable.insert(in_schema(index.as_str()));
+        }
         places.push(Place {
             table: part.table.clone(),
             index,
@@ -122,8 +134,8 @@ pub(super) fn build(
     let mut steps = Vec::new();
     for place in places.iter().filter(|place| place.is_leaf) {
         steps.push(noting(build_leaf(shape, place, exact_names), remember(place)));
-        if let Some(constraint) = &shape.constraint {
-            steps.push(own(shape, constraint, place, exact_names));
+        if shape.constraint.is_some() {
+            steps.push(own(shape, place, exact_names));
         }
     }
     for place in places.iter().filter(|place| !place.is_leaf) {
@@ -166,6 +178,7 @@ fn goal_of(shape: &Shape, table: &QualifiedName, name: &str, state: &str) -> Goa
             state.to_owned(),
             if shape.is_unique { "unique" } else { "plain" }.to_owned(),
             shape.method.to_string(),
+            shape.timing.as_str().to_owned(),
         ],
         table: None,
     }
@@ -199,18 +212,25 @@ fn build_leaf(shape: &Shape, place: &Place, exact_name: bool) -> Step {
         statements.insert(0, set);
         statements.push(render("RESET default_tablespace", &[]));
     }
+    let goal = if shape.timing != Timing::Immediate {
+        // Until its constraint owns it, nothing but its name tells it from the index of a key that is not DEFERRABLE.
+        goal_of(shape, &place.table, place.index.as_str(), "built")
+    } else {
+        goal(shape, place, "valid", exact_name)
+    };
     Step::index(
         format!("build {what} {} on {}", place.index.as_str(), place.table.plain()),
         place.table.clone(),
         place.index(),
         statements,
-        goal(shape, place, "valid", exact_name),
+        goal,
     )
 }
 
-fn own(shape: &Shape, constraint: &Constraint, place: &Place, exact_name: bool) -> Step {
+fn own(shape: &Shape, place: &Place, exact_name: bool) -> Step {
+    let timing = shape.timing.clause();
     let fragments: [(&str, &dyn Fragment); 3] =
-        [("table", &place.table), ("index", &place.index), ("timing", &constraint.timing)];
+        [("table", &place.table), ("index", &place.index), ("timing", &timing)];
     Step::short(
         format!("make {} a constraint of {}", place.index.as_str(), place.table.plain()),
         Lock::AccessExclusive,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error,
-    catalog::{self, UniqueKey},
+    catalog::{self, Timing, UniqueKey},
     db::{Context as _, DbError},
     model::Model,
     sql::{Definition, Fixed, Fragment, Ident, QualifiedName, render},
@@ -20,16 +20,14 @@ use crate::{
 /// What `key` is once it begins with the organization.
 fn twin(model: &Model, key: &UniqueKey) -> Shape {
     let org = &model.org_column;
-    let constraint = key.constraint.zip(key.constraint_tail.as_ref()).map(|(timing, tail)| {
+    let constraint = key.constraint.and(key.constraint_tail.as_ref()).map(|tail| {
         let nulls = Fixed(if key.nulls_not_distinct { " NULLS NOT DISTINCT" } else { "" });
         let fragments: [(&str, &dyn Fragment); 3] = [("nulls", &nulls), ("org", org), ("tail", tail)];
-        Constraint {
-            timing: index::timing(timing.deferrable, timing.deferred),
-            definition: render("UNIQUE{nulls} ({org}, {tail}", &fragments),
-        }
+        Constraint { definition: render("UNIQUE{nulls} ({org}, {tail}", &fragments) }
     });
     let printed = Printed::new(Some(org.clone()), key.tail.clone());
-    Shape { constraint, ..Shape::printed(true, key.method.clone(), printed) }
+    let timing = key.constraint.unwrap_or(Timing::Immediate);
+    Shape { constraint, timing, ..Shape::printed(true, key.method.clone(), printed) }
 }
 
 /// The steps that give `key` a twin that begins with the organization.
@@ -72,7 +70,10 @@ pub(super) fn drop_step(key: &UniqueKey) -> Step {
 /// What a key that is gone has become: one that begins with the organization.
 fn twin_of(before: &UniqueKeyBefore, org: &Ident) -> Shape {
     let printed = Printed::new(Some(org.clone()), Definition::from_catalog(before.tail.clone()));
-    Shape::printed(true, Definition::from_catalog(before.method.clone()), printed)
+    Shape {
+        timing: before.timing(),
+        ..Shape::printed(true, Definition::from_catalog(before.method.clone()), printed)
+    }
 }
 
 /// Whether one of the definition of `key` that begins with the organization is beside it, and whole.

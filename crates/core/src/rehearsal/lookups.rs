@@ -1,14 +1,15 @@
 //! Lookups by the unique keys that there were: by which index each finds its rows, before and after.
 //!
-//! The planner is kept from reading the whole table where it has any index to go by, so what it does with a few rows is
-//! what it can do with many.
+//! On the copy the planner is kept from reading the whole table where it has any index to go by, so what it does with a few
+//! rows is what it can do with many. What a lookup without an index would cost is asked of the database itself, which has
+//! the statistics.
 
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
-use super::report::LookupChange;
+use super::report::{LookupChange, LookupCost};
 use crate::{
     Error, catalog,
-    db::{Context as _, DbError},
+    db::{Context as _, DbError, sqlstate},
     model::Model,
     sql::{Fixed, Fragment, Ident, QualifiedName, Statement, all_of, render},
 };
@@ -40,9 +41,10 @@ pub(super) async fn before(session: &mut PgConnection, model: &Model) -> Result<
     Ok(lookups)
 }
 
-/// Those of `lookups` that go by another index now, or by none.
+/// Those of `lookups` that go by another index now, or by none; `production` is only asked.
 pub(super) async fn changes(
     session: &mut PgConnection,
+    production: &mut PgConnection,
     lookups: &[Lookup],
 ) -> Result<Vec<LookupChange>, Error> {
     let mut changes = Vec::new();
@@ -58,11 +60,16 @@ pub(super) async fn changes(
         }
         let after = index_of(session, &lookup.query, &lookup.columns).await?;
         if after.as_ref() != Some(&lookup.index) {
+            let cost = match &after {
+                Some(_) => None,
+                None => cost(production, &lookup.query).await?,
+            };
             changes.push(LookupChange {
                 table: lookup.table.plain(),
                 columns: lookup.columns.join(", "),
                 before: lookup.index.clone(),
                 after,
+                cost,
             });
         }
     }
@@ -89,6 +96,29 @@ fn query(
         "EXPLAIN (FORMAT JSON) SELECT 1 FROM {table} AS t WHERE {condition} AND {predicate}",
         &[("table", table), ("condition", &condition), ("predicate", predicate)],
     ))
+}
+
+/// What `query` costs by the statistics of `production`, as it is and without any index; none where it can't be planned
+/// there, since a predicate names what only the application's search path finds.
+async fn cost(production: &mut PgConnection, query: &Statement) -> Result<Option<LookupCost>, DbError> {
+    const WITHOUT: &str = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off";
+    let mut transaction = production.begin().await?;
+    let costs = async {
+        let before: serde_json::Value = sqlx::query_scalar(query.sql()).fetch_one(&mut *transaction).await?;
+        sqlx::raw_sql(WITHOUT).execute(&mut *transaction).await?;
+        let after: serde_json::Value = sqlx::query_scalar(query.sql()).fetch_one(&mut *transaction).await?;
+        Ok::<_, sqlx::Error>([before, after].map(|plan| plan[0]["Plan"]["Total Cost"].as_f64()))
+    };
+    let costs = costs.await;
+    transaction.rollback().await?;
+    Ok(match costs {
+        Ok([Some(before), Some(after)]) => Some(LookupCost { before, after }),
+        Ok(_) => None,
+        Err(error) if sqlstate(&error).is_some() => None,
+        Err(error) => {
+            return Err(DbError::Statement { context: "ask what a lookup costs".into(), cause: error });
+        }
+    })
 }
 
 /// The index that begins with one of `columns` and finds the rows of `query`; none: the table is read whole.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Error,
-    catalog::{self, UniqueKey},
+    catalog::{self, Timing, UniqueKey},
     db::{Context as _, DbError},
     model::Model,
     sql::{Ident, List, QualifiedName, Statement, render},
@@ -230,7 +230,7 @@ impl Probed<'_> {
     /// A row that is there once more, by this key, which does nothing or updates it; none for a key that ON CONFLICT
     /// can't name.
     fn on_conflict(&self, key: &UniqueKey) -> Option<(String, Vec<Vec<Action>>)> {
-        if !key.valid || key.constraint.is_some_and(|timing| timing.deferrable) {
+        if !key.valid || key.constraint.is_some_and(|timing| timing != Timing::Immediate) {
             return None;
         }
         let columns: Vec<Ident> =

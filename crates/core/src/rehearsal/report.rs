@@ -103,4 +103,35 @@ pub struct LookupChange {
     pub before: String,
     /// The one that it goes by afterwards; none: it reads the whole table.
     pub after: Option<String>,
+    /// Where it reads the whole table: what that means in the database itself.
+    pub cost: Option<LookupCost>,
+}
+
+impl LookupChange {
+    /// What an operator should know of a lookup that has no index any more.
+    pub(super) fn warning(&self) -> Option<String> {
+        if self.after.is_some() {
+            return None;
+        }
+        let cost = self.cost.as_ref().map_or_else(String::new, |cost| {
+            format!(
+                "; by this database's statistics that costs {:.2} now and {:.2} then",
+                cost.before, cost.after
+            )
+        });
+        Some(format!(
+            "lookups of {} by ({}) went by {} and read the whole table afterwards{cost}",
+            self.table, self.columns, self.before
+        ))
+    }
+}
+
+/// What the planner reckons a lookup to cost, by the statistics of the database that is to be migrated, in its own unit:
+/// a page read in sequence is 1.
+#[derive(Debug, Clone, Serialize)]
+pub struct LookupCost {
+    /// With the indexes that there are.
+    pub before: f64,
+    /// Without any.
+    pub after: f64,
 }

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::{Connection as _, PgConnection, Row as _, ValueRef as _};
 
 use super::{
-    Migration, Rehearsal,
+    Migration, Rehearsal, Rehearsing, Request,
     action::{Action, Kind, Trial},
     functions,
     lookups::{self, Lookup},
@@ -128,10 +128,10 @@ impl Trials {
     pub(super) async fn after(
         &self,
         stage: &Stage<'_>,
-        migration: &Migration,
+        rehearsing: &Rehearsing<'_>,
         report: &mut Rehearsal,
-        progress: &dyn Progress,
     ) -> Result<(), Error> {
+        let Rehearsing { progress, request: Request { migration, .. }, .. } = *rehearsing;
         let (mut session, _) = session(stage, &self.path).await?;
         let session = &mut session;
         progress.begin("rehearsal: try it again", Some(self.worked.len() as u64));
@@ -151,13 +151,9 @@ impl Trials {
                 }
             }
         }
-        for change in lookups::changes(session, &self.lookups).await? {
-            if change.after.is_none() {
-                report.warnings.push(format!(
-                    "lookups of {} by ({}) went by {} and read the whole table afterwards",
-                    change.table, change.columns, change.before
-                ));
-            }
+        let mut production = rehearsing.db.session().await?;
+        for change in lookups::changes(session, &mut production, &self.lookups).await? {
+            report.warnings.extend(change.warning());
             report.lookups.push(change);
         }
         Ok(())

@@ -197,3 +197,91 @@ async fn publications_are_told_with_all_that_a_subscriber_needs() {
     )
     .await;
 }
+
+/// Unique keys over the same columns, each with a twin of its own; the names sort before and after each other.
+const KEYS_OVER_THE_SAME: &str = "
+    ALTER TABLE items ADD CONSTRAINT items_name_key UNIQUE (name);
+    ALTER TABLE items ADD CONSTRAINT a_swap UNIQUE (name) DEFERRABLE;
+    ALTER TABLE items ADD CONSTRAINT z_swap UNIQUE (name) DEFERRABLE INITIALLY DEFERRED;
+    CREATE UNIQUE INDEX items_active_name ON items (name) WHERE is_active;
+    CREATE UNIQUE INDEX items_lower_name ON items (lower(name));
+    CREATE TABLE moves (id bigint, happened date, code text, UNIQUE (happened, code), CONSTRAINT b_swap UNIQUE (happened, code) DEFERRABLE)
+        PARTITION BY RANGE (happened);
+    CREATE TABLE moves_2025 PARTITION OF moves FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+    INSERT INTO moves VALUES (1, '2025-03-01', 'a'), (2, '2025-03-01', 'b')";
+
+#[tokio::test]
+async fn keys_over_the_same_columns_that_differ_in_when_they_are_checked() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute(KEYS_OVER_THE_SAME).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("stockfoil.toml"),
+        "[tenancy]\ntables = [\"users\", \"items\", \"locations\", \"inventory_ledger\", \"moves\"]\n",
+    )
+    .unwrap();
+    let before = schema(&db);
+    db.run("migrate-org").arg("--contract").folder(&folder).rehearsing().await.ok();
+    let keys = "SELECT string_agg(pg_get_indexdef(i.indexrelid, 1, true) || CASE WHEN i.indimmediate THEN '' ELSE ' deferrable' END
+                                  || coalesce(' ' || pg_get_expr(i.indpred, i.indrelid), ''), ', '
+                                  ORDER BY i.indimmediate, i.indpred IS NULL, pg_get_indexdef(i.indexrelid, 2, true))
+                FROM pg_index AS i WHERE i.indisunique AND i.indisvalid AND NOT i.indisprimary AND i.indrelid = ";
+    let [items, part] = ["items", "moves_2025"].map(|table| format!("{keys} '{table}'::regclass"));
+    let items = db.value(items.replace("i.indexrelid, 1, true", "i.indexrelid, 2, true")).await;
+    for (key, count) in [("name deferrable", 2), ("name is_active", 1), ("lower(name)", 1)] {
+        assert_eq!(items.matches(key).count(), count, "{key} in {items}");
+    }
+    assert_eq!(db.value(part).await, "org_id deferrable, org_id");
+    db.run("migrate-org").arg("--contract").folder(&folder).await.ok().says("nothing to do");
+    db.run("migrate-org").args(["--rollback", "--yes"]).folder(&folder).await.ok();
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn a_deferrable_twin_that_was_killed_before_its_constraint_is_finished() {
+    let db = TestDb::inventory().await;
+    db.execute(KEYS_OVER_THE_SAME).await;
+    let before = schema(&db);
+    // What a kill between the build and the constraint leaves.
+    db.run("migrate-org").args(["--until", "build unique index items_org_id_name_key on items"]).await.ok();
+    assert_eq!(
+        db.value("SELECT count(*) FROM pg_constraint WHERE conindid = 'items_org_id_name_key'::regclass")
+            .await,
+        "0"
+    );
+    db.run("migrate-org").arg("--contract").await.ok();
+    let indexes = "SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+                   WHERE i.indrelid = 'items'::regclass AND c.relname LIKE 'items_org_id_name_key%'";
+    assert_eq!(
+        db.value(indexes).await,
+        "items_org_id_name_key items_org_id_name_key1 items_org_id_name_key2"
+    );
+    db.run("migrate-org").args(["--rollback", "--yes"]).await.ok();
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn a_lookup_that_loses_its_index_is_named_with_what_it_costs_here() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "INSERT INTO items (id, item_number, name, unit) SELECT 'i' || n, 'I' || n, 'item ' || n, 'kg' FROM generate_series(1, 20000) AS n; ANALYZE items",
+    )
+    .await;
+    let run =
+        db.run("migrate-org").args(["--finalize", "--rehearse", "--sample", "10", "--format", "json"]).await;
+    let report = run.json();
+    let lookups = report["lookups"].as_array().expect("lookups");
+    let lost =
+        lookups.iter().find(|lookup| lookup["before"] == "items_item_number_key").expect("items by number");
+    assert_eq!(lost["after"], serde_json::Value::Null);
+    let [before, after] = ["before", "after"].map(|when| lost["cost"][when].as_f64().expect("a cost"));
+    // Ten rows are on the copy; a whole table of 20,000 is read here.
+    assert!(before < 20.0 && after > 300.0, "{before} {after}");
+    let warnings = report["warnings"].to_string();
+    assert!(
+        warnings.contains("lookups of items by (item_number) went by items_item_number_key"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("by this database's statistics that costs"), "{warnings}");
+}

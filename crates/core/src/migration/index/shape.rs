@@ -3,6 +3,7 @@
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
+    catalog::Timing,
     db::{DbError, all_words, sqlstate},
     sql::{Definition, Fixed, Fragment, Ident, QualifiedName, Statement, render},
 };
@@ -20,13 +21,14 @@ pub(in crate::migration) struct Shape {
     pub(in crate::migration) printed: Option<Printed>,
     /// The constraint that owns it.
     pub(in crate::migration) constraint: Option<Constraint>,
+    /// When it is checked. ON CONFLICT and foreign keys can't go by a DEFERRABLE one: no other index of the definition stands
+    /// for it, nor it for another.
+    pub(in crate::migration) timing: Timing,
 }
 
 /// The unique constraint that owns an index.
 #[derive(Debug, Clone)]
 pub(in crate::migration) struct Constraint {
-    /// What stands behind `ADD CONSTRAINT ... UNIQUE USING INDEX ...`.
-    pub(in crate::migration) timing: Fixed,
     /// The whole constraint, for a partitioned table, which can't use an index.
     pub(in crate::migration) definition: Statement,
 }
@@ -65,7 +67,14 @@ impl Shape {
             Some(org) => render("({org}, {tail}", &[("org", org), ("tail", tail)]),
             None => render("({tail}", &[("tail", tail)]),
         };
-        Self { is_unique, method, definition, printed: Some(printed), constraint: None }
+        Self {
+            is_unique,
+            method,
+            definition,
+            printed: Some(printed),
+            constraint: None,
+            timing: Timing::Immediate,
+        }
     }
 
     /// An index on `definition`, which nobody printed.
@@ -76,6 +85,7 @@ impl Shape {
             definition: definition.clone(),
             printed: None,
             constraint: None,
+            timing: Timing::Immediate,
         }
     }
 
@@ -183,13 +193,4 @@ async fn print_again(
     .bind(org.map_or("", Ident::as_str))
     .fetch_one(connection)
     .await
-}
-
-/// When a constraint is checked, as SQL.
-pub(in crate::migration) fn timing(deferrable: bool, deferred: bool) -> Fixed {
-    Fixed(match (deferrable, deferred) {
-        (true, true) => " DEFERRABLE INITIALLY DEFERRED",
-        (true, false) => " DEFERRABLE",
-        (false, _) => "",
-    })
 }

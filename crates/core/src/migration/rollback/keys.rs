@@ -22,12 +22,12 @@ pub(super) async fn unique_key(
     let printed = Printed::new(None, Definition::from_catalog(before.tail.clone()));
     let shape = Shape {
         constraint: before.constraint.as_ref().map(|constraint| Constraint {
-            timing: index::timing(constraint.deferrable, constraint.deferred),
             definition: {
                 let definition = Definition::from_catalog(constraint.definition.clone());
                 render("{definition}", &[("definition", &definition)])
             },
         }),
+        timing: before.timing(),
         ..Shape::printed(true, Definition::from_catalog(before.method.clone()), printed)
     };
     let shape = shape.printed_again(session, &change.table).await?;
