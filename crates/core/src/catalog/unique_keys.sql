@@ -1,4 +1,4 @@
--- The unique indexes of table $1 but for its primary key. Locks: none beyond the catalog's own.
+-- The unique indexes of table $1 but for its primary key, and for WITHOUT OVERLAPS, whose index ranges are compared by. Locks: none beyond the catalog's own.
 SELECT c.relname::text AS name,
        ARRAY(SELECT a.attname::text
              FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position)
@@ -29,7 +29,7 @@ JOIN pg_class t ON t.oid = i.indrelid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 JOIN pg_am am ON am.oid = c.relam
 LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype = 'u'
-WHERE i.indrelid = to_regclass($1) AND i.indisunique AND NOT i.indisprimary
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND NOT i.indisprimary AND NOT i.indisexclusion
   -- A partition's part of its parent's key is no key of its own.
   AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
 ORDER BY c.relname

@@ -285,3 +285,47 @@ async fn a_lookup_that_loses_its_index_is_named_with_what_it_costs_here() {
     );
     assert!(warnings.contains("by this database's statistics that costs"), "{warnings}");
 }
+
+/// Whether the server has what came with PostgreSQL 18; says it where it has not.
+async fn is_18(db: &TestDb) -> bool {
+    let is_18 = db.value("SELECT current_setting('server_version_num')::int >= 180000").await == "t";
+    if !is_18 {
+        eprintln!("skipped: needs PostgreSQL 18");
+    }
+    is_18
+}
+
+#[tokio::test]
+async fn what_came_with_18_goes_there_and_back() {
+    let db = TestDb::inventory().await;
+    if !is_18(&db).await {
+        return;
+    }
+    seed(&db).await;
+    db.execute(
+        "ALTER TABLE items ADD room int4range, ADD during tstzrange, ADD extra text, ADD loud text GENERATED ALWAYS AS (upper(name)) VIRTUAL;
+         ALTER TABLE items ADD CONSTRAINT no_two UNIQUE (room, during WITHOUT OVERLAPS);
+         ALTER TABLE items ADD CONSTRAINT unasked CHECK (name <> '') NOT ENFORCED;
+         ALTER TABLE items ADD CONSTRAINT later NOT NULL extra NOT VALID;
+         ALTER TABLE count_lines ADD r int4range, ADD d tstzrange;
+         ALTER TABLE count_lines ADD CONSTRAINT covered FOREIGN KEY (r, PERIOD d) REFERENCES items (room, PERIOD during);
+         ALTER TABLE count_lines ADD CONSTRAINT unasked FOREIGN KEY (item_id) REFERENCES items (id) NOT ENFORCED",
+    )
+    .await;
+    let before = schema(&db);
+    db.run("migrate-all")
+        .arg("--contract")
+        .rehearsing()
+        .await
+        .ok()
+        .tells("items.no_two is a key WITHOUT OVERLAPS");
+    db.run("validate-migration").await.ok().says("items.no_two: is a key WITHOUT OVERLAPS");
+    db.run("migrate-org")
+        .args(["--finalize", "--isolate", "--no-rehearsal", "--yes"])
+        .await
+        .status(3)
+        .tells("foreign key covered of count_lines compares ranges (PERIOD)")
+        .tells("foreign key unasked of count_lines is NOT ENFORCED");
+    db.run("migrate-all").args(["--rollback", "--yes"]).rehearsing().await.ok();
+    same_schema(&db, &before);
+}

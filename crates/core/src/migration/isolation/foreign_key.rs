@@ -32,6 +32,10 @@ pub(crate) struct ForeignKey {
     is_full: bool,
     is_deferred: bool,
     is_valid: bool,
+    /// Not NOT ENFORCED.
+    is_enforced: bool,
+    /// PERIOD: the referenced rows together have to cover a range.
+    is_period: bool,
 }
 
 /// What happens to a row whose referenced row is deleted or gets another key.
@@ -87,6 +91,8 @@ struct Row {
     is_nullable: bool,
     is_deferred: bool,
     is_valid: bool,
+    is_enforced: bool,
+    is_period: bool,
 }
 
 impl ForeignKey {
@@ -108,6 +114,8 @@ impl ForeignKey {
             set_columns: idents(row.set_columns)?,
             is_deferred: row.is_deferred,
             is_valid: row.is_valid,
+            is_enforced: row.is_enforced,
+            is_period: row.is_period,
         })
     }
 
@@ -157,7 +165,19 @@ pub(super) async fn obstacles(session: &mut PgConnection, model: &Model) -> Resu
                 "make it MATCH SIMPLE with a CHECK that all of its columns are NULL or none, first",
             ));
         }
-        if !key.is_valid {
+        if key.is_period {
+            found.push(finding(
+                "compares ranges (PERIOD), and there is no index per organization that it could go by".into(),
+                "put the organization into it and into the key WITHOUT OVERLAPS that it refers to, or drop it, first",
+            ));
+            continue;
+        }
+        if !key.is_enforced {
+            found.push(finding(
+                "is NOT ENFORCED, so its rows may point anywhere".into(),
+                "mend its rows and make it ENFORCED, or drop it, first",
+            ));
+        } else if !key.is_valid {
             found.push(finding("is NOT VALID".into(), "mend its rows and VALIDATE it first"));
         }
         let (count, example) = pointing(session, model, &key).await?;

@@ -13,7 +13,10 @@ SELECT n.nspname::text AS schema_name, c.relname::text AS table_name, k.conname:
              JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = p.attnum ORDER BY p.place) AS set_columns,
        k.confmatchtype = 'f' AS is_match_full,
        EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) AND NOT a.attnotnull) AS is_nullable,
-       k.condeferred AS is_deferred, k.convalidated AS is_valid
+       k.condeferred AS is_deferred, k.convalidated AS is_valid,
+       -- Columns of the catalog since PostgreSQL 18.
+       coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS is_enforced,
+       coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) AS is_period
 FROM pg_constraint AS k
 JOIN pg_class AS c ON c.oid = k.conrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
