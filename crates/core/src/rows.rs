@@ -1446,8 +1446,8 @@ pub mod stockfoil {
         }
     }
 
-    /// One row a difference between ledger and balance, or a change of sealed entries, from the run
-    /// that saw it first to the run that no longer did.
+    /// One row a difference between ledger and balance, a change of sealed entries, or a balance
+    /// below zero, from the run that saw it first to the run that no longer did.
     ///
     /// The table `stockfoil.finding`: primary key `id`; each row belongs to the organization in
     /// `org_id`.

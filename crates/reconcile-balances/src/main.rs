@@ -62,9 +62,8 @@ fn main() -> std::process::ExitCode {
         if !dry_run {
             cx.ping_when_over();
         }
-        let (orgs, history_runs) = (Vec::new(), reconcile.history_runs);
-        let mut options =
-            Options { orgs, dry_run, tolerance, fix_large, prune_orphans, full, history_runs, batch_rows };
+        let asked = Options::of(reconcile);
+        let mut options = Options { dry_run, tolerance, fix_large, prune_orphans, full, batch_rows, ..asked };
         options.check()?;
         let db = cx.connect().await?;
         options.orgs = cx.organizations(&db, &names).await?;

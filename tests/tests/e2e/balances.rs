@@ -6,6 +6,7 @@ mod fixture;
 mod hostile;
 mod incremental;
 mod known;
+mod negative;
 mod partitions;
 mod reconcile;
 mod replication;

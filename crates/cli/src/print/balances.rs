@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use stockfoil_core::{
     balance::{
         backfill::BackfillReport,
-        reconcile::{Breakage, Counts, Listed, ReconcileReport},
+        reconcile::{Breakage, Counts, Listed, NegativeBalance, ReconcileReport},
     },
     ledger::{Discrepancy, Kind, Quantity},
 };
@@ -76,6 +76,7 @@ impl Print for ReconcileReport {
         });
         kinds(page, self);
         changed_history(page, self);
+        negative(page, self);
         let would = if self.dry_run { "would be " } else { "" };
         mended(page, self, would);
         for listed in self.listed.iter().take(SHOWN_MAX) {
@@ -131,6 +132,16 @@ fn changed_history(page: &mut Page, report: &ReconcileReport) {
             side(&history.sealed_qty, "nothing")
         ));
     }
+}
+
+/// The balances below zero, where none may be.
+fn negative(page: &mut Page, report: &ReconcileReport) {
+    let Some(number @ 1..) = report.negative else { return };
+    page.marked(Mark::Bad, format!("{} below zero", count(number, "balance")));
+    for negative in report.listed_negative.iter().take(SHOWN_MAX) {
+        page.line(format!("      {}: {}", negative.key, negative.balance_qty));
+    }
+    page.line(NegativeBalance::REMEDY);
 }
 
 /// What this run, or time, put right.

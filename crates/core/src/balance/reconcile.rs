@@ -2,10 +2,14 @@
 
 mod alerts;
 mod broken;
+mod negative;
+mod options;
 mod report;
 mod snapshot;
 
 pub use broken::{Breakage, BrokenPart};
+pub use negative::NegativeBalance;
+pub use options::Options;
 pub use report::{ChangedHistory, Counts, Entry, LISTED_MAX, Listed, ReconcileReport, Unresolved};
 pub use snapshot::Snapshot;
 
@@ -17,11 +21,12 @@ use sqlx::PgConnection;
 use crate::{
     Error, Task, alert,
     balance::{
-        BalanceError, check_batch_rows, check_tolerance,
+        BalanceError,
         checkpoint::{self, Extent, FullReason},
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
         not_backfilled, not_migrated, open,
     },
+    catalog,
     db::{Context as _, Db, sqlstate},
     history::{self, Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
@@ -38,38 +43,6 @@ pub(super) const COMMAND: &str = "reconcile-balances";
 /// For how many differences, and how many, the newest entries are looked up.
 const LOOKED_UP_MAX: usize = 20;
 const ENTRIES_MAX: i64 = 5;
-
-/// What to reconcile, and what to mend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Only these organizations; all when empty.
-    pub orgs: Vec<OrgId>,
-    /// Only look.
-    pub dry_run: bool,
-    /// A difference whose absolute value is below this is small. In the item's canonical unit.
-    pub tolerance: Quantity,
-    /// Mend large differences, missing balances and orphans as well: a person has looked.
-    pub fix_large: bool,
-    /// Remove rows of zero whose key has no entry.
-    pub prune_orphans: bool,
-    /// Read every entry, not only those that are new since the last run.
-    pub full: bool,
-    /// In how many runs the whole history is read again; 0: never.
-    pub history_runs: u32,
-    /// How many keys are repaired in one transaction.
-    pub batch_rows: u32,
-}
-
-impl Options {
-    /// Checks what can be checked without a database.
-    ///
-    /// # Errors
-    /// When the tolerance is negative or not a number, or a batch would have no rows.
-    pub fn check(&self) -> Result<(), Error> {
-        check_batch_rows(self.batch_rows)?;
-        Ok(check_tolerance("--tolerance", &self.tolerance)?)
-    }
-}
 
 /// Compares every balance with its entries in one snapshot, mends small differences, and reports the others.
 ///
@@ -110,9 +83,14 @@ pub fn run<'a>(
         if options.dry_run {
             difference::set_up(&mut session).await?;
             work.look(&mut session).await?;
+            work.look_below_zero(&mut session, None).await?;
             return Ok(work.report);
         }
         db.require_writable()?;
+        if !catalog::is_there(&mut session, "stockfoil.finding_open_key_sort").await? {
+            let what = "stockfoil.finding is of an older release".to_owned();
+            return Err(BalanceError::NotMigrated { database: db.facts().database.clone(), what }.into());
+        }
         let mut lock = db.run_lock(Duration::ZERO, progress).await?;
         let run = history::start(&mut session, COMMAND).await?;
         let mended = work.mend(lock.session(), &mut session, run).await;
@@ -273,6 +251,7 @@ impl Work<'_> {
                     self.report.repaired = rows;
                     self.read_back(session, &mut differences).await?;
                     self.look_up(session).await?;
+                    self.look_below_zero(session, Some(run)).await?;
                     return self.finish(session, run, &differences).await;
                 }
                 Repair::LedgerReplaced => {

@@ -7,6 +7,6 @@ SELECT $1, $1, d.kind, d.org::text, coalesce(d.item::text, ''), coalesce(d.locat
 FROM pg_temp.stockfoil_difference AS d
 WHERE d.kind IS NOT NULL
 ORDER BY d.n
-ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, ''), (kind = 'changed_history')) WHERE closed_run IS NULL
+ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, ''), (CASE WHEN kind IN ('changed_history', 'negative') THEN kind ELSE 'difference' END)) WHERE closed_run IS NULL
 DO UPDATE SET last_run = EXCLUDED.last_run, kind = EXCLUDED.kind, repaired = false,
     ledger_qty = EXCLUDED.ledger_qty, balance_qty = EXCLUDED.balance_qty

@@ -1,4 +1,4 @@
-//! `[reconcile]`: what is a small difference, and how often history is read again.
+//! `[reconcile]`: what is a small difference, how often history is read again, and what a balance below zero means.
 
 use serde::Deserialize;
 
@@ -15,20 +15,51 @@ pub struct Settings {
     pub tolerance: Quantity,
     /// In how many runs the whole history is read again; 0: never.
     pub history_runs: u32,
+    /// What a balance below zero means.
+    pub negative: Negative,
+    /// The locations whose balances may be below zero all the same, such as those that stand for suppliers.
+    pub negative_locations: Vec<String>,
+}
+
+/// What a balance below zero means: ledger and balance can agree and still be wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Negative {
+    /// It is a finding.
+    Report,
+    /// Nothing: not every stock is kept from being taken before it is entered.
+    #[default]
+    Allow,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tolerance: Quantity::hundredth(), history_runs: 7 }
+        Self {
+            tolerance: Quantity::hundredth(),
+            history_runs: 7,
+            negative: Negative::default(),
+            negative_locations: Vec::new(),
+        }
     }
 }
 
 impl Settings {
+    /// Where a balance below zero is a finding: anywhere but in these locations; none where it is none.
+    pub fn negative_but_in(&self) -> Option<Vec<String>> {
+        (self.negative == Negative::Report).then(|| self.negative_locations.clone())
+    }
+
     /// Checks them.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for the tolerance.
+    /// [`ConfigError::Value`] for the tolerance, and for locations that nothing is asked of.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.negative == Negative::Allow && !self.negative_locations.is_empty() {
+            return Err(value(
+                "reconcile.negative_locations",
+                "every location may be below zero; set negative = \"report\" beside it",
+            ));
+        }
         check_tolerance("reconcile.tolerance", &self.tolerance)
     }
 }

@@ -32,7 +32,7 @@ pub(in crate::migration) async fn other_schema(
 }
 
 /// Stockfoil's own tables; on a database that `db-migrate` never saw they are made here.
-pub(super) fn steps() -> [Step; 5] {
+pub(super) fn steps() -> [Step; 6] {
     let table = |name| QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed(name));
     let step =
         |title: &str, statements, goal| Step::short(title.into(), Lock::None, vec![], statements, goal);
@@ -63,9 +63,15 @@ pub(super) fn steps() -> [Step; 5] {
             "keep findings of changed history",
             vec![render(include_str!("../../../../migrations/20260107000000_changed_history.up.sql"), &[])],
             Goal::new(
-                "SELECT to_regclass('stockfoil.finding_open_key_kind') IS NOT NULL AND to_regclass('stockfoil.finding_key_idx') IS NOT NULL",
+                "SELECT to_regclass('stockfoil.finding_key_idx') IS NOT NULL
+                    AND coalesce(to_regclass('stockfoil.finding_open_key_kind'), to_regclass('stockfoil.finding_open_key_sort')) IS NOT NULL",
                 [],
             ),
+        ),
+        step(
+            "keep findings of balances below zero",
+            vec![render(include_str!("../../../../migrations/20260111000000_negative_balances.up.sql"), &[])],
+            Goal::new("SELECT to_regclass('stockfoil.finding_open_key_sort') IS NOT NULL", []),
         ),
         step(
             "remember which rows are given to another organization",

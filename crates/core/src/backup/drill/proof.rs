@@ -246,15 +246,12 @@ async fn compare_balances(
     db: &Db,
     drilled: &mut Drilled,
 ) -> Result<Option<ReconcileProof>, Error> {
+    // A balance below zero says nothing of a backup.
     let options = reconcile::Options {
-        orgs: Vec::new(),
         dry_run: true,
-        tolerance: reader.config.reconcile.tolerance.clone(),
-        fix_large: false,
-        prune_orphans: false,
         full: true,
-        history_runs: 0,
-        batch_rows: crate::balance::BATCH_ROWS,
+        negative_but_in: None,
+        ..reconcile::Options::of(&reader.config.reconcile)
     };
     let Configured { mapping, alerts, history, .. } = reader.config;
     let report = match reconcile::run(db, mapping, alerts, history, &options, reader.progress).await {

@@ -1,7 +1,7 @@
 //! What people are told of a reconciliation.
 
 use super::{
-    Breakage, BrokenPart, COMMAND, Work,
+    Breakage, BrokenPart, COMMAND, NegativeBalance, Work,
     report::{ALERTED_KEYS_MAX, ChangedHistory, ReconcileReport},
 };
 use crate::{
@@ -18,6 +18,9 @@ const TRIGGERS_KEY: &str = "triggers";
 
 /// The problem that sealed entries were changed.
 const HISTORY_KEY: &str = "history";
+
+/// The problem that balances are below zero.
+const NEGATIVE_KEY: &str = "negative";
 
 /// The problem that organizations were never backfilled.
 const NOT_BACKFILLED_KEY: &str = "not_backfilled";
@@ -65,6 +68,7 @@ impl ReconcileReport {
         messages.extend(self.of_changed_history());
         messages.extend(self.of_organizations());
         messages.extend(self.of_other_organizations());
+        messages.extend(self.of_negative());
         messages.extend(self.of_not_backfilled());
         messages
     }
@@ -142,6 +146,20 @@ impl ReconcileReport {
             format!("{} of {} more organizations differ from the ledger", balances(count), others.len());
         let details = vec!["See stockfoil.finding, or reconcile-balances --org.".to_owned()];
         Some(self.alert(Severity::Critical, OTHERS_KEY, summary, details))
+    }
+
+    fn of_negative(&self) -> Option<Alert> {
+        let count = self.negative.filter(|count| *count > 0)?;
+        let first = self.listed_negative.iter().take(ALERTED_KEYS_MAX);
+        let mut details: Vec<String> =
+            first.map(|negative| format!("{}: {}", negative.key, negative.balance_qty)).collect();
+        if count > details.len() as u64 {
+            details.push(format!("and {} more, see stockfoil.finding", count - details.len() as u64));
+        }
+        details.push(NegativeBalance::REMEDY.to_owned());
+        let verb = if count == 1 { "is" } else { "are" };
+        let summary = format!("{} {verb} below zero", balances(count));
+        Some(self.alert(Severity::Warning, NEGATIVE_KEY, summary, details))
     }
 
     fn of_not_backfilled(&self) -> Option<Alert> {

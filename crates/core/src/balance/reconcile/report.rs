@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{BrokenPart, Options, Snapshot};
+use super::{BrokenPart, NegativeBalance, Options, Snapshot};
 use crate::{
     alert::Deliveries,
     balance::checkpoint::FullReason,
@@ -149,6 +149,10 @@ pub struct ReconcileReport {
     pub changed_history: u64,
     /// Those keys; at most [`LISTED_MAX`].
     pub listed_history: Vec<ChangedHistory>,
+    /// How many balances are below zero where none may be; none where all may.
+    pub negative: Option<u64>,
+    /// Those balances; at most [`LISTED_MAX`].
+    pub listed_negative: Vec<NegativeBalance>,
     /// When a run last ended clean.
     pub last_clean: Option<DateTime<Utc>>,
     /// The differences, unresolved ones first; at most [`LISTED_MAX`].
@@ -174,6 +178,7 @@ impl Report for ReconcileReport {
     fn outcome(&self) -> Outcome {
         let is_clean = self.unresolved == 0
             && self.changed_history == 0
+            && self.negative.unwrap_or_default() == 0
             && self.broken_parts.is_empty()
             && self.not_backfilled.is_empty();
         if is_clean { Outcome::Clean } else { Outcome::Findings }
@@ -203,6 +208,9 @@ impl Report for ReconcileReport {
             gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty)
         });
         metrics.extend(empty);
+        metrics.extend(self.negative.map(|negative| {
+            gauge("stockfoil_reconcile_negative", "Balances below zero where none may be.", negative)
+        }));
         metrics.extend([
             gauge("stockfoil_reconcile_balances", "Balances that were compared.", self.balances),
             gauge("stockfoil_reconcile_repaired", "Differences that the run mended.", self.repaired),
@@ -262,6 +270,8 @@ impl ReconcileReport {
             verified_organizations: 0,
             changed_history: 0,
             listed_history: Vec::new(),
+            negative: None,
+            listed_negative: Vec::new(),
             last_clean: None,
             listed: Vec::new(),
             alerts: Deliveries::default(),
@@ -411,6 +421,7 @@ impl ReconcileReport {
             "marked_keys": self.marked_keys,
             "verified_organizations": self.verified_organizations,
             "changed_history": self.changed_history,
+            "negative": self.negative,
             "compare_ms": self.compare_ms,
         })
     }
