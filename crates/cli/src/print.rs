@@ -1,6 +1,7 @@
 //! The human form of each report.
 
 mod alerts;
+mod as_of;
 mod backup;
 mod balances;
 mod explain;

@@ -7,6 +7,7 @@
 //! A balance is the sum of those entries that are numbers. `NaN` and the infinities, which a ledger may hold from
 //! before its triggers, are findings until they are mended; then the triggers count them.
 
+pub mod as_of;
 pub mod backfill;
 mod checkpoint;
 mod difference;
@@ -14,11 +15,12 @@ pub mod explain;
 pub mod reconcile;
 mod schema;
 mod settings;
+mod sums_at;
 
 pub use checkpoint::FullReason;
 pub use schema::{
-    FoundIndex, FoundTrigger, Kind, Object, Objects, OwnTable, State, TriggerNames, indexes, inspect,
-    objects, objects_named, own_indexes, own_table, triggers,
+    FoundIndex, FoundTrigger, Kind, Object, Objects, OwnTable, QUERIES, State, TriggerNames, indexes,
+    inspect, objects, objects_named, own_indexes, own_table, triggers,
 };
 pub use settings::{Settings, check_tolerance};
 
@@ -31,6 +33,7 @@ use crate::{
     org_id::OrgId,
     sql::QualifiedName,
     tenancy::TenancyError,
+    timestamp::Timestamp,
 };
 
 /// How many keys are repaired in one transaction, unless said otherwise.
@@ -58,6 +61,24 @@ pub enum BalanceError {
         /// What a key looks like here.
         form: String,
     },
+    /// A key that has no entry at any time.
+    #[error("{0} has no ledger entry; write the key as reconcile-balances prints it")]
+    KeyWithoutEntries(String),
+    /// A time that is not over.
+    #[error(
+        "--as-of {at} is yet to come: the server's clock says {now}; write a time that is past, or leave --as-of out and read the balances themselves"
+    )]
+    TimeToCome {
+        /// The time.
+        at: Timestamp,
+        /// That of the server.
+        now: Timestamp,
+    },
+    /// Nobody knows when the entries were made.
+    #[error(
+        "the ledger {0} does not say when an entry was made, so --as-of has nothing to go by; write [ledger] created_at in stockfoil.toml, the column or the SQL that says it, and run migrate-balance"
+    )]
+    NoTimes(String),
     /// A key that nothing was ever entered, stored or found of.
     #[error(
         "{0} has no ledger entry, no balance and no finding; write the key as reconcile-balances prints it"
@@ -85,6 +106,9 @@ impl BalanceError {
             BalanceError::NoSuchOrganization(_)
             | BalanceError::KeyOfOtherForm { .. }
             | BalanceError::UnknownKey(_)
+            | BalanceError::KeyWithoutEntries(_)
+            | BalanceError::TimeToCome { .. }
+            | BalanceError::NoTimes(_)
             | BalanceError::EmptyBatch => Failure::Usage,
             BalanceError::NotMigrated { .. }
             | BalanceError::NeverBackfilled(_)

@@ -262,7 +262,7 @@ impl Model {
     /// Entries: `{entries}`, `{new_entries}` and `{old_entries}` are queries of postings (`org, item, location, lot,
     /// quantity, id, created_at`) of the ledger and of a trigger's transition tables. Under the alias `e` of such a
     /// query, `{e.group}` groups by key as the ledger's own columns have it, and `{e.item}`, `{e.location}`,
-    /// `{e.lot}` are the key's parts as balances have them; `{e.id}` is the entry's id as text, and `{e.last_id}` the
+    /// `{e.lot}` are the key's parts as balances have them, and `{e.own_lot}` is the lot with an empty one as it is; `{e.id}` is the entry's id as text, and `{e.last_id}` the
     /// aggregate that is the newest one's. `{tx_entries}` and `{new_tx_entries}` have the transaction (`tx`) too, where
     /// the ledger is incremental, and `{e.hash}` is a hash of the entry.
     ///

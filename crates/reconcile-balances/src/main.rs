@@ -1,8 +1,10 @@
 //! Compares stored balances with the ledger that they are derived from.
 
+mod look;
+
 use stockfoil_core::{
     balance::{
-        BATCH_ROWS, explain,
+        as_of::AsOf,
         reconcile::{self, Options},
     },
     config::Config,
@@ -32,7 +34,7 @@ cli::args! {
         #[argh(switch)]
         full: bool,
         /// how many balances are corrected in one transaction (default: 1000)
-        #[argh(option, arg_name = "n", default = "BATCH_ROWS")]
+        #[argh(option, arg_name = "n", default = "stockfoil_core::balance::BATCH_ROWS")]
         batch_rows: u32,
         /// show one key's entries with the running balance, and what changed since both sides agreed; changes nothing
         #[argh(option, arg_name = "org/item/location/lot")]
@@ -40,25 +42,23 @@ cli::args! {
         /// with --explain: how many of the newest entries (default: 20)
         #[argh(option, arg_name = "n")]
         entries: Option<u32>,
+        /// print the balances as they were at this time, by the ledger as it is now (2026-03-31T18:00+02:00, or a day, as it ended in UTC); changes nothing
+        #[argh(option, arg_name = "time")]
+        as_of: Option<AsOf>,
+        /// with --as-of: only this key
+        #[argh(option, arg_name = "org/item/location/lot")]
+        key: Option<BalanceKey>,
     }
 }
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let Args { org: names, dry_run, fix_large, prune_orphans, full, batch_rows, entries, .. } = args;
+        if let Some(outcome) = look::only(&args, cx).await? {
+            return Ok(outcome);
+        }
+        let Args { org: names, dry_run, fix_large, prune_orphans, full, batch_rows, .. } = args;
         let Config { alerts, history, reconcile, mapping, .. } = cx.config();
         let tolerance = args.tolerance.unwrap_or_else(|| reconcile.tolerance.clone());
-        if let Some(key) = args.explain {
-            let is_scheduled = args.format == cli::Format::Prometheus;
-            let scope = [("--org", !names.is_empty()), ("--dry-run", dry_run), ("--full", full)];
-            let works = [("--fix-large", fix_large), ("--prune-orphans", prune_orphans)];
-            let others = [&scope[..], &works, &[("--format prometheus", is_scheduled)]].concat();
-            cli::excludes("--explain", &others)?;
-            let options = explain::Options { key, entries: entries.unwrap_or(explain::ENTRIES), tolerance };
-            options.check()?;
-            return cx.emit(&explain::run(&*cx.connect().await?, mapping, &options).await?);
-        }
-        cli::requires("--entries", entries.is_some(), "--explain")?;
         if !dry_run {
             cx.ping_when_over();
         }

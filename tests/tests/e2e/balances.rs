@@ -1,5 +1,6 @@
 //! Balances: the triggers, backfill-balances and reconcile-balances.
 
+mod as_of;
 mod backfill;
 mod explain;
 mod fixture;

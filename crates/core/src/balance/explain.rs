@@ -111,7 +111,11 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, options: &'a Options) -> Task<'
 }
 
 /// The key with each part in the one form in which the database prints it.
-async fn own_key(session: &mut PgConnection, model: &Model, key: &BalanceKey) -> Result<BalanceKey, Error> {
+pub(super) async fn own_key(
+    session: &mut PgConnection,
+    model: &Model,
+    key: &BalanceKey,
+) -> Result<BalanceKey, Error> {
     let types = model.ledger.key;
     let has = |there: bool, part: &'static str| if there { part } else { "" };
     let wanted = || BalanceError::KeyOfOtherForm {

@@ -16,7 +16,10 @@ JOIN pg_class AS c ON c.oid = to_regclass(w.of_table)
 UNION ALL
 SELECT 'function', '', p.proname::text,
        ARRAY[l.lanname || CASE WHEN p.prosecdef THEN ' security definer' ELSE '' END, coalesce(array_to_string(p.proconfig, '; '), ''),
-             CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'executable by public' ELSE '' END, p.prosrc]
+             CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'executable by public' ELSE '' END, p.prosrc,
+             format('(%s) returns %s', pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))
+             || CASE p.provolatile WHEN 'i' THEN ' immutable' WHEN 's' THEN ' stable' ELSE '' END || CASE WHEN p.proisstrict THEN ' strict' ELSE '' END,
+             CASE WHEN count(*) OVER (PARTITION BY p.proname) > 1 THEN 'there more than once' ELSE '' END]
 FROM pg_proc AS p
 JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname = ANY ($2)

@@ -1,11 +1,13 @@
 //! The parts that balances are made of, as statements, and how the catalog's state compares with them.
 
 mod index;
+mod query;
 mod records;
 mod table;
 mod trigger;
 
 pub use index::{FoundIndex, indexes};
+pub use query::QUERIES;
 pub use trigger::{FoundTrigger, TriggerNames, triggers};
 
 use std::fmt;
@@ -35,9 +37,12 @@ pub struct Objects {
     pub unique_key: Option<Object>,
     /// The functions, those that others call first. None where the application keeps the balances.
     pub functions: Vec<Object>,
+    /// The functions that tell balances at a time, and keep none. None where the ledger doesn't say when.
+    pub queries: Vec<Object>,
     /// The triggers on the ledger and each of its partitions. Creating one takes SHARE ROW EXCLUSIVE on its table.
     pub triggers: Vec<Object>,
-    /// What another configuration made, and this one wants gone: the triggers for rows that come by replication.
+    /// What another configuration made, and this one wants gone: the triggers for rows that come by replication, and the
+    /// functions of times that are not known any more.
     pub unwanted: Vec<Object>,
     /// The covering indexes over the ledger's balance key, one a posting; they take no part in correctness.
     pub key_indexes: Vec<Object>,
@@ -56,8 +61,10 @@ pub enum Kind {
     Record,
     /// A column of the ledger.
     Column,
-    /// A function.
+    /// A function of the triggers'.
     Function,
+    /// A function that tells balances at a time.
+    Query,
     /// A trigger.
     Trigger,
     /// An index.
@@ -72,7 +79,7 @@ impl Kind {
         match self {
             Kind::Table | Kind::Record => "table",
             Kind::Column => "column",
-            Kind::Function => "function",
+            Kind::Function | Kind::Query => "function",
             Kind::Trigger => "trigger",
             Kind::Index => "index",
             Kind::Statistics => "statistics",
@@ -135,6 +142,7 @@ impl Objects {
             .chain(&self.checkpoint)
             .chain(&self.unique_key)
             .chain(&self.functions)
+            .chain(&self.queries)
             .chain(&self.triggers)
             .chain(&self.key_indexes)
             .chain(&self.statistics)
@@ -168,6 +176,10 @@ pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
         unwanted = replicated;
         unwanted.push(function);
     }
+    let mut queries = query::queries(model);
+    if model.ledger.created_at.is_none() {
+        unwanted.append(&mut queries);
+    }
     let mut key_indexes = if model.ledger.key_index { index::key_indexes(model) } else { Vec::new() };
     key_indexes.extend(is_incremental.then(|| records::tx_index(model)));
     Objects {
@@ -175,6 +187,7 @@ pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
         checkpoint: if is_incremental { records::records(model) } else { Vec::new() },
         unique_key: model.balances.is_adopted.then(|| table::unique_key(model)),
         functions,
+        queries,
         triggers,
         unwanted,
         key_indexes,
@@ -255,7 +268,7 @@ pub async fn inspect<'a>(
     let indexes = index::indexes(&mut *connection, &tables_of_indexes).await?;
     let found: Vec<(String, String, String, Vec<String>)> = sqlx::query_as(include_str!("inspect.sql"))
         .bind(of(Kind::Table).into_iter().chain(of(Kind::Record)).map(Object::table_sql).collect::<Vec<_>>())
-        .bind(names(Kind::Function))
+        .bind([names(Kind::Function), names(Kind::Query)].concat())
         .bind(tables(Kind::Trigger))
         .bind(names(Kind::Trigger))
         .bind(trigger_functions)
@@ -307,7 +320,7 @@ impl Object {
                 if wanted == found { State::Intact } else { State::Altered("it covers other columns".into()) }
             }
             _ if self.facts == found => State::Intact,
-            Kind::Function => State::Altered("its body or its settings were changed".into()),
+            Kind::Function | Kind::Query => State::Altered("its body or its settings were changed".into()),
             _ => self.difference(found),
         }
     }

@@ -3,6 +3,7 @@
 //! The triggers come before the backfill: creating them waits for every writer that began before, so from then on
 //! each change is counted once, and the backfill adds what was there already.
 
+mod creation;
 mod indexes;
 
 use sqlx::PgConnection;
@@ -26,7 +27,7 @@ use crate::{
     mapping::{self, Mapping},
     model::{Model, conflict},
     progress::Progress,
-    sql::{Fixed, Ident, List, QualifiedName, Statement, render},
+    sql::{Fixed, Ident, List, QualifiedName, render},
 };
 
 /// The command, as its report names it.
@@ -242,10 +243,11 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
     let (objects, useless) = objects(session, model).await?;
     let ledger = &model.ledger.table;
     let drop = |title: String, lock, tables, parts: &[&Object]| removal(model, title, lock, tables, parts);
-    let (unwanted_functions, unwanted_triggers): (Vec<&Object>, Vec<&Object>) =
-        objects.unwanted.iter().partition(|part| part.kind == Kind::Function);
+    let (unwanted_triggers, unwanted_functions): (Vec<&Object>, Vec<&Object>) =
+        objects.unwanted.iter().partition(|part| part.kind == Kind::Trigger);
     let triggers: Vec<&Object> = objects.triggers.iter().chain(unwanted_triggers).collect();
-    let functions: Vec<&Object> = objects.functions.iter().rev().chain(unwanted_functions).collect();
+    let functions: Vec<&Object> =
+        objects.queries.iter().chain(objects.functions.iter().rev()).chain(unwanted_functions).collect();
     let mut steps = vec![drop(
         format!("drop the balances' triggers on {}", ledger.plain()),
         Lock::AccessExclusive,
@@ -307,7 +309,9 @@ async fn dependents(
         parts.iter().filter(|part| part.kind == kind).map(|part| part.name.as_str().to_owned()).collect()
     };
     let mut functions = names(&objects.functions, Kind::Function);
-    functions.extend(names(&objects.unwanted, Kind::Function));
+    functions.extend(names(&objects.queries, Kind::Query));
+    functions
+        .extend([Kind::Function, Kind::Query].into_iter().flat_map(|kind| names(&objects.unwanted, kind)));
     let columns = objects.checkpoint.iter().filter(|part| part.kind != Kind::Record);
     let (tables, columns): (Vec<String>, Vec<String>) = columns
         .flat_map(|column| {
@@ -378,7 +382,7 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
             false => MigrationError::OtherBalances { table, how }.into(),
         });
     }
-    let creation = Creation { model, objects: &objects, states: &states };
+    let creation = creation::Creation { model, objects: &objects, states: &states };
     let mut steps = Vec::from(records::steps());
     steps.extend(creation.table());
     steps.extend(creation.checkpoint());
@@ -388,6 +392,7 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
     }
     steps.extend(useless);
     steps.extend(creation.triggers());
+    steps.extend(creation.queries());
     for index in &objects.key_indexes {
         steps.extend(indexes.build(model, index)?);
     }
@@ -396,97 +401,4 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
     steps.extend(creation.statistics());
     steps.push(privileges::step(session, model).await?);
     Ok(steps)
-}
-
-/// The parts that are to be there, and how they stand.
-struct Creation<'a> {
-    model: &'a Model,
-    objects: &'a Objects,
-    states: &'a [(&'a Object, State)],
-}
-
-impl Creation<'_> {
-    fn step(&self, title: String, lock: Lock, tables: Vec<QualifiedName>, parts: &[&Object]) -> Step {
-        let statements: Vec<Statement> = parts.iter().flat_map(|part| part.create.iter().cloned()).collect();
-        let goal = Goal::parts(self.model, parts.iter().copied(), State::Intact);
-        Step::short(title, lock, tables, statements, goal)
-    }
-
-    /// The ledger with its partitions.
-    fn ledger_tables(&self) -> Vec<QualifiedName> {
-        self.model.ledger.tables().cloned().collect()
-    }
-
-    fn is_altered(&self, kind: Kind) -> bool {
-        self.states.iter().any(|(object, state)| object.kind == kind && matches!(state, State::Altered(_)))
-    }
-
-    /// The checkpoint's own records, and its columns of the ledger.
-    fn checkpoint_parts(&self) -> (Vec<&Object>, Vec<&Object>) {
-        self.objects.checkpoint.iter().partition(|part| part.kind == Kind::Record)
-    }
-
-    fn table(&self) -> Option<Step> {
-        let balances = &self.model.balances;
-        (!balances.is_adopted).then(|| {
-            let title = format!("create table {}", balances.table.plain());
-            let tables = vec![self.model.organizations.clone()];
-            self.step(title, Lock::ShareRowExclusive, tables, &[&self.objects.table]).making(&balances.table)
-        })
-    }
-
-    fn checkpoint(&self) -> Vec<Step> {
-        let (records, columns) = self.checkpoint_parts();
-        let mut steps = Vec::new();
-        // Where keys have other types now, the functions that mark them change with the tables: no write falls between.
-        if !records.is_empty() && !self.is_altered(Kind::Record) {
-            let title = "create the reconciliation's checkpoint".into();
-            steps.push(self.step(title, Lock::None, vec![], &records));
-        }
-        let ledger = &self.model.ledger.table;
-        for column in columns {
-            let title = format!("add column {} to {}", column.name.as_str(), ledger.plain());
-            steps.push(self.step(title, Lock::AccessExclusive, self.ledger_tables(), &[column]));
-        }
-        steps
-    }
-
-    /// The triggers with their functions; one that is not wanted any more goes.
-    fn triggers(&self) -> Vec<Step> {
-        let (functions, triggers): (Vec<&Object>, Vec<&Object>) =
-            (self.objects.functions.iter().collect(), self.objects.triggers.iter().collect());
-        let ledger = &self.model.ledger.table;
-        let mut steps = Vec::new();
-        if !triggers.is_empty() {
-            let (title, parts) = match self.is_altered(Kind::Record) {
-                true => (
-                    "create the reconciliation's checkpoint and the balances' functions",
-                    [self.checkpoint_parts().0, functions].concat(),
-                ),
-                false => ("create the balances' functions", functions),
-            };
-            steps.push(self.step(title.into(), Lock::None, vec![], &parts));
-            // All at once, so that no write falls between two of them.
-            let title = format!("create the balances' triggers on {}", ledger.plain());
-            steps.push(self.step(title, Lock::ShareRowExclusive, self.ledger_tables(), &triggers));
-        }
-        if self.states.iter().any(|(_, state)| *state == State::Unwanted) {
-            let title = format!("drop the trigger for replicated rows of {}", ledger.plain());
-            let unwanted: Vec<&Object> = self.objects.unwanted.iter().collect();
-            steps.push(removal(self.model, title, Lock::AccessExclusive, self.ledger_tables(), &unwanted));
-        }
-        steps
-    }
-
-    fn statistics(&self) -> Option<Step> {
-        let statistics = self.objects.statistics.as_ref()?;
-        let ledger = &self.model.ledger.table;
-        let title = format!("create statistics {} on {}", statistics.name.as_str(), ledger.plain());
-        let mut step = self.step(title, Lock::ShareUpdateExclusive, vec![ledger.clone()], &[statistics]);
-        step.statements.push(self.objects.analyze.clone());
-        if self.is_altered(Kind::Statistics) {
-            step.statements.splice(0..0, statistics.drop.clone());
-        }
-        Some(step)
-    }
 }

@@ -96,6 +96,8 @@ pub(super) struct EntrySql {
     pub(super) item: Statement,
     pub(super) location: Statement,
     pub(super) lot: Statement,
+    /// The lot as the ledger's own columns have it: an empty one is what it is.
+    pub(super) own_lot: Statement,
     pub(super) id: Statement,
     pub(super) last_id: Statement,
     pub(super) hash: Statement,
@@ -109,6 +111,7 @@ impl EntrySql {
             "e.item" => &self.item,
             "e.location" => &self.location,
             "e.lot" => &self.lot,
+            "e.own_lot" => &self.own_lot,
             "e.id" => &self.id,
             "e.last_id" => &self.last_id,
             "e.hash" => &self.hash,
@@ -147,9 +150,10 @@ impl EntrySql {
             },
             lot: match ledger.key.lot {
                 Some(KeyType::Text) => render("nullif({lot}, '')", &[("lot", &lot)]),
-                Some(_) => lot,
+                Some(_) => lot.clone(),
                 None => fixed("NULL::text"),
             },
+            own_lot: if ledger.key.lot.is_some() { lot } else { fixed("NULL::text") },
             id: fixed("e.id::text"),
             // The hash of a numeric leaves its sign out.
             hash: fixed(

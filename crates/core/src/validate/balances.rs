@@ -58,6 +58,7 @@ impl Checks {
             let serves = matches!(
                 object.kind,
                 balance::Kind::Function
+                    | balance::Kind::Query
                     | balance::Kind::Trigger
                     | balance::Kind::Index
                     | balance::Kind::Statistics
@@ -68,7 +69,11 @@ impl Checks {
             let evidence = match &state {
                 State::Intact => "there, with its definition".to_owned(),
                 State::Missing => "it is not there".to_owned(),
-                State::Unwanted => "it is there, though [ledger] replicated is false".to_owned(),
+                State::Unwanted => {
+                    let setting =
+                        if object.kind == balance::Kind::Query { "created_at" } else { "replicated" };
+                    format!("it is there, though [ledger] {setting} is false")
+                }
                 State::Altered(how) => format!("it is not as it should be: {how}"),
             };
             let name = format!("{} {}", object.kind.as_str(), object.name.as_str());

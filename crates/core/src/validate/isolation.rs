@@ -306,7 +306,8 @@ async fn looks(session: &mut PgConnection, model: &Model, checks: &mut Checks) -
     let rights: Vec<String> = guarded.iter().map(|guarded| guarded.application.join(",")).collect();
     let objects = balance::objects(model);
     let functions = objects.functions.iter().map(|function| function.name.as_str());
-    let own: Vec<&str> = functions.chain(resolution::NAMES).chain(["default_org"]).collect();
+    let own: Vec<&str> =
+        functions.chain(balance::QUERIES).chain(resolution::NAMES).chain(["default_org"]).collect();
     let organizations = [model.organizations.to_string(), model.api_keys.to_string()];
     let given = render(include_str!("isolation/given.sql"), &[]);
     let reach = render(include_str!("isolation/reach.sql"), &[]);

@@ -111,8 +111,8 @@ pub(super) fn kept(model: &Model, names: &TriggerNames) -> (Vec<Object>, Vec<Obj
     } else {
         &TRUNCATE
     };
-    let mut functions =
-        vec![function("balance_refuse", include_str!("../refuse.sql"), "plpgsql", model, &[])];
+    let refuse = function("balance_refuse", include_str!("../refuse.sql"), ["plpgsql", REFUSE], model, &[]);
+    let mut functions = vec![refuse];
     let mut triggers = Vec::new();
     for event in EVENTS.iter().chain([truncate]) {
         functions.push(event_function(event, model));
@@ -146,7 +146,7 @@ pub(super) fn replicated(model: &Model, names: &TriggerNames) -> (Object, Vec<Ob
     let function = function(
         FUNCTION,
         include_str!("../on_replicated.sql"),
-        DEFINER,
+        [DEFINER, TRIGGER],
         model,
         &[("mark", &mark), ("moved_entries", &moved)],
     );
@@ -275,6 +275,13 @@ const ALWAYS: &str = "enabled always";
 /// The language and the rights of a function that writes balances.
 const DEFINER: &str = "plpgsql security definer";
 
+/// What the catalog says of how a trigger's function is called.
+const TRIGGER: &str = "() returns trigger";
+
+/// The same of what refuses a quantity.
+const REFUSE: &str =
+    "(quantity numeric, org text, item text, location text, lot text) returns numeric immutable";
+
 fn function_name(name: &'static str) -> QualifiedName {
     QualifiedName::new(Ident::fixed(SCHEMA), Ident::fixed(name))
 }
@@ -301,13 +308,13 @@ fn event_function(event: &Event, model: &Model) -> Object {
         ("take_text", &take_text),
         ("marker", &marker),
     ];
-    function(event.function, event.template, DEFINER, model, &fragments)
+    function(event.function, event.template, [DEFINER, TRIGGER], model, &fragments)
 }
 
 fn function(
     name: &'static str,
     template: &'static str,
-    language: &str,
+    [language, signature]: [&str; 2],
     model: &Model,
     more: &[(&str, &dyn Fragment)],
 ) -> Object {
@@ -330,6 +337,8 @@ fn function(
             "search_path=pg_catalog, pg_temp".into(),
             String::new(),
             routine.body,
+            signature.to_owned(),
+            String::new(),
         ],
     }
 }

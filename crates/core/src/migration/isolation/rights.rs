@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::{COMMAND, Guarded, ROWS};
 use crate::{
-    Error,
+    Error, balance,
     db::{Context as _, DbError},
     migration::{
         change::{self, Kind},
@@ -255,7 +255,7 @@ async fn application_functions(session: &mut PgConnection) -> Result<Vec<Qualifi
         "SELECT p.proname::text FROM pg_proc AS p
          WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname = ANY ($1) ORDER BY 1",
     )
-    .bind(resolution::NAMES)
+    .bind(Vec::from_iter(resolution::NAMES.into_iter().chain(balance::QUERIES)))
     .fetch_all(session)
     .await
     .context("look for the functions that applications call")?;

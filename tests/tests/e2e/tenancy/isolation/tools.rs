@@ -228,3 +228,55 @@ async fn a_key_with_on_update_carries_nothing_along() {
     tenants.run("data-assign").args(["--undo", &report["run_id"].to_string(), "--yes"]).await.ok();
     assert_eq!(db.rows(format!("{whose} ORDER BY 1, 2")).await, before);
 }
+
+#[tokio::test]
+async fn balances_at_a_time_are_those_of_the_sessions_organization() {
+    let tenants = Tenants::of(None).await;
+    tenants.fill().await;
+    tenants.isolate().await;
+    tenants.copy_to_b().await;
+    let (db, b) = (&tenants.db, &tenants.b);
+    // Every organization's, so that a session knows what to ask for.
+    let keys = db
+        .value("SELECT string_agg(DISTINCT format('(%L, %L, %L)', item_id, location_id, lot_id), ', ') FROM inventory_ledger")
+        .await;
+    let keys = format!(
+        "CREATE TEMPORARY TABLE keys (item_id text, location_id text, lot_id text); INSERT INTO keys VALUES {keys}"
+    );
+    let told = |org: &str| {
+        format!(
+            "SELECT coalesce(sum(b.quantity), 0)::text,
+                    (SELECT sum(stockfoil.balance_at('{org}', k.item_id, k.location_id, k.lot_id, now()))::text FROM pg_temp.keys AS k)
+             FROM stockfoil.balances_at('{org}', now()) AS b"
+        )
+    };
+    let whole = |org: &str| db.rows(format!("{keys}; {}", told(org)));
+    let (of_a, of_b) = (whole("default").await, whole(b).await);
+    for whole in [&of_a[0], &of_b[0]] {
+        assert!(whole[0] == whole[1] && !whole[0].starts_with("0.0"), "{whole:?}");
+    }
+    let as_web = |set: &str, org: &str| {
+        let script = format!("{keys}; {set}; {}", told(org));
+        let mut program = db.cluster().program("psql");
+        program.args(["-qAtX", "-F", " ", "-v", "ON_ERROR_STOP=1", "-U", &tenants.web(), "-c", &script]);
+        let output = program.arg(db.name()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let set_a = "SET app.org_id = 'default'";
+    assert_eq!(as_web(set_a, "default"), of_a[0].join(" "));
+    for (set, org) in [(set_a, b.as_str()), ("RESET app.org_id", "default"), ("SET app.org_id = ''", b)] {
+        assert_eq!(as_web(set, org), "0 0", "{set} {org}");
+    }
+    let _shared = ROLES.read().await;
+    tenants.run("validate-migration").arg("--isolation").await.ok();
+    // What is made anew is the application's to call, and nobody's else.
+    db.execute("DROP FUNCTION stockfoil.balance_at, stockfoil.balances_at").await;
+    tenants.run("migrate-balance").await.ok();
+    assert_eq!(as_web(set_a, "default"), of_a[0].join(" "));
+    let closed =
+        "SELECT count(*) FROM pg_proc WHERE proname IN ('balance_at', 'balances_at') AND NOT prosecdef
+                  AND NOT has_function_privilege('public', oid, 'EXECUTE')";
+    assert_eq!(db.value(closed).await, "2");
+    tenants.run("validate-migration").arg("--isolation").await.ok();
+}
