@@ -202,6 +202,7 @@ impl Db {
                 ("DateStyle", "ISO"),
                 // Definitions are compared as they are printed.
                 ("IntervalStyle", "postgres"),
+                ("bytea_output", "hex"),
                 ("quote_all_identifiers", "off"),
             ]);
             // Index builds take long, and are no news.

@@ -158,6 +158,20 @@ impl Ledger {
     pub fn tables(&self) -> impl Iterator<Item = &QualifiedName> {
         std::iter::once(&self.table).chain(&self.partitions)
     }
+
+    /// Whether the text of a part of its keys may depend on a session's settings: that of a date does, that of a number
+    /// doesn't. An expression may hold anything.
+    pub(crate) fn has_key_of_session(&self) -> bool {
+        const SAME_TEXT: [&str; 7] = ["text", "uuid", "smallint", "integer", "bigint", "boolean", "name"];
+        let is_same = |term: &Term| {
+            let name = term.type_name.as_str();
+            term.column.is_some() && (SAME_TEXT.contains(&name) || name.starts_with("character"))
+        };
+        let parts = self.postings.iter().flat_map(|posting| {
+            [Some(&posting.item), posting.location.as_ref(), posting.lot.as_ref()].into_iter().flatten()
+        });
+        !parts.into_iter().all(is_same)
+    }
 }
 
 /// An entry's primary key.
@@ -236,6 +250,8 @@ pub struct Balances {
 /// A column of a balance's key.
 #[derive(Debug, Clone)]
 pub struct BalanceColumn {
+    /// Whether it is NOT NULL: then no lot is an empty text there.
+    pub is_never_null: bool,
     /// Its name.
     pub name: Ident,
     /// The cast that a value of the key's type needs to be written into it, where it needs one.

@@ -72,6 +72,7 @@ const PLACES: &[(&str, &str)] = &[
     ("made_key", "'^sf_'"),
     ("made_text", "'{}'"),
     ("mark", ""),
+    ("pinned", ""),
     ("marker", "'@partition@'"),
     ("moved", "moved.key_0"),
     ("moves", "false"),

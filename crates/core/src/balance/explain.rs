@@ -15,7 +15,7 @@ use crate::{
     ledger::{BalanceKey, Discrepancy, Quantity},
     mapping::Mapping,
     model::{KeptBy, Model},
-    org_id::OrgId,
+    org_id::{KeyType, OrgId},
     settings::ConfigError,
     tenancy::named,
 };
@@ -126,8 +126,12 @@ pub(super) async fn own_key(
             has(types.lot.is_some(), "[/LOT]")
         ),
     };
-    if key.location_id.is_empty() == types.location.is_some() || (key.lot_id.is_some() && types.lot.is_none())
-    {
+    let has_form = match types.location {
+        // Only a text can be empty.
+        Some(location) => location == KeyType::Text || !key.location_id.is_empty(),
+        None => key.location_id.is_empty(),
+    };
+    if !has_form || (key.lot_id.is_some() && types.lot.is_none()) {
         return Err(wanted().into());
     }
     let statement = model.render(

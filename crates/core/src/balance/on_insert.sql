@@ -2,7 +2,7 @@
 -- wait for each other in a circle.
 -- Locks: the rows of those balances, in key order, until the writer's transaction ends.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{pinned} AS $body$
 BEGIN
     -- A partition keeps its triggers when it is one no more.
     IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN

@@ -2,7 +2,7 @@
 -- fires no statement trigger. What is not a number is not counted, and not refused either: replication would stand still.
 -- Locks: the rows of the balances that change, in key order, until the transaction that applies it ends.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{pinned} AS $body$
 BEGIN
     -- A partition keeps its triggers when it is one no more.
     IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN

@@ -2,7 +2,7 @@
 -- left alone, unless it had no entry before: then it gets its row.
 -- Locks: the rows of the balances that change, in key order, until the writer's transaction ends.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{pinned} AS $body$
 BEGIN
     -- A partition keeps its triggers when it is one no more.
     IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> to_regclass({ledger.text}) THEN

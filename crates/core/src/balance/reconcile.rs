@@ -163,6 +163,8 @@ impl Work<'_> {
             FullReason::Partial
         } else if !self.report.broken_parts.is_empty() {
             FullReason::BrokenParts
+        } else if !self.report.uncovered_partitions.is_empty() {
+            FullReason::UncoveredPartitions
         } else {
             return true;
         };

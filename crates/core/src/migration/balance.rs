@@ -26,8 +26,9 @@ use crate::{
     db::{Context as _, Db, DbError},
     mapping::{self, Mapping},
     model::{Model, conflict},
+    org_id::KeyType,
     progress::Progress,
-    sql::{Fixed, Ident, List, QualifiedName, render},
+    sql::{Fixed, Fragment, Ident, List, QualifiedName, render},
 };
 
 /// The command, as its report names it.
@@ -112,6 +113,7 @@ async fn task(
     task.obstacles = obstacles(session, model).await?;
     task.obstacles.extend(duplicate(session, model).await?);
     task.obstacles.extend(partial(session, model).await?);
+    task.obstacles.extend(empty_lot(session, model).await?);
     task.warnings = privileges::warnings(session, model).await?;
     Ok(task)
 }
@@ -139,6 +141,27 @@ async fn obstacles(session: &mut PgConnection, model: &Model) -> Result<Vec<Find
             detail: "is UNLOGGED: a crash empties it, and leaves the balances that its entries made".into(),
             remedy: "ALTER TABLE it SET LOGGED first".into(),
         });
+    }
+    if let Some(statistics) = balance::objects(model).statistics {
+        let owner: Option<String> = sqlx::query_scalar(
+            "SELECT s.stxrelid::regclass::text FROM pg_statistic_ext AS s
+             WHERE s.stxnamespace = to_regnamespace(quote_ident($1)) AND s.stxname = $2 AND s.stxrelid <> to_regclass($3)",
+        )
+        .bind(ledger.schema.as_str())
+        .bind(statistics.name.as_str())
+        .bind(ledger.to_string())
+        .fetch_optional(&mut *session)
+        .await
+        .context("look whose the name of the statistics is")?;
+        found.extend(owner.map(|owner| Finding {
+            check: "statistics",
+            object: ledger.plain(),
+            detail: format!("needs statistics of the name {}, which {owner} has", statistics.name.as_str()),
+            remedy: format!(
+                "ALTER STATISTICS {} RENAME TO another name first, or DROP it",
+                QualifiedName::new(ledger.schema.clone(), statistics.name.clone())
+            ),
+        }));
     }
     let everybody = uncounted(session, model).await?.into_iter().filter(|(_, is_everybody)| *is_everybody);
     found.extend(everybody.map(|(who, _)| Finding {
@@ -188,6 +211,30 @@ async fn duplicate(session: &mut PgConnection, model: &Model) -> Result<Option<F
     let broken = keys::has_duplicates(session, table, &key, &Fixed("true"), &distinct).await?;
     let remedy = "make one of those of a key".into();
     Ok(broken.then(|| Finding { check: "balance_key", object: table.plain(), detail, remedy }))
+}
+
+/// That an adopted table says by an empty lot that there is none, where its column also takes NULL.
+async fn empty_lot(session: &mut PgConnection, model: &Model) -> Result<Option<Finding>, Error> {
+    let balances = &model.balances;
+    let lot = balances.lot.as_ref().filter(|lot| balances.is_adopted && !lot.is_never_null);
+    let (Some(lot), Some(KeyType::Text)) = (lot, model.ledger.key.lot) else { return Ok(None) };
+    let fragments: [(&str, &dyn Fragment); 2] = [("balances", &balances.table), ("lot", &lot.name)];
+    let query = render("SELECT EXISTS (SELECT FROM {balances} WHERE {lot}::text = '')", &fragments);
+    let is_there: bool = sqlx::query_scalar(query.sql())
+        .fetch_one(session)
+        .await
+        .context(format!("look for empty lots in {}", balances.table.plain()))?;
+    let column = lot.name.as_str();
+    Ok(is_there.then(|| Finding {
+        check: "balance_key",
+        object: balances.table.plain(),
+        detail: format!(
+            "has rows whose {column} is an empty text, and {column} may be NULL: entries without a lot would go into a second row"
+        ),
+        remedy: format!(
+            "make {column} NOT NULL DEFAULT '', with an empty text in each row without a lot; or set each empty one to NULL"
+        ),
+    }))
 }
 
 /// That an adopted table keeps a key unique among some of its rows only, such as those that are not marked as deleted.

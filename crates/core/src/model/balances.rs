@@ -43,9 +43,15 @@ struct Part<'a> {
 impl Part<'_> {
     /// The value of `d`, to be written.
     fn value(&self) -> Statement {
+        // Each table has its own way to say that there is no lot.
+        let is_empty_lot = self.name == "lot" && self.column.is_never_null && self.key_type == KeyType::Text;
+        let value = match is_empty_lot {
+            true => render("coalesce({value}, '')", &[("value", &fixed(self.of_d))]),
+            false => fixed(self.of_d),
+        };
         match &self.column.cast {
-            None => fixed(self.of_d),
-            Some(cast) => render("{value}::{cast}", &[("value", &fixed(self.of_d)), ("cast", cast)]),
+            None => value,
+            Some(cast) => render("{value}::{cast}", &[("value", &value), ("cast", cast)]),
         }
     }
 }

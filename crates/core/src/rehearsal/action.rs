@@ -23,7 +23,7 @@ pub(super) enum Kind {
     OnConflict,
     /// COPY without a list of columns.
     CopyByPosition,
-    /// An INSERT into the table of balances that the application has.
+    /// A read of the table of balances that the application has, or an INSERT into it; the migration fills that.
     Balance,
     /// Anything else.
     Other,

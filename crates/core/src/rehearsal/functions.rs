@@ -103,11 +103,14 @@ async fn checker(session: &mut PgConnection) -> Result<Option<QualifiedName>, Er
     schema.map(name).transpose()
 }
 
-/// Fails, by a division by zero, where the checker finds an error in a function.
+/// Fails with the checker's words where it finds an error in a function.
 fn check(checker: &QualifiedName, oid: i64) -> Statement {
     let oid = Definition::number(usize::try_from(oid).unwrap_or(0));
     render(
-        "SELECT 1 / (count(*) FILTER (WHERE c.level = 'error') = 0)::int FROM {checker}({oid}::oid) AS c",
+        "DO $stockfoil_check$ DECLARE
+             found text := (SELECT string_agg(format('%s at line %s%s', c.message, c.lineno, coalesce(' (' || c.detail || ')', '')), '; ')
+                            FROM {checker}({oid}::oid) AS c WHERE c.level = 'error');
+         BEGIN IF found IS NOT NULL THEN RAISE EXCEPTION '%', found; END IF; END $stockfoil_check$",
         &[("checker", checker), ("oid", &oid)],
     )
 }

@@ -11,7 +11,7 @@ use crate::{
     Error, catalog,
     db::{Context as _, DbError, sqlstate},
     model::Model,
-    sql::{Fixed, Fragment, Ident, QualifiedName, Statement, all_of, render},
+    sql::{Definition, Fixed, Fragment, Ident, QualifiedName, Statement, all_of, render},
 };
 
 /// A lookup that went by an index.
@@ -121,33 +121,46 @@ async fn cost(production: &mut PgConnection, query: &Statement) -> Result<Option
     })
 }
 
-/// The index that begins with one of `columns` and finds the rows of `query`; none: the table is read whole.
+/// The index that begins with one of `columns` and finds the rows of `query`; none: the table is read whole. Where the planner
+/// prefers another one, as it may with a few rows, it is asked again without that.
 async fn index_of(
     session: &mut PgConnection,
     query: &Statement,
     columns: &[String],
 ) -> Result<Option<String>, DbError> {
-    let plan = async {
-        sqlx::raw_sql("SET enable_seqscan = off").execute(&mut *session).await?;
-        let plan: serde_json::Value = sqlx::query_scalar(query.sql()).fetch_one(&mut *session).await?;
-        sqlx::raw_sql("RESET enable_seqscan").execute(&mut *session).await?;
-        Ok::<_, sqlx::Error>(plan)
-    };
-    let plan = plan.await.context("ask how a lookup finds its rows")?;
-    for index in indexes(&plan[0]["Plan"]) {
-        let first: Option<String> = sqlx::query_scalar(
-            "SELECT pg_get_indexdef(c.oid, 1, false) FROM pg_class AS c WHERE c.relname = $1 AND c.relkind IN ('i', 'I') LIMIT 1",
-        )
-        .bind(&index)
-        .fetch_optional(&mut *session)
-        .await
-        .context("ask how an index begins")?;
-        let is_of = |first: &String| columns.iter().any(|column| column == first.trim_matches('"'));
-        if first.as_ref().is_some_and(is_of) {
-            return Ok(Some(index));
+    let mut transaction = session.begin().await?;
+    let found = async {
+        sqlx::raw_sql("SET LOCAL enable_seqscan = off").execute(&mut *transaction).await?;
+        loop {
+            let plan: serde_json::Value =
+                sqlx::query_scalar(query.sql()).persistent(false).fetch_one(&mut *transaction).await?;
+            let found = indexes(&plan[0]["Plan"]);
+            let mut others = Vec::new();
+            for index in &found {
+                let (first, drop): (Option<String>, String) =
+                    sqlx::query_as(include_str!("lookups/index.sql"))
+                        .bind(index)
+                        .fetch_one(&mut *transaction)
+                        .await?;
+                if first.is_some_and(|first| columns.contains(&first)) {
+                    return Ok(Some(index.clone()));
+                }
+                others.push(render("{drop}", &[("drop", &Definition::from_catalog(drop))]));
+            }
+            if others.is_empty() {
+                return Ok(None);
+            }
+            for other in others {
+                // An application's event trigger may keep it there.
+                if sqlx::raw_sql(other.sql()).execute(&mut *transaction).await.is_err() {
+                    return Ok(None);
+                }
+            }
         }
-    }
-    Ok(None)
+    };
+    let found: Result<_, sqlx::Error> = found.await;
+    transaction.rollback().await?;
+    found.context("ask how a lookup finds its rows")
 }
 
 /// The indexes that a plan finds rows of `t` by, with a condition.

@@ -125,6 +125,12 @@ pub(super) async fn back(
                 .extend(found.iter().map(|finding| format!("there would be no way back: {finding}")));
             Ok(false)
         }
+        // Who takes it back need not be able to go there again.
+        Err(error) if request.migration.is_back() => {
+            let found = stopped(rehearsing, db, &error, "the way there again").await;
+            report.warnings.push(format!("there would be no way there again: {found}"));
+            Ok(false)
+        }
         done => ended(rehearsing, db, done.map(|()| Vec::new()), report, "its rollback").await,
     }
 }

@@ -119,7 +119,8 @@ impl Probed<'_> {
         let mut trials = Vec::new();
         if user.selects {
             let read = render("SELECT * FROM {table} LIMIT 10", &[("table", &self.table.name)]);
-            trials.push(self.trial(user, "SELECT * from", Kind::Other, vec![vec![Action::Run(read)]]));
+            let kind = if self.insert == Kind::Balance { Kind::Balance } else { Kind::Other };
+            trials.push(self.trial(user, "SELECT * from", kind, vec![vec![Action::Run(read)]]));
         }
         if user.inserts {
             trials.extend(self.inserts(user));

@@ -12,6 +12,8 @@ pub enum FullReason {
     Partial,
     /// A trigger, function or table of the balances is not as it should be, so changes may have gone unmarked.
     BrokenParts,
+    /// A partition of the ledger has no triggers of its own, so changes may have gone unmarked.
+    UncoveredPartitions,
     /// Nothing was sealed yet.
     NoCheckpoint,
     /// The checkpoint is of another cluster, whose transactions were counted otherwise: a dump was restored.
@@ -36,11 +38,12 @@ impl FullReason {
             Self::NotIncremental => "[ledger] incremental is false",
             Self::Partial => "only a part was compared, or nothing was to be changed",
             Self::BrokenParts => "parts of the balances are not as they should be",
+            Self::UncoveredPartitions => "a partition of the ledger has no triggers of its own",
             Self::NoCheckpoint => "nothing was sealed yet",
             Self::OtherCluster => "the checkpoint is of another cluster",
             Self::OtherMapping => "the checkpoint was made under another mapping",
             Self::OtherTables => {
-                "the ledger, a partition or the balances were replaced, rewritten or detached"
+                "the ledger, a partition or the balances were replaced, rewritten or detached, or the names of an enum's values changed"
             }
             Self::TriggersChanged => {
                 "triggers of the balances were switched off or made anew since the last run"

@@ -319,8 +319,10 @@ fn function(
     more: &[(&str, &dyn Fragment)],
 ) -> Object {
     let qualified = function_name(name);
-    let own: [(&str, &dyn Fragment); 1] = [("function", &qualified)];
+    let (pinned, settings) = pinned(model);
+    let own: [(&str, &dyn Fragment); 2] = [("function", &qualified), ("pinned", &pinned)];
     let fragments = [&own, more].concat();
+    let settings = if signature == TRIGGER { settings } else { "" };
     let routine = model.routine(template, &fragments);
     // A trigger function that anybody could attach to a table of his own would write balances for him.
     let revoke = render("REVOKE ALL ON ROUTINE {function} FROM PUBLIC", &fragments);
@@ -334,12 +336,26 @@ fn function(
         index: None,
         facts: vec![
             language.to_owned(),
-            "search_path=pg_catalog, pg_temp".into(),
+            format!("search_path=pg_catalog, pg_temp{settings}"),
             String::new(),
             routine.body,
             signature.to_owned(),
             String::new(),
         ],
+    }
+}
+
+/// The settings of a writer's session on which the text of a part of the key may depend, as a clause and as the catalog prints
+/// them; none where it does not depend on any: the triggers of an adopted table run under them too.
+fn pinned(model: &Model) -> (Fixed, &'static str) {
+    match model.ledger.has_key_of_session() {
+        true => (
+            Fixed(
+                " SET \"DateStyle\" = 'ISO, MDY' SET \"TimeZone\" = 'UTC' SET \"IntervalStyle\" = 'postgres' SET bytea_output = 'hex'",
+            ),
+            "; DateStyle=ISO, MDY; TimeZone=UTC; IntervalStyle=postgres; bytea_output=hex",
+        ),
+        false => (Fixed(""), ""),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Column, EXACT, Resolver, another, column, refused, without_modifier}
 use crate::{
     Error, catalog,
     db::Context as _,
-    model::{BalanceColumn, Balances, Ledger},
+    model::{BalanceColumn, Balances, KeptBy, Ledger},
     org_id::KeyType,
     sql::{Definition, Ident, QualifiedName, render},
 };
@@ -73,7 +73,10 @@ impl Resolver<'_> {
             kept_by: balances.kept_by,
             table,
         };
-        self.require_writable(&columns, &resolved, &balances.table.place)?;
+        // What the application keeps is compared, and where a row can't be made that is said of the row.
+        if resolved.kept_by == KeptBy::Triggers {
+            self.require_writable(&columns, &resolved, &balances.table.place)?;
+        }
         Ok(resolved)
     }
 
@@ -104,7 +107,11 @@ impl Resolver<'_> {
     }
 
     async fn own_balances(&mut self, balances: &BalancesMapping) -> Result<Balances, Error> {
-        let own = |name: &Placed<Ident>| BalanceColumn { name: name.value.clone(), cast: None };
+        let own = |name: &Placed<Ident>| BalanceColumn {
+            name: name.value.clone(),
+            cast: None,
+            is_never_null: false,
+        };
         let table = balances.table.value.within(self.mapping.schema());
         if !self.takes_back {
             self.require_own_balances(balances, &table).await?;
@@ -181,7 +188,7 @@ fn adopted_key_column(
         );
         return Err(refused(&name.place, reason));
     };
-    Ok(BalanceColumn { name: name.value.clone(), cast })
+    Ok(BalanceColumn { name: name.value.clone(), cast, is_never_null: found.is_not_null })
 }
 
 /// The adopted column of quantities, which must hold every sum of the ledger's.
@@ -197,8 +204,24 @@ fn adopted_quantity(
         (Some(Scale::Digits(has)), Some(Scale::Digits(needs))) => has >= needs,
         _ => false,
     };
+    // A sum of many small integers is a large one, which a balance is not expected to be; but it must hold each entry.
+    let integer = |name: &str| ["smallint", "integer", "bigint"].iter().position(|integer| *integer == name);
+    let holds = |sums: &str| {
+        holds(sums)
+            && match (integer(&found.base_type), integer(sums)) {
+                (Some(has), Some(needs)) => has >= needs,
+                _ => true,
+            }
+    };
     let sums_exactly = ledger.postings.iter().all(|posting| holds(&posting.quantity.type_name));
-    if found.is_generated || !sums_exactly {
+    if found.is_generated {
+        let reason = format!(
+            "{} is GENERATED, and a balance's quantity is written; name the column that it is made of",
+            name.value.as_str()
+        );
+        return Err(refused(&name.place, reason));
+    }
+    if !sums_exactly {
         let reason = format!(
             "{} has type {}, which can't hold every sum of the ledger's {}; make it numeric (ALTER TABLE {table} ALTER COLUMN {} TYPE numeric)",
             name.value.as_str(),
