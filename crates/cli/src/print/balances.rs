@@ -39,9 +39,12 @@ impl Print for BackfillReport {
                 page.marked(
                     Mark::Bad,
                     format!(
-                        "{lacking} balances are not the sum of their entries, though just repaired: something writes the ledger without its triggers"
+                        "{lacking} balances are not the sum of their entries, though just repaired: something writes the ledger without its triggers, or a trigger, a rule or a type changes what is written to the balances"
                     ),
                 );
+                for key in &self.lacking_keys {
+                    page.line(format!("      {key}"));
+                }
             }
             let total_ms = compare_ms + repair_ms + verify_ms;
             page.line(format!(

@@ -15,6 +15,7 @@ use crate::{
     },
     db::{Context as _, Db, DbError},
     history::{self, RunId},
+    ledger::BalanceKey,
     mapping::Mapping,
     model::Model,
     org_id::OrgId,
@@ -25,6 +26,9 @@ use crate::{
 
 /// The command, as `stockfoil.run` names it.
 const COMMAND: &str = "backfill-balances";
+
+/// How many keys that still lack something are named.
+const LACKING_KEYS_MAX: i64 = 10;
 
 /// What to backfill.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub struct BackfillReport {
     pub not_a_number: u64,
     /// How many keys still lacked something afterwards, in a second snapshot; none in a dry run.
     pub still_lacking: Option<u64>,
+    /// The first of these keys, as `--explain` takes them.
+    pub lacking_keys: Vec<String>,
     /// How long the comparison took, in ms.
     pub compare_ms: u64,
     /// How long the repair took, in ms.
@@ -157,6 +163,7 @@ async fn plan(
         rows,
         not_a_number,
         still_lacking: None,
+        lacking_keys: Vec::new(),
         compare_ms: millis(started),
         repair_ms: 0,
         verify_ms: 0,
@@ -204,6 +211,10 @@ impl Work<'_> {
         self.progress.begin("verify balances", None);
         let started = Instant::now();
         let (still_lacking, not_a_number) = self.verify().await?;
+        let lacking_keys = match still_lacking {
+            0 => Vec::new(),
+            _ => lacking_keys(self.session, self.model, scope(self.options)).await?,
+        };
         let verify_ms = millis(started);
         let record = self.model.render(include_str!("record_backfill.sql"));
         let keys: Vec<i64> = sqlx::query_scalar(record.sql())
@@ -222,6 +233,7 @@ impl Work<'_> {
             rows,
             not_a_number,
             still_lacking: Some(still_lacking),
+            lacking_keys,
             compare_ms,
             repair_ms,
             verify_ms,
@@ -285,6 +297,24 @@ async fn count(
         .await
         .context("compare ledger and balances")?;
     Ok((lacking.unsigned_abs(), not_a_number.unsigned_abs()))
+}
+
+/// The first keys that lack something.
+async fn lacking_keys(
+    session: &mut PgConnection,
+    model: &Model,
+    orgs: Option<&[OrgId]>,
+) -> Result<Vec<String>, DbError> {
+    let difference = difference::statement(model);
+    let statement = model.render_with(include_str!("lacking.sql"), &[("difference", &difference)]);
+    let rows: Vec<(OrgId, String, String, Option<String>)> = sqlx::query_as(statement.sql())
+        .bind(orgs)
+        .bind(LACKING_KEYS_MAX)
+        .fetch_all(session)
+        .await
+        .context("look which balances still lack something")?;
+    let key = |(org_id, item_id, location_id, lot_id)| BalanceKey { org_id, item_id, location_id, lot_id };
+    Ok(rows.into_iter().map(|row| key(row).to_string()).collect())
 }
 
 fn scope(options: &Options) -> Option<&[OrgId]> {

@@ -95,10 +95,8 @@ async fn what_is_allowed_is_no_finding_and_ends_one() {
     assert_eq!(open(&db).await, "negative bolt -3");
     reconcile(&db, &allowed, 0, &[]).await;
     assert_eq!(open(&db).await, "");
-    db.run("reconcile-balances")
-        .folder(&config("[reconcile]\nnegative_locations = [\"l2\"]\n"))
-        .await
-        .refuses(2, "reconcile.negative_locations");
+    let useless = config("[reconcile]\nnegative_locations = [\"l2\"]\n");
+    db.run("reconcile-balances").folder(&useless).await.refuses(2, "reconcile.negative_locations");
 }
 
 #[tokio::test]

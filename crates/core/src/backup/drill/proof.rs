@@ -251,7 +251,7 @@ async fn compare_balances(
         dry_run: true,
         full: true,
         negative_but_in: None,
-        ..reconcile::Options::of(&reader.config.reconcile)
+        ..reconcile::Options::of(reader.config.reconcile)
     };
     let Configured { mapping, alerts, history, .. } = reader.config;
     let report = match reconcile::run(db, mapping, alerts, history, &options, reader.progress).await {
