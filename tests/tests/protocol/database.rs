@@ -72,8 +72,6 @@ pub(crate) struct Truth {
     pub(crate) changed: [u8; KEYS],
     /// Which keys a run saw differ, and that are as it saw them.
     pub(crate) seen: [bool; KEYS],
-    /// Whether the ledger was emptied past the triggers.
-    pub(crate) is_emptied: bool,
 }
 
 /// Everything that is committed.

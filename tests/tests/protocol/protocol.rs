@@ -119,6 +119,7 @@ impl Model for Protocol {
                 }
                 Writer::Written(..) => {
                     actions.push(Action::Commit(writer));
+                    // What rolls back leaves nothing but the number that it held meanwhile: one that does is enough.
                     actions.extend(Some(Action::Abort(writer)).filter(|_| writer == 0));
                 }
                 Writer::Over => {}
@@ -136,7 +137,7 @@ impl Model for Protocol {
         let mut state = last.clone();
         let is_done = match action {
             Action::Write(..) | Action::Commit(_) | Action::Abort(_) => state.write(*self, action),
-            Action::Damage(_) | Action::Truncate | Action::ReplicaTruncate => state.damage(*self, action),
+            Action::Damage(_) | Action::Truncate | Action::ReplicaTruncate => state.damage(action),
             Action::Start(_) | Action::Look(_) | Action::Compare(..) | Action::MoveWatermark(_) => {
                 state.compare(*self, action)
             }
@@ -241,7 +242,7 @@ impl State {
         true
     }
 
-    fn damage(&mut self, protocol: Protocol, action: Action) -> bool {
+    fn damage(&mut self, action: Action) -> bool {
         if let Action::Damage(by) = action {
             self.is_damaged = true;
             self.database.balances[EDITED] += by;
@@ -258,11 +259,8 @@ impl State {
         if action == Action::Truncate {
             self.database.balances = [0; KEYS];
             self.database.truth.seen = [false; KEYS];
-            if protocol.keeps(Rule::MarksTruncate) {
-                self.database.marks.insert(Mark { key: None, by: By::Truncate });
-            }
+            self.database.marks.insert(Mark { key: None, by: By::Truncate });
         } else {
-            self.database.truth.is_emptied = true;
             self.disturb([true, true]);
         }
         true
@@ -342,8 +340,8 @@ impl State {
         for run in &mut self.runs {
             run.disturb(keys);
         }
-        for key in 0..KEYS {
-            self.database.truth.seen[key] &= !keys[key];
+        for (seen, is_disturbed) in self.database.truth.seen.iter_mut().zip(keys) {
+            *seen &= !is_disturbed;
         }
     }
 }

@@ -11,8 +11,6 @@ pub(crate) enum Rule {
     MarksBothKeys,
     /// An insert that claims another transaction marks its key.
     MarksForeignTransaction,
-    /// TRUNCATE marks everything.
-    MarksTruncate,
     /// The watermark is the oldest transaction under way, not the newest one.
     WatermarkIsOldest,
     /// Balances are read in the snapshot in which entries are read.
@@ -29,6 +27,8 @@ pub(crate) enum Rule {
     RemovesMarksSeen,
     /// A checkpoint of another file is not believed.
     KnowsFile,
+    /// A run says nothing of a ledger that was replaced since it began, and compares again.
+    LooksAtFileAgain,
     /// What seems to differ by the seal is summed from all entries before it is told or repaired.
     Confirms,
     /// A run that read every entry marks what differs.
@@ -61,7 +61,6 @@ impl Rule {
         (Self::MarksWhateverAge, Wrong::FalseMatch),
         (Self::MarksBothKeys, Wrong::FalseMatch),
         (Self::MarksForeignTransaction, Wrong::FalseMatch),
-        (Self::MarksTruncate, Wrong::FalseMatch),
         (Self::WatermarkIsOldest, Wrong::FalseMatch),
         (Self::OneSnapshot, Wrong::FalseMatch),
         (Self::SealsBelowWatermark, Wrong::FalseMatch),
@@ -70,6 +69,7 @@ impl Rule {
         (Self::ResealsMarked, Wrong::FalseMatch),
         (Self::RemovesMarksSeen, Wrong::FalseMatch),
         (Self::KnowsFile, Wrong::FalseMatch),
+        (Self::LooksAtFileAgain, Wrong::FalseMatch),
         (Self::Confirms, Wrong::BadRepair),
         (Self::MarksDifferent, Wrong::FalseMatch),
         (Self::KeepsFindingsInView, Wrong::FalseGone),

@@ -87,8 +87,8 @@ impl Run {
             | Self::Lingering(found) => &mut found.disturbed,
             Self::Idle | Self::Begun(..) | Self::Over => return,
         };
-        for key in 0..KEYS {
-            disturbed[key] |= keys[key];
+        for (disturbed, is_disturbed) in disturbed.iter_mut().zip(keys) {
+            *disturbed |= is_disturbed;
         }
     }
 }
@@ -261,25 +261,24 @@ impl Comparison<'_> {
     }
 
     /// Whether the promise of this run covers a difference of `key` as its snapshot has it: not where sealed history was
-    /// changed past the triggers and nothing calls for a look, and not a ledger that was replaced since the run began.
+    /// changed past the triggers and nothing calls for a look.
     fn promises(&self, key: usize) -> bool {
         let snapshot = &self.look.database;
         let below = self.before.map_or(0, |before| (1 << before.watermark) - 1);
         let is_hidden = snapshot.truth.changed[key] & below != 0;
         let is_known = snapshot.truth.seen[key] || snapshot.is_marked(key);
-        let is_replaced = snapshot.file != self.look.file && snapshot.truth.is_emptied;
         match self.kind {
             Kind::Partial => key == OTHER,
-            _ if is_replaced => false,
             Kind::Turn | Kind::Full => true,
             Kind::New => !is_hidden || is_known,
         }
     }
 
-    /// What this run says wrongly. Where the ledger was truncated under its eyes it compares again.
+    /// What this run says wrongly. Of a ledger that was replaced it says nothing.
     fn judge(&self, drift: [Option<i8>; KEYS], history: [bool; KEYS], file: u8) -> Option<Wrong> {
         let snapshot = &self.look.database;
-        if file != snapshot.file {
+        let is_silent = file != self.look.file && self.protocol.keeps(Rule::LooksAtFileAgain);
+        if is_silent || file != snapshot.file {
             return None;
         }
         for key in 0..KEYS {
@@ -303,12 +302,17 @@ impl Comparison<'_> {
 impl Found {
     /// What follows: nothing where there is nothing to tell.
     pub(crate) fn told(self, database: &Database) -> Run {
-        let is_over = self.drift == [None; KEYS] && database.findings == [false; KEYS] && !self.owes_history;
+        let is_same = self.file == database.file;
+        let is_over =
+            self.drift == [None; KEYS] && database.findings == [false; KEYS] && !self.owes_history && is_same;
         if is_over { Run::Over } else { Run::Compared(self) }
     }
 
     /// Opens findings and closes those that are gone.
     pub(crate) fn record(mut self, protocol: Protocol, database: &mut Database) -> (Run, Option<Wrong>) {
+        if self.file != database.file && protocol.keeps(Rule::LooksAtFileAgain) {
+            return (Run::Begun(database.file, Some(self.kind)), None);
+        }
         self.owes_history = false;
         let mut wrong = None;
         for key in 0..KEYS {

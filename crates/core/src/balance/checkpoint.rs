@@ -246,10 +246,14 @@ async fn advance(
     transaction.execute(FORGET_MARKS).await.context("take the marks that were seen away")?;
     // What is seen from the checkpoint to differ is looked up, and has an open finding.
     let doubtful = match is_full {
-        true => sqlx::query(include_str!("checkpoint/mark_different.sql")).bind(plan.run),
-        false => sqlx::query(include_str!("checkpoint/mark_unconfirmed.sql")),
+        true => include_str!("checkpoint/mark_different.sql"),
+        false => include_str!("checkpoint/mark_unconfirmed.sql"),
     };
-    doubtful.execute(&mut **transaction).await.context("mark the keys whose sealed sums may be wrong")?;
+    sqlx::query(doubtful)
+        .bind(plan.run)
+        .execute(&mut **transaction)
+        .await
+        .context("mark the keys whose sealed sums may be wrong")?;
     Ok(Compared {
         differences,
         full: is_full.then_some(FullReason::Asked),

@@ -84,6 +84,10 @@ pub(super) async fn prepare(session: &mut PgConnection, model: &Model) -> Result
         .execute("DROP TABLE IF EXISTS pg_temp.stockfoil_difference")
         .await
         .context("drop the previous comparison")?;
+    ledger_file(session, model).await
+}
+
+async fn ledger_file(session: &mut PgConnection, model: &Model) -> Result<String, DbError> {
     sqlx::query_scalar(include_str!("ledger_file.sql"))
         .bind(model.ledger.table.to_string())
         .fetch_one(session)
@@ -129,6 +133,16 @@ impl Differences {
             .await
             .context("index the comparison")?;
         self.count(session).await
+    }
+
+    /// Whether the ledger is where it was before the snapshot. Where it was truncated or rewritten since, the comparison may
+    /// have read balances of one ledger and entries of the other.
+    pub(super) async fn are_of_this_ledger(
+        &self,
+        session: &mut PgConnection,
+        model: &Model,
+    ) -> Result<bool, DbError> {
+        Ok(ledger_file(session, model).await? == self.ledger_file)
     }
 
     /// Counts again, after marks were changed.

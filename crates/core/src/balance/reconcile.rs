@@ -40,6 +40,9 @@ use crate::{
 /// The command, as `stockfoil.run` and alerts name it.
 pub(super) const COMMAND: &str = "reconcile-balances";
 
+/// What is said where a comparison is of a ledger that is there no more.
+const LEDGER_REPLACED: &str = "the ledger was truncated or rewritten meanwhile; comparing again";
+
 /// For how many differences, and how many, the newest entries are looked up.
 const LOOKED_UP_MAX: usize = 20;
 const ENTRIES_MAX: i64 = 5;
@@ -242,6 +245,10 @@ impl Work<'_> {
             self.report.snapshot = Some(Snapshot::now(session).await?);
             let mut differences = self.compare(session, reader, run).await?;
             self.report.compare_ms = millis(started);
+            if !differences.are_of_this_ledger(session, self.model).await? {
+                self.progress.note(LEDGER_REPLACED);
+                continue;
+            }
             let is_every_key = self.report.full.is_some() || self.options.prune_orphans;
             self.report.differences.empty = is_every_key.then_some(0);
             self.mark(session, &mut differences).await?;
@@ -256,9 +263,7 @@ impl Work<'_> {
                     self.look_below_zero(session, Some(run)).await?;
                     return self.finish(session, run, &differences).await;
                 }
-                Repair::LedgerReplaced => {
-                    self.progress.note("the ledger was truncated or rewritten meanwhile; comparing again");
-                }
+                Repair::LedgerReplaced => self.progress.note(LEDGER_REPLACED),
             }
         }
         Err(BalanceError::LedgerReplaced(ATTEMPTS_MAX).into())

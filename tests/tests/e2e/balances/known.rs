@@ -7,11 +7,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use testkit::{Mapped, TestDb};
 
 use super::{
     fixture::{WRONG_KEYS, backfilled, behind_the_triggers, entry},
-    writers::Dice,
+    writers::{Dice, wait_for},
 };
 use crate::migration::{same_schema, schema};
 
@@ -210,6 +211,30 @@ async fn a_partition_with_old_entries_is_read_and_an_empty_one_costs_nothing() {
     assert_eq!(report["full"], "other_tables", "{report}");
     assert_ne!(report["unresolved"], 0);
     assert_eq!(run(1).await["unresolved"], report["unresolved"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_was_emptied_as_a_run_began_is_compared_again() {
+    let db = sealed().await;
+    // The run has its snapshot when it asks for the checkpoint.
+    let mut other = db.connect().await;
+    let mut holding = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE stockfoil.checkpoint").execute(&mut *holding).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), WITHOUT_TURNS).unwrap();
+    let run = db.run("reconcile-balances").folder(folder.path()).args(["--format", "json"]).spawn();
+    wait_for(
+        &db,
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'stockfoil.checkpoint'::regclass AND NOT granted)",
+    )
+    .await;
+    behind_the_triggers(&db, "TRUNCATE inventory_ledger").await;
+    holding.commit().await.unwrap();
+    let output = run.wait_with_output().await.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["full"], "other_tables", "{report}");
+    assert_eq!(open(&db).await, wrong(&db).await);
+    assert!(!open(&db).await.is_empty());
 }
 
 #[tokio::test]
