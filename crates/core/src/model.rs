@@ -231,6 +231,9 @@ pub struct Balances {
     pub is_adopted: bool,
     /// Who keeps it while the application writes.
     pub kept_by: KeptBy,
+    /// Whether a row can be made for a key that has none: not where the application keeps the table and another column of it
+    /// needs a value.
+    pub makes_rows: bool,
     /// The item.
     pub item: BalanceColumn,
     /// The location, where there are locations.

@@ -122,7 +122,7 @@ async fn of_one_key(
             return if is_ever { Ok(BalanceAt::none(key.clone())) } else { read(row) };
         }
     }
-    Err(BalanceError::KeyWithoutEntries(key.to_string()).into())
+    Err(explain::unknown(model, key, BalanceError::KeyWithoutEntries(key.to_string())).into())
 }
 
 /// The statement that reads the balances of those entries of which `only` holds.

@@ -70,7 +70,7 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, options: &'a Options) -> Task<'
         let sealed = if has_checkpoint { reader.sealed().await? } else { None };
         let findings = reader.findings().await?;
         if sums.entries == 0 && sums.balance_qty.is_none() && findings.is_empty() {
-            return Err(BalanceError::UnknownKey(key.to_string()).into());
+            return Err(unknown(model, &key, BalanceError::UnknownKey(key.to_string())).into());
         }
         let counted_qty = number(sums.counted_qty)?;
         let opening = opening(sums.entries, &entries, &counted_qty)?;
@@ -110,6 +110,25 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, options: &'a Options) -> Task<'
     })
 }
 
+/// What is said of a key that nothing is known of: `otherwise`, but where its location was perhaps left out.
+pub(super) fn unknown(model: &Model, key: &BalanceKey, otherwise: BalanceError) -> BalanceError {
+    let lacks_location = key.location_id.is_empty() && model.ledger.key.location.is_some();
+    if lacks_location { of_other_form(model, key) } else { otherwise }
+}
+
+fn of_other_form(model: &Model, key: &BalanceKey) -> BalanceError {
+    let types = model.ledger.key;
+    let has = |there: bool, part: &'static str| if there { part } else { "" };
+    BalanceError::KeyOfOtherForm {
+        key: key.to_string(),
+        form: format!(
+            "ORGANIZATION/ITEM{}{}",
+            has(types.location.is_some(), "/LOCATION"),
+            has(types.lot.is_some(), "[/LOT]")
+        ),
+    }
+}
+
 /// The key with each part in the one form in which the database prints it.
 pub(super) async fn own_key(
     session: &mut PgConnection,
@@ -117,15 +136,7 @@ pub(super) async fn own_key(
     key: &BalanceKey,
 ) -> Result<BalanceKey, Error> {
     let types = model.ledger.key;
-    let has = |there: bool, part: &'static str| if there { part } else { "" };
-    let wanted = || BalanceError::KeyOfOtherForm {
-        key: key.to_string(),
-        form: format!(
-            "ORGANIZATION/ITEM{}{}",
-            has(types.location.is_some(), "/LOCATION"),
-            has(types.lot.is_some(), "[/LOT]")
-        ),
-    };
+    let wanted = || of_other_form(model, key);
     let has_form = match types.location {
         // Only a text can be empty.
         Some(location) => location == KeyType::Text || !key.location_id.is_empty(),

@@ -75,6 +75,7 @@ pub fn run<'a>(
         let mut report = ReconcileReport::new(options);
         report.adopted = model.balances.is_adopted.then(|| model.balances.table.plain());
         report.not_backfilled = not_backfilled;
+        report.makes_rows = model.balances.makes_rows;
         report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
         let uncovered = super::uncovered_partitions(&mut session, model).await?;
         report.uncovered_partitions = uncovered.iter().map(QualifiedName::plain).collect();
@@ -288,7 +289,9 @@ impl Work<'_> {
         }
         let kind = discrepancy.classify(&self.options.tolerance);
         let asked = self.options.fix_large && matches!(kind, Kind::Large | Kind::Missing | Kind::Orphan);
-        let repair = is_whole && (asked || discrepancy.is_mended_unasked(&self.options.tolerance));
+        let is_writable = discrepancy.balance_qty.is_some() || self.model.balances.makes_rows;
+        let repair =
+            is_whole && is_writable && (asked || discrepancy.is_mended_unasked(&self.options.tolerance));
         self.report.add(kind, discrepancy, is_whole, repair);
         Ok((Some(kind), repair))
     }

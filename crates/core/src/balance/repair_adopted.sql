@@ -21,7 +21,7 @@ WITH ledger AS MATERIALIZED (
     INSERT INTO {balances} AS b ({balances.drift_columns})
     SELECT {balances.drift_values}
     FROM d
-    WHERE NOT EXISTS (SELECT FROM changed AS c WHERE c.n = d.n)
+    WHERE NOT EXISTS (SELECT FROM changed AS c WHERE c.n = d.n) AND {balances.makes_rows}
     ORDER BY d.n
     {balances.upsert_drift}
     RETURNING 1

@@ -229,6 +229,14 @@ async fn what_the_application_keeps_is_compared_whatever_a_row_of_it_needs() {
     db.run("reconcile-balances").folder(&kept).await.ok();
     db.execute("UPDATE stock SET qty = 4").await;
     db.run("reconcile-balances").folder(&kept).await.status(1).says("ledger 3, balance 4");
+    // What can be mended is, and a row that only the application can make stops nothing.
+    db.execute("UPDATE stock SET qty = 3.001; INSERT INTO moves (item, loc, qty) VALUES ('i2', 'l1', 0.005)")
+        .await;
+    for args in [&[][..], &["--fix-large"]] {
+        let run = db.run("reconcile-balances").args(args).folder(&kept).await.status(1);
+        run.says("has no row that could be made").says("default/i2/l1");
+        assert_eq!(db.value(STOCK).await, "i1|l1|-|3");
+    }
 }
 
 #[tokio::test]

@@ -164,6 +164,9 @@ pub struct ReconcileReport {
     /// How many findings of changed history are open, those of earlier runs included.
     #[serde(skip)]
     pub(super) open_history: i64,
+    /// Whether a row can be made for a key that has none.
+    #[serde(skip)]
+    pub(super) makes_rows: bool,
     /// How many differences may be mended.
     #[serde(skip)]
     pub(super) repairable: u64,
@@ -262,6 +265,7 @@ impl ReconcileReport {
             compared: None,
             snapshot: None,
             open_history: 0,
+            makes_rows: true,
             not_backfilled: Vec::new(),
             broken_parts: Vec::new(),
             uncovered_partitions: Vec::new(),
@@ -309,7 +313,7 @@ impl ReconcileReport {
         }
         if unresolved.count > unresolved.correctable + unresolved.keyless {
             steps.push(
-                "what is no number, or differs though it was corrected, no repair mends: correct the row itself, or the entry"
+                "what is no number, has no row that could be made, or differs though it was corrected, no repair mends: make or correct the row itself, or the entry"
                     .to_owned(),
             );
         }
@@ -380,7 +384,10 @@ impl ReconcileReport {
         of_org.count += 1;
         if listed.is_keyless {
             of_org.keyless += 1;
-        } else if !listed.still_differs && listed.kind != Kind::NotANumber {
+        } else if !listed.still_differs
+            && listed.kind != Kind::NotANumber
+            && (listed.discrepancy.balance_qty.is_some() || self.makes_rows)
+        {
             of_org.correctable += 1;
         }
         if of_org.keys.len() < ALERTED_KEYS_MAX {

@@ -71,13 +71,16 @@ impl Resolver<'_> {
             )?,
             is_adopted: true,
             kept_by: balances.kept_by,
+            makes_rows: true,
             table,
         };
-        // What the application keeps is compared, and where a row can't be made that is said of the row.
-        if resolved.kept_by == KeptBy::Triggers {
-            self.require_writable(&columns, &resolved, &balances.table.place)?;
+        match self.require_writable(&columns, &resolved, &balances.table.place) {
+            // The application makes its rows itself; those that are there are compared and repaired.
+            Err(_) if resolved.kept_by == KeptBy::Application => {
+                Ok(Balances { makes_rows: false, ..resolved })
+            }
+            writable => writable.map(|()| resolved),
         }
-        Ok(resolved)
     }
 
     /// Refuses a table that bears the name of the balances and lacks columns of theirs.
@@ -120,6 +123,7 @@ impl Resolver<'_> {
             table,
             is_adopted: false,
             kept_by: balances.kept_by,
+            makes_rows: true,
             item: own(&balances.item),
             location: balances.location.as_ref().map(own),
             lot: balances.lot.as_ref().map(own),
