@@ -73,6 +73,7 @@ const PLACES: &[(&str, &str)] = &[
     ("made_text", "'{}'"),
     ("mark", ""),
     ("pinned", ""),
+    ("styles", ""),
     ("marker", "'@partition@'"),
     ("moved", "moved.key_0"),
     ("moves", "false"),

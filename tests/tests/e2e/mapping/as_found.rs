@@ -64,6 +64,10 @@ async fn the_text_of_a_key_does_not_depend_on_the_writer() {
     for _ in 0..2 {
         db.run("reconcile-balances").folder(&config).await.ok().says("ledger and balances match");
     }
+    assert_eq!(
+        db.rows("SET datestyle = German; SET bytea_output = escape; SELECT trim_scale(stockfoil.balance_at('default', 'i1', '\\x00ff', '2027-03-04', now()))").await,
+        [["4"]]
+    );
     db.run("reconcile-balances").arg("--full").folder(&config).await.ok();
     db.run("validate-migration").folder(&config).await.ok();
 }

@@ -3,7 +3,7 @@
 -- Locks: what it creates or replaces; ACCESS SHARE on ledger while it is called, which stops no writer.
 CREATE OR REPLACE FUNCTION {function}(org {org.type}, item {item.type}, location {location.type}, lot {lot.type}, as_of timestamptz)
 RETURNS numeric
-LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $body$
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'{styles} AS $body$
 #variable_conflict use_column
 BEGIN
     IF $5 IS NULL THEN

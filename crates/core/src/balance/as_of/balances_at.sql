@@ -2,7 +2,7 @@
 -- Locks: what it creates or replaces; ACCESS SHARE on ledger while it is called, which stops no writer.
 CREATE OR REPLACE FUNCTION {function}(org {org.type}, as_of timestamptz)
 RETURNS TABLE (item {item.type}, location {location.type}, lot {lot.type}, quantity numeric)
-LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $body$
+LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'{styles} AS $body$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY SELECT s.item, s.location, s.lot, s.quantity FROM (

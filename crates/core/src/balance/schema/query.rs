@@ -1,6 +1,6 @@
 //! The functions that tell balances at a time, to whoever may read the ledger.
 
-use super::{Kind, Object, SCHEMA};
+use super::{Kind, Object, SCHEMA, trigger::styles};
 use crate::{
     balance::sums_at::{has_lot, location, of_key, sums},
     model::Model,
@@ -66,7 +66,8 @@ fn query(
     more: &[(&str, &dyn Fragment)],
 ) -> Object {
     let qualified = QualifiedName::new(Ident::fixed(SCHEMA), Ident::fixed(name));
-    let own: [(&str, &dyn Fragment); 1] = [("function", &qualified)];
+    let (styles, printed) = styles(model);
+    let own: [(&str, &dyn Fragment); 2] = [("function", &qualified), ("styles", &styles)];
     let fragments = [&own, more].concat();
     let routine = model.routine(template, &fragments);
     let others: [(&str, &dyn Fragment); 2] =
@@ -83,7 +84,7 @@ fn query(
         index: None,
         facts: vec![
             "plpgsql".to_owned(),
-            "search_path=pg_catalog, pg_temp; TimeZone=UTC".to_owned(),
+            format!("search_path=pg_catalog, pg_temp; TimeZone=UTC{printed}"),
             String::new(),
             routine.body,
             format!("{signature} {volatility}"),

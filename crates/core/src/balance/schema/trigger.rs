@@ -322,7 +322,7 @@ fn function(
     let (pinned, settings) = pinned(model);
     let own: [(&str, &dyn Fragment); 2] = [("function", &qualified), ("pinned", &pinned)];
     let fragments = [&own, more].concat();
-    let settings = if signature == TRIGGER { settings } else { "" };
+    let settings = if signature == TRIGGER { settings.as_str() } else { "" };
     let routine = model.routine(template, &fragments);
     // A trigger function that anybody could attach to a table of his own would write balances for him.
     let revoke = render("REVOKE ALL ON ROUTINE {function} FROM PUBLIC", &fragments);
@@ -345,17 +345,30 @@ fn function(
     }
 }
 
-/// The settings of a writer's session on which the text of a part of the key may depend, as a clause and as the catalog prints
-/// them; none where it does not depend on any: the triggers of an adopted table run under them too.
-fn pinned(model: &Model) -> (Fixed, &'static str) {
+/// The settings of a session on which the text of a part of the key may depend beside its time zone, as a clause and as the
+/// catalog prints them; none where it does not depend on any.
+pub(super) fn styles(model: &Model) -> (Fixed, &'static str) {
     match model.ledger.has_key_of_session() {
         true => (
             Fixed(
-                " SET \"DateStyle\" = 'ISO, MDY' SET \"TimeZone\" = 'UTC' SET \"IntervalStyle\" = 'postgres' SET bytea_output = 'hex'",
+                " SET \"DateStyle\" = 'ISO, MDY' SET \"IntervalStyle\" = 'postgres' SET bytea_output = 'hex'",
             ),
-            "; DateStyle=ISO, MDY; TimeZone=UTC; IntervalStyle=postgres; bytea_output=hex",
+            "; DateStyle=ISO, MDY; IntervalStyle=postgres; bytea_output=hex",
         ),
         false => (Fixed(""), ""),
+    }
+}
+
+/// The same with the time zone, for a trigger's function: where nothing depends on them, the triggers of an adopted table run
+/// under the writer's.
+fn pinned(model: &Model) -> (Statement, String) {
+    let (clause, printed) = styles(model);
+    match model.ledger.has_key_of_session() {
+        true => (
+            render(" SET \"TimeZone\" = 'UTC'{styles}", &[("styles", &clause)]),
+            format!("; TimeZone=UTC{printed}"),
+        ),
+        false => (render("", &[]), String::new()),
     }
 }
 
