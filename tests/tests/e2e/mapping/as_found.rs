@@ -274,3 +274,20 @@ async fn a_backfill_names_the_keys_that_something_keeps_from_their_sum() {
     let run = run.says("or a trigger, a rule or a type changes what is written to the balances");
     run.says("default/i1/l1");
 }
+
+#[tokio::test]
+async fn a_lot_that_cannot_be_none_is_refused_where_entries_have_none() {
+    for lot in ["integer", "uuid"] {
+        let stock = format!(
+            "item text NOT NULL, loc text NOT NULL, lot {lot} NOT NULL, qty numeric NOT NULL DEFAULT 0"
+        );
+        let (db, config) = (found("text", lot, &stock).await, config(ADOPTED));
+        db.run("migrate-balance")
+            .folder(&config)
+            .await
+            .refuses(2, "which has no value that says that there is no lot");
+        // Where no entry lacks its lot nothing need say so.
+        db.execute("ALTER TABLE moves ALTER lot SET NOT NULL").await;
+        migrated(&db, &config).await;
+    }
+}

@@ -74,6 +74,13 @@ impl Resolver<'_> {
             makes_rows: true,
             table,
         };
+        if let (Some(name), Some(_)) = (&balances.lot, ledger.key.lot) {
+            require_no_lot(
+                column(&resolved.table, &columns, &name.value, &name.place)?,
+                ledger,
+                &name.place,
+            )?;
+        }
         match self.require_writable(&columns, &resolved, &balances.table.place) {
             // The application makes its rows itself; those that are there are compared and repaired.
             Err(_) if resolved.kept_by == KeptBy::Application => {
@@ -195,6 +202,21 @@ fn adopted_key_column(
     Ok(BalanceColumn { name: name.value.clone(), cast, is_never_null: found.is_not_null })
 }
 
+/// Refuses a column of lots that is NOT NULL and has no value that says that there is none, where entries may have none.
+fn require_no_lot(found: &Column, ledger: &Ledger, place: &Place) -> Result<(), Error> {
+    let takes_empty =
+        matches!(without_modifier(&found.base_type).as_str(), "text" | "character varying" | "character");
+    let mut lots = ledger.postings.iter().filter_map(|posting| posting.lot.as_ref());
+    if !found.is_not_null || takes_empty || !lots.any(|lot| lot.is_nullable) {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} is NOT NULL and of type {}, which has no value that says that there is no lot, and entries may have none; let it be NULL",
+        found.name, found.type_name
+    );
+    Err(refused(place, reason))
+}
+
 /// The adopted column of quantities, which must hold every sum of the ledger's.
 fn adopted_quantity(
     table: &QualifiedName,
@@ -208,7 +230,8 @@ fn adopted_quantity(
         (Some(Scale::Digits(has)), Some(Scale::Digits(needs))) => has >= needs,
         _ => false,
     };
-    // A sum of many small integers is a large one, which a balance is not expected to be; but it must hold each entry.
+    // It must hold each entry. Whether it holds their sum, no type tells of integers: a balance past its end is refused when
+    // it is written.
     let integer = |name: &str| ["smallint", "integer", "bigint"].iter().position(|integer| *integer == name);
     let holds = |sums: &str| {
         holds(sums)
