@@ -1,7 +1,7 @@
 -- What the ledger ($1), its partitions and children are kept in, and the balances ($2), each as its oid, its file, and what
 -- made it a part of its parent, and the values of the enums that its columns are of; and what keeps the balances, each as
--- its oid and the transaction that changed it last. So what was dropped and restored, swapped, emptied, detached, or switched off and on again is another than it was, though
--- its name is the same.
+-- its oid and the transaction that changed it last. So what was dropped and restored, swapped, emptied, detached, renamed in
+-- its values, or switched off and on again is another than it was, though its name is the same.
 -- Locks: nothing but the catalog's own.
 WITH RECURSIVE ledger AS (
     SELECT to_regclass($1)::oid AS oid, '0' AS joined
