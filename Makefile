@@ -46,7 +46,7 @@ export STOCKFOIL_MAKE_ARGS := $(value ARGS)
 # --- targets -------------------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test bench build install image fmt lint clean
+.PHONY: help demo demo-stop test test-matrix bench build install image fmt lint clean
 
 help: ## this list
 	@echo 'usage: make TARGET [NAME=value...] [ARGS="--flag value..."]'
@@ -64,6 +64,9 @@ demo-stop: ## stop the demo cluster and remove it
 
 test: ## format, lints, documentation, and every test
 	@exec scripts/test
+
+test-matrix: ## the end-to-end tests on each server version: VERSIONS="15 16 17 18"
+	@exec scripts/test --matrix
 
 bench: ## how fast, against the bare SQL: ROWS=1000000 KEYS=50000 RUNS=3
 	@exec scripts/bench

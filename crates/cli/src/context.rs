@@ -19,16 +19,18 @@ use stockfoil_core::{
     alert,
     config::{self, Config},
     db::Db,
+    history,
     migration::{
         finding::Finding,
         versioned::{self, UNTOLD_FOLDER},
     },
     org_id::OrgId,
     progress::Progress,
-    report::{Metric, Outcome, PluginState, Report},
+    report::{Outcome, PluginState, Report},
     settings::ConfigError,
     tenancy::{
         data::{self, Assignment, Undo},
+        life::delete::{self, Deletion},
         named::{self, OrgName},
     },
 };
@@ -36,7 +38,7 @@ use stockfoil_core::{
 use crate::{
     Common, Format, Page, Print, RunError, page, plugin,
     progress::{self, Talk},
-    stdin,
+    prometheus, stdin,
 };
 
 /// How long a command waits for its connections to end.
@@ -58,10 +60,7 @@ pub struct Context {
 impl Context {
     pub(crate) fn new(name: &'static str, common: Common) -> Result<Self, ConfigError> {
         // Here and not where the result is written: by then the work is done, and its result would be lost.
-        if let Some(folder) = common.output.as_deref().map(folder).filter(|folder| !folder.is_dir()) {
-            let reason = format!("there is no folder {}; create it, or give another path", folder.display());
-            return Err(ConfigError::Value { name: "--output".into(), reason });
-        }
+        require_folder("--output", common.output.as_deref())?;
         let config = Config::load(common.config.as_deref(), config::read_environment()?)?;
         let talk = Talk::new(common.quiet);
         Ok(Self {
@@ -125,7 +124,8 @@ impl Context {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
         // Unique, so that an interrupted run finds exactly its own sessions.
         let application = format!("{} {}-{started:08x}", self.name, std::process::id());
-        let db = Arc::new(Db::connect(self.config.connect_options()?, &application).await?);
+        let target = history::signed(self.config.connect_options()?, self.common.reason.as_ref());
+        let db = Arc::new(Db::connect(target, &application).await?);
         self.say(format!("{}: {}", self.name, db.facts()));
         Ok(Arc::clone(self.db.get_or_init(|| db)))
     }
@@ -154,7 +154,10 @@ impl Context {
                 page.into_text()
             }
             Format::Json => json(report)?,
-            Format::Prometheus => prometheus(&report.metrics()),
+            Format::Prometheus => {
+                let written = self.common.output.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+                prometheus::text(&report.metrics(), &report.kept_sources(), &written.unwrap_or_default())
+            }
             Format::Nagios => {
                 let plugin = report
                     .plugin()
@@ -307,6 +310,41 @@ impl Context {
         self.emit(&report)
     }
 
+    /// Refuses a file that `flag` names in a folder that is not there, before the work begins.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn require_folder(&self, flag: &'static str, path: Option<&Path>) -> Result<(), RunError> {
+        Ok(require_folder(flag, path)?)
+    }
+
+    /// Deactivates or deletes an organization, asking before rows are deleted unless `yes`; emits the report, and writes that
+    /// of one that is gone to `certificate` too.
+    ///
+    /// # Errors
+    /// As [`delete::delete`], and as [`confirm`](Self::confirm).
+    pub async fn delete_organization(
+        &self,
+        db: &Db,
+        deletion: &Deletion,
+        yes: bool,
+        certificate: Option<&Path>,
+    ) -> Result<Outcome, RunError> {
+        let mapping = &self.config.mapping;
+        if !deletion.dry_run && !yes {
+            let plan = Deletion { dry_run: true, ..deletion.clone() };
+            self.confirm_if(delete::delete(db, mapping, &plan, &self.talk).await?.question()).await?;
+        }
+        let report = delete::delete(db, mapping, deletion, &self.talk).await?;
+        if let Some(path) = certificate.filter(|_| report.state == delete::State::Deleted) {
+            written(path.display().to_string(), replace_file(path, json(&report)?.as_bytes(), Format::Json))
+                .inspect_err(|_| {
+                    self.say("the organization is deleted; its certificate is the summary of the run in stockfoil.run");
+                })?;
+        }
+        self.emit(&report)
+    }
+
     pub(crate) fn finish_progress(&self) {
         self.talk.finish();
     }
@@ -390,29 +428,6 @@ fn pretty<T: Serialize>(value: &T) -> Result<String, RunError> {
         .map_err(|error| RunError::Write { place: "JSON".into(), source: error.into() })
 }
 
-fn prometheus(metrics: &[Metric]) -> String {
-    let mut out = String::new();
-    let mut last = "";
-    for Metric { name, help, labels, value } in metrics {
-        if *name != last {
-            out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
-            last = name;
-        }
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(label, text)| {
-                format!(
-                    "{label}=\"{}\"",
-                    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-                )
-            })
-            .collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        out.push_str(&format!("{name}{labels} {value}\n"));
-    }
-    out
-}
-
 /// Writes beside `path` and renames, so that a reader finds the old file or the new one.
 fn replace_file(path: &Path, bytes: &[u8], format: Format) -> std::io::Result<()> {
     let mut builder = tempfile::Builder::new();
@@ -425,6 +440,17 @@ fn replace_file(path: &Path, bytes: &[u8], format: Format) -> std::io::Result<()
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// Refuses a path in a folder that is not there.
+fn require_folder(flag: &'static str, path: Option<&Path>) -> Result<(), ConfigError> {
+    match path.map(folder).filter(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(folder) => {
+            let reason = format!("there is no folder {}; create it, or give another path", folder.display());
+            Err(ConfigError::Value { name: flag.into(), reason })
+        }
+    }
 }
 
 /// The folder that `path` is in.

@@ -46,6 +46,8 @@ pub struct Common {
     pub format: Format,
     /// `--output`.
     pub output: Option<PathBuf>,
+    /// `--reason`.
+    pub reason: Option<stockfoil_core::history::Reason>,
     /// `--quiet`.
     pub quiet: bool,
     /// `--verbose`.
@@ -150,6 +152,9 @@ macro_rules! args {
             /// write the result to this file instead of standard output (beside it, then renamed)
             #[argh(option, arg_name = "file")]
             output: Option<std::path::PathBuf>,
+            /// why this is done, for the record of it in stockfoil.run
+            #[argh(option, arg_name = "text")]
+            reason: Option<stockfoil_core::history::Reason>,
             /// say only errors
             #[argh(switch, short = 'q')]
             quiet: bool,
@@ -169,6 +174,7 @@ macro_rules! args {
                     config: self.config.clone(),
                     format: self.format,
                     output: self.output.clone(),
+                    reason: self.reason.clone(),
                     quiet: self.quiet,
                     verbose: self.verbose,
                 }

@@ -25,6 +25,7 @@ mod page;
 mod plugin;
 mod print;
 mod progress;
+mod prometheus;
 mod stdin;
 
 use std::{error::Error as _, fmt::Write as _, panic::AssertUnwindSafe, process::ExitCode};
@@ -207,14 +208,15 @@ fn end_plugin(name: &str, cx: &Context, result: Option<Result<Outcome, RunError>
     PluginState::Unknown as u8
 }
 
-/// Handles SIGINT and SIGTERM from this call on; the future ends with the first of them.
+/// Handles SIGINT, SIGTERM and SIGHUP from this call on; the future ends with the first of them.
 fn interrupts() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let of = |kind| signal(kind);
+    let signals = (of(SignalKind::interrupt()), of(SignalKind::terminate()), of(SignalKind::hangup()));
     async move {
         match signals {
-            (Ok(mut interrupt), Ok(mut terminate)) => {
-                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) => {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
             }
             // Without handlers the default action of the signals ends the process all the same.
             _ => std::future::pending().await,

@@ -1,11 +1,13 @@
 //! The human form of each report.
 
 mod alerts;
+mod archive;
 mod as_of;
 mod backup;
 mod balances;
 mod explain;
 mod generate;
+mod life;
 mod migration;
 mod rehearsal;
 mod sequence;

@@ -25,6 +25,7 @@ mod webhook;
 pub use self::log::NAME as LOG;
 pub use answers::{AlertError, Answer, Deliveries, Delivery, Sent};
 pub use healthcheck::{PingError, ping};
+pub(crate) use http::trust;
 pub use message::{Alert, Event, Severity};
 pub use settings::Settings;
 pub(crate) use state::{Open, open};

@@ -7,13 +7,17 @@
 mod compression;
 mod drill;
 mod earlier;
+mod encryption;
 mod examine;
 mod figures;
 mod listing;
 mod policy;
+mod preflight;
+mod proven;
 mod reading;
 mod record;
 mod restored;
+mod rpo;
 mod scope;
 mod seal;
 mod sealing;
@@ -28,18 +32,22 @@ mod witness;
 use std::{fmt, io, path::Path, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use compression::Compression;
-pub use drill::{DatabaseProof, Drill, ReconcileProof, RecoveryEnd, TableCount};
+pub use drill::{Answer, DatabaseProof, Drill, ReconcileProof, RecoveryEnd, TableCount};
 pub use examine::{TableRows, Verified};
 pub use listing::{Backup, Format};
 pub use policy::{MonitorReport, SourceState, monitor};
+pub use preflight::{Moment, Preflight, PreflightReport, preflight};
+pub use proven::{Proof, ProvenReport, proven};
+pub use rpo::Rpo;
 pub use scope::Scope;
 pub use sealing::{SealReport, Sealed, seal};
-pub use settings::{BackupKind, BackupSource, Settings};
+pub use settings::{BackupKind, BackupSource, Check, Settings};
 pub use start::StartedFrom;
 pub use verify::{VerifyReport, verify};
+pub use wal::{Gap, WalState};
 
 use crate::{
     Error, Failure,
@@ -78,6 +86,11 @@ pub enum BackupError {
         /// The nearest name, or those that there are.
         remedy: String,
     },
+    /// What was proven is nowhere recorded.
+    #[error(
+        "the database has no stockfoil.run, so nothing of earlier runs is recorded; run migrate-all, or db-migrate"
+    )]
+    NoRecords,
     /// Something could not be read or run, so that nothing is known.
     #[error("could not be judged: {}", .0.join("; "))]
     Undecided(Vec<String>),
@@ -88,13 +101,13 @@ impl BackupError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::UnknownSource { .. } => Failure::Usage,
-            Self::Undecided(_) => Failure::Work,
+            Self::Undecided(_) | Self::NoRecords => Failure::Work,
         }
     }
 }
 
 /// How deep a look at a backup is. Each depth holds the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// Existence, age, count, size, marks of the format, chain of references, WAL. Seconds.
@@ -129,17 +142,17 @@ impl FromStr for Depth {
 }
 
 /// How a backup or a source stands; the worst of its findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// As it should be.
     Ok,
     /// Worth a look.
     Warning,
-    /// There may be no good backup.
-    Critical,
-    /// Nothing is known, which is no better.
+    /// Nothing is known, which is no good sign.
     Unknown,
+    /// There may be no good backup. It outranks what is not known: who must act is not told to look again.
+    Critical,
 }
 
 impl Status {
@@ -165,6 +178,11 @@ impl fmt::Display for Status {
 }
 
 impl Status {
+    /// As metrics give it, in the numbers of monitoring plugins.
+    fn number(self) -> u8 {
+        self.plugin_state() as u8
+    }
+
     /// As monitoring plugins call it.
     fn plugin_state(self) -> PluginState {
         match self {
@@ -209,9 +227,13 @@ fn worst(findings: &[Finding]) -> Status {
     findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Ok)
 }
 
-/// Refuses findings, each with whose it is, that say that nothing is known.
+/// Refuses findings, each with whose it is, that say that nothing is known, unless there is one that says more.
 fn no_undecided<'a>(findings: impl Iterator<Item = (String, &'a Finding)>) -> Result<(), Error> {
-    let undecided = findings.filter(|(_, finding)| finding.status == Status::Unknown);
+    let findings: Vec<(String, &Finding)> = findings.collect();
+    if findings.iter().any(|(_, finding)| finding.status == Status::Critical) {
+        return Ok(());
+    }
+    let undecided = findings.into_iter().filter(|(_, finding)| finding.status == Status::Unknown);
     let undecided: Vec<String> =
         undecided.map(|(whose, finding)| format!("{whose}: {}", finding.text)).collect();
     if undecided.is_empty() { Ok(()) } else { Err(BackupError::Undecided(undecided).into()) }

@@ -7,17 +7,26 @@
 //! A balance is the sum of those entries that are numbers. `NaN` and the infinities, which a ledger may hold from
 //! before its triggers, are findings until they are mended; then the triggers count them.
 
+pub mod archive;
 pub mod as_of;
 pub mod backfill;
 mod checkpoint;
+mod closing;
 mod difference;
 pub mod explain;
+mod key;
+mod queue;
 pub mod reconcile;
 mod schema;
 mod settings;
 mod sums_at;
+mod time;
+mod writing;
 
 pub use checkpoint::FullReason;
+pub use closing::{Before, GonePartition, Until, UntilError};
+pub(crate) use queue::fold_all;
+pub(crate) use schema::write_lot_key;
 pub use schema::{
     FoundIndex, FoundTrigger, Kind, Object, Objects, OwnTable, QUERIES, State, TriggerNames, indexes,
     inspect, objects, objects_named, own_indexes, own_table, triggers,
@@ -94,6 +103,48 @@ pub enum BalanceError {
         "the ledger was truncated or rewritten while it was compared, {0} times; run again when that is over"
     )]
     LedgerReplaced(u32),
+    /// The queue came or went meanwhile.
+    #[error("the queue of database {0:?} ([balances] hot) was made or dropped while this began; run again")]
+    QueueChanged(String),
+    /// The mapping does not say how an entry is written.
+    #[error("no entry that corrects the ledger {ledger} can be written: {why}")]
+    NoEntry {
+        /// The ledger.
+        ledger: String,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// The ledger can't be closed before a time.
+    #[error("the ledger {ledger} can't be closed before {until}: {why}")]
+    NoClosing {
+        /// The ledger.
+        ledger: String,
+        /// The time.
+        until: Until,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// A partition can't be archived.
+    #[error("partition {partition} can't be archived: {why}")]
+    NoArchive {
+        /// The partition.
+        partition: String,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// A partition's entries changed at every attempt.
+    #[error(
+        "the entries of partition {partition} were changed while they were brought forward, {attempt} times; end what writes into a closed period, and run again"
+    )]
+    PartitionChanged {
+        /// The partition.
+        partition: String,
+        /// How often.
+        attempt: u32,
+    },
+    /// A correction without a reason.
+    #[error("--fix-by-entry has an empty reason; say why the ledger lacks what is entered")]
+    NoReason,
     /// A batch can't have no rows.
     #[error("a batch of 0 rows does nothing; give --batch-rows 1 or more")]
     EmptyBatch,
@@ -109,10 +160,16 @@ impl BalanceError {
             | BalanceError::KeyWithoutEntries(_)
             | BalanceError::TimeToCome { .. }
             | BalanceError::NoTimes(_)
+            | BalanceError::NoEntry { .. }
+            | BalanceError::NoReason
+            | BalanceError::NoClosing { .. }
+            | BalanceError::NoArchive { .. }
             | BalanceError::EmptyBatch => Failure::Usage,
             BalanceError::NotMigrated { .. }
             | BalanceError::NeverBackfilled(_)
-            | BalanceError::LedgerReplaced(_) => Failure::Work,
+            | BalanceError::LedgerReplaced(_)
+            | BalanceError::PartitionChanged { .. }
+            | BalanceError::QueueChanged(_) => Failure::Work,
         }
     }
 }

@@ -120,16 +120,12 @@ pub async fn column(
     table: &QualifiedName,
     name: &Ident,
 ) -> Result<Option<Column>, DbError> {
-    let row: Option<(String, bool, Option<String>)> = sqlx::query_as(
-        "SELECT format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)
-         FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-         WHERE a.attrelid = to_regclass($1) AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped",
-    )
-    .bind(table.to_string())
-    .bind(name.as_str())
-    .fetch_optional(connection)
-    .await
-    .context(format!("read column {} of {}", name.as_str(), table.plain()))?;
+    let row: Option<(String, bool, Option<String>)> = sqlx::query_as(include_str!("catalog/column.sql"))
+        .bind(table.to_string())
+        .bind(name.as_str())
+        .fetch_optional(connection)
+        .await
+        .context(format!("read column {} of {}", name.as_str(), table.plain()))?;
     Ok(row.map(|(type_name, not_null, default)| Column { type_name, not_null, default }))
 }
 

@@ -26,7 +26,7 @@ use crate::{
 };
 use schema::Schema;
 
-pub use propose::{Proposal, ProposalRequest, Proposed, propose};
+pub use propose::{Agreement, Known, Proposal, ProposalRequest, Proposed, Readings, propose};
 
 /// Why no client came about.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,16 @@ pub enum GenerateError {
         /// The database.
         database: String,
         /// The schemas.
+        schemas: String,
+    },
+    /// A name that was given is no table's.
+    #[error(
+        "there is no table {name:?} in {schemas}; give its name as the catalog has it, with --schema where it is elsewhere"
+    )]
+    NoSuchTable {
+        /// The name.
+        name: String,
+        /// The schemas that were looked at.
         schemas: String,
     },
     /// An organization's id has a type that identifies nothing.
@@ -110,7 +120,8 @@ impl GenerateError {
             GenerateError::Language(_)
             | GenerateError::NothingToCheck
             | GenerateError::FileExists { .. }
-            | GenerateError::MissingSchema { .. } => Failure::Usage,
+            | GenerateError::MissingSchema { .. }
+            | GenerateError::NoSuchTable { .. } => Failure::Usage,
             _ => Failure::Work,
         }
     }

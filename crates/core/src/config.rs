@@ -13,7 +13,7 @@ use crate::{
     mapping::{Mapping, file},
     migration::versioned,
     org_id::{OrgId, check_name},
-    settings::{ConfigError, Environment, Secret, nearest, value},
+    settings::{ConfigError, Environment, Secret, connection, nearest, value},
     tenancy,
 };
 
@@ -117,6 +117,7 @@ impl Config {
                     .default_org_name
                     .unwrap_or_else(|| "Default Organization".to_owned()),
                 reserved_subdomains: file.tenancy.reserved_subdomains,
+                hold_days: file.tenancy.hold_days.unwrap_or(tenancy::HOLD_DAYS),
             },
             mapping,
             reconcile: file.reconcile,
@@ -146,6 +147,7 @@ impl Config {
     /// When no database is named or the URL does not parse; never with the URL's text.
     pub fn connect_options(&self) -> Result<PgConnectOptions, ConfigError> {
         let environment = &self.environment;
+        connection::check(environment)?;
         let Some(url) = environment.get("DATABASE_URL") else {
             return self.connect_options_from_variables();
         };

@@ -1,5 +1,7 @@
 //! The database: connecting, what the server is, sessions for online work, and the run lock.
 
+mod defaults;
+mod newer;
 mod words;
 
 use std::{
@@ -118,9 +120,10 @@ pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
 }
 
-/// Whether a statement gave way to others: lock timeout or deadlock.
+/// Whether a statement gave way to others: lock timeout, deadlock, or a row that another moved to another partition, or changed
+/// under an isolation that is asked for.
 pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
+    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01" | "40001"))
 }
 
 /// How long one who gave way waits: 50 to 150 ms.
@@ -196,6 +199,9 @@ impl Db {
                 ("lock_timeout", "0"),
                 // The session that holds the run lock has nothing else to do.
                 ("idle_session_timeout", "0"),
+                // Who writes a row that another has written since waits for it, and each transaction that needs one snapshot asks
+                // for it.
+                ("default_transaction_isolation", "read committed"),
                 // What row-level security would hide is an error, and never taken for what is not there.
                 ("row_security", "off"),
                 ("TimeZone", "UTC"),
@@ -203,19 +209,27 @@ impl Db {
                 // Definitions are compared as they are printed.
                 ("IntervalStyle", "postgres"),
                 ("bytea_output", "hex"),
+                // The shortest text that is the same number again.
+                ("extra_float_digits", "1"),
                 ("quote_all_identifiers", "off"),
+                // Many small parts of the catalog joined look costly, and compiling takes a hundred times what running does;
+                // on sums it takes longer than it saves.
+                ("jit", "off"),
             ]);
             // Index builds take long, and are no news.
             let options = options.log_slow_statements(log::LevelFilter::Debug, Duration::from_secs(1));
             let mut connection = open(&options).await?;
             let facts = facts(&mut connection, &options).await?;
-            let hidden = path_with_built_ins_first(&mut connection).await?;
-            let (options, first) = match hidden {
-                Some(path) => {
-                    connection.close().await?;
-                    (options.options([("search_path", path)]), None)
-                }
-                None => (options, Some(connection)),
+            newer::give(&mut connection, &facts).await?;
+            let options = options.options(facts.newer_settings().iter().copied());
+            let answers = defaults::answers(&mut connection).await?;
+            let options = if answers.is_empty() {
+                options
+            } else {
+                connection.close().await?;
+                let options = options.options(answers);
+                connection = open(&options).await?;
+                options
             };
             if facts.version_num < SERVER_VERSION_MIN {
                 return Err(DbError::TooOld(facts.version).into());
@@ -224,7 +238,7 @@ impl Db {
                 .max_connections(8)
                 .acquire_timeout(CONNECT_TIMEOUT)
                 .connect_lazy_with(options.clone());
-            Ok(Db { options, pool, facts, first: Mutex::new(first) })
+            Ok(Db { options, pool, facts, first: Mutex::new(Some(connection)) })
         })
     }
 
@@ -405,6 +419,9 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
                     "check the role's password (DATABASE_URL, PGPASSWORD or .pgpass) and pg_hba.conf"
                 }
                 Some("3D000") => "create the database, or correct its name in DATABASE_URL",
+                Some("42501") => {
+                    "as a superuser, ALTER DATABASE or ROLE ... RESET session_replication_role, by which no trigger fires"
+                }
                 Some("53300") => "wait for a free connection slot, or raise max_connections",
                 Some("57P03") => "the server is starting or stopping; try again",
                 _ => "check host and port, and that the server runs",
@@ -448,21 +465,6 @@ async fn facts(connection: &mut PgConnection, options: &PgConnectOptions) -> Res
         place: place(options),
         read_only: row.try_get(4)?,
     })
-}
-
-/// The search path without pg_catalog, where it names pg_catalog behind other schemas: left out, it is searched first,
-/// and nobody's function there can stand in for a built-in one of ours.
-async fn path_with_built_ins_first(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
-    // In the simple protocol, as above.
-    let row = sqlx::raw_sql(
-        "SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.place) FILTER (WHERE s.name <> 'pg_catalog')
-         FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, place)
-         HAVING bool_or(s.name = 'pg_catalog' AND s.place > 1)",
-    )
-    .fetch_optional(connection)
-    .await
-    .context("read the search path")?;
-    Ok(row.map(|row| row.try_get::<Option<String>, _>(0)).transpose()?.flatten())
 }
 
 /// Who holds the run lock, and whether that is a session of this process: an earlier part's, which is just ending.

@@ -33,6 +33,9 @@ pub enum Error {
     /// A name can't be an SQL identifier.
     #[error(transparent)]
     Name(#[from] crate::sql::NameError),
+    /// The database's records are of another release.
+    #[error(transparent)]
+    Release(#[from] crate::release::ReleaseError),
     /// A migration can't be rehearsed.
     #[error(transparent)]
     Rehearsal(#[from] crate::rehearsal::RehearsalError),
@@ -63,6 +66,11 @@ impl Error {
         self.statement().is_some_and(gave_way)
     }
 
+    /// Whether a sum was too large for its type.
+    pub(crate) fn overflowed(&self) -> bool {
+        self.sqlstate().as_deref() == Some("22003")
+    }
+
     fn statement(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Db(DbError::Statement { cause, .. } | DbError::Query(cause)) => Some(cause),
@@ -79,7 +87,7 @@ impl Error {
             Error::Backup(error) => error.failure(),
             Error::Db(error) => error.failure(),
             Error::Migration(error) => error.failure(),
-            Error::Alert(_) | Error::Rehearsal(_) => Failure::Work,
+            Error::Alert(_) | Error::Rehearsal(_) | Error::Release(_) => Failure::Work,
             Error::Model(crate::model::ModelError::Mapping { .. }) => Failure::Usage,
             Error::Model(_) => Failure::Work,
             Error::Tenancy(error) => error.failure(),

@@ -1,5 +1,9 @@
 //! What ran and what it found: `stockfoil.run` and `stockfoil.finding`.
 
+mod by;
+
+pub use by::{Reason, signed};
+
 use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -8,6 +12,7 @@ use sqlx::PgConnection;
 use crate::{
     Error, catalog,
     db::{Context as _, DbError},
+    release,
     report::{Outcome, Report},
     rows::stockfoil::run,
     sql::{Fixed, render},
@@ -47,12 +52,25 @@ pub struct Findings {
     pub closed: u64,
 }
 
-/// Records that `command` begins.
+/// Records that `command` begins, where the records are this release's.
+///
+/// # Errors
+/// When they are another's, or the record can't be written.
+pub async fn start(connection: &mut PgConnection, command: &'static str) -> Result<RunId, Error> {
+    release::require(connection).await?;
+    Ok(start_migration(connection, command).await?)
+}
+
+/// Records that `command` begins, which may be the one that makes the records this release's.
 ///
 /// # Errors
 /// When the record can't be written.
-pub async fn start(connection: &mut PgConnection, command: &'static str) -> Result<RunId, DbError> {
-    sqlx::query_scalar("INSERT INTO stockfoil.run (command) VALUES ($1) RETURNING id")
+pub async fn start_migration(connection: &mut PgConnection, command: &'static str) -> Result<RunId, DbError> {
+    let statement = render(
+        "INSERT INTO stockfoil.run (command, summary) VALUES ($1, jsonb_build_object('by', ({by}))) RETURNING id",
+        &[("by", &Fixed(by::BY))],
+    );
+    sqlx::query_scalar(statement.sql())
         .bind(command)
         .fetch_one(connection)
         .await
@@ -103,15 +121,17 @@ async fn record_end(
     outcome: &str,
     summary: &serde_json::Value,
 ) -> Result<(), DbError> {
-    sqlx::query(
-        "UPDATE stockfoil.run SET finished_at = clock_timestamp(), outcome = $2, summary = $3 WHERE id = $1",
-    )
-    .bind(run)
-    .bind(outcome)
-    .bind(summary)
-    .execute(connection)
-    .await
-    .context("record the end of the run in stockfoil.run")?;
+    let statement = render(
+        "UPDATE stockfoil.run SET finished_at = clock_timestamp(), outcome = $2, summary = $3 || jsonb_build_object('by', ({by})) WHERE id = $1",
+        &[("by", &Fixed(by::BY))],
+    );
+    sqlx::query(statement.sql())
+        .bind(run)
+        .bind(outcome)
+        .bind(summary)
+        .execute(connection)
+        .await
+        .context("record the end of the run in stockfoil.run")?;
     Ok(())
 }
 
@@ -176,7 +196,7 @@ pub async fn note(
     run: RunId,
     summary: &serde_json::Value,
 ) -> Result<(), DbError> {
-    sqlx::query("UPDATE stockfoil.run SET summary = $2 WHERE id = $1")
+    sqlx::query("UPDATE stockfoil.run SET summary = summary || $2 WHERE id = $1")
         .bind(run)
         .bind(summary)
         .execute(connection)

@@ -23,6 +23,7 @@
 //! - [`backup`]: whether backups are there, young and whole.
 //! - [`client`]: a typed client, generated from the schema; [`rows`] is the one of our own tables.
 //! - `throwaway`: a private cluster that goes away again, for drills.
+//! - `release`: whether the records in a database are this release's.
 //! - [`progress`] and [`report`]: how operations talk while they work, and what they return.
 //!
 //! # Invariants
@@ -48,6 +49,7 @@ pub mod org_id;
 mod process;
 pub mod progress;
 pub mod rehearsal;
+mod release;
 pub mod report;
 pub mod rows;
 pub mod sequence;

@@ -18,7 +18,7 @@ use std::path::Path;
 use toml::Spanned;
 
 use crate::{
-    model::{KeptBy, Roles},
+    model::{Hot, KeptBy, Roles},
     org_id::{KeyType, OrgId},
     settings::ConfigError,
     sql::{Ident, QualifiedName},
@@ -66,6 +66,8 @@ struct LedgerMapping {
     key_index: bool,
     is_incremental: bool,
     is_replicated: bool,
+    /// What an entry that corrects the ledger has in further columns.
+    correction: Vec<(Placed<Ident>, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +83,7 @@ struct BalancesMapping {
     table: Placed<TableName>,
     is_adopted: bool,
     kept_by: KeptBy,
+    hot: Hot,
     item: Placed<Ident>,
     location: Option<Placed<Ident>>,
     lot: Option<Placed<Ident>>,
@@ -148,6 +151,21 @@ impl Mapping {
     /// Whether the tenant tables are those of the default model, which the first versioned migration makes.
     pub(crate) fn has_default_tables(&self) -> bool {
         self.has_default_tables
+    }
+
+    /// Reads `text`, a configuration of these sections alone that is in no file.
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct Sections {
+            tenancy: file::Tenancy,
+            ledger: file::Ledger,
+            balances: file::Balances,
+        }
+        let path = Path::new("stockfoil.toml");
+        let Sections { tenancy, ledger, balances } = toml::from_str(text)
+            .map_err(|error| ConfigError::File { path: path.into(), reason: error.message().to_owned() })?;
+        Self::new(&tenancy, &ledger, &balances, Some((path, text)))
     }
 
     /// Reads the sections of a configuration file; `source` is its path and text.

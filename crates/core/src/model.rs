@@ -3,6 +3,7 @@
 
 mod balances;
 mod entries;
+mod queue;
 
 use std::cell::LazyCell;
 
@@ -14,6 +15,7 @@ use crate::{
 use balances::BalanceSql;
 pub(crate) use balances::conflict;
 use entries::{EntrySql, KEY_WEIGHT};
+pub(crate) use queue::QUEUE;
 
 /// The ledger's column that holds the number of the transaction that made the entry; NULL for those before it.
 pub(crate) const TX: &str = "stockfoil_tx";
@@ -62,6 +64,15 @@ pub enum KeptBy {
     Application,
 }
 
+/// What a writer does that finds the balance of its key held by another writer, whose transaction is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hot {
+    /// It waits: there is one row a key, which is the balance.
+    Wait,
+    /// It puts its delta aside, to be folded into the row later: the balance is the row and what is queued for it.
+    Queue,
+}
+
 /// The database's roles under isolation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roles {
@@ -100,6 +111,9 @@ pub struct Model {
     pub ledger: Ledger,
     /// The balances.
     pub balances: Balances,
+    /// Whether a quantity that is too large to be summed counts as none, as NaN does: it is looked for where a sum has
+    /// overflowed, since looking costs.
+    pub is_bounded: bool,
 }
 
 /// Columns that tell one row of a table from another, beside its primary key.
@@ -151,6 +165,10 @@ pub struct Ledger {
     pub is_incremental: bool,
     /// Whether logical replication writes the ledger, which fires no statement triggers.
     pub is_replicated: bool,
+    /// Its columns.
+    pub columns: Vec<LedgerColumn>,
+    /// What an entry that corrects the ledger has beside its key and its quantity.
+    pub correction: Vec<Constant>,
 }
 
 impl Ledger {
@@ -172,6 +190,37 @@ impl Ledger {
         });
         !parts.into_iter().all(is_same)
     }
+
+    /// Whether how much an entry moves, or whether it counts, is more than a column.
+    pub(crate) fn has_expression(&self) -> bool {
+        self.filter.is_some() || self.postings.iter().any(|posting| posting.quantity.column.is_none())
+    }
+}
+
+/// A column of the ledger, as one who writes an entry meets it.
+#[derive(Debug, Clone)]
+pub struct LedgerColumn {
+    /// Its name.
+    pub name: Ident,
+    /// Whether each entry must be given a value: it is NOT NULL and has no default.
+    pub is_required: bool,
+    /// Whether the database computes it from other columns.
+    pub is_generated: bool,
+    /// Whether an entry that is given none has a value all the same.
+    pub has_default: bool,
+    /// Its type below its domains.
+    pub base_type: String,
+}
+
+/// What a column of the ledger has in each entry that corrects it.
+#[derive(Debug, Clone)]
+pub struct Constant {
+    /// The column.
+    pub column: Ident,
+    /// Its type.
+    pub type_name: Statement,
+    /// The value's text, with places for what is filled in.
+    pub text: String,
 }
 
 /// An entry's primary key.
@@ -234,14 +283,20 @@ pub struct Balances {
     /// Whether a row can be made for a key that has none: not where the application keeps the table and another column of it
     /// needs a value.
     pub makes_rows: bool,
+    /// What writers of the same key do, as it is configured.
+    pub hot: Hot,
+    /// Whether there is a queue of deltas in the database, whatever is configured: what it holds is part of the balances.
+    pub has_queue: bool,
     /// The item.
     pub item: BalanceColumn,
     /// The location, where there are locations.
     pub location: Option<BalanceColumn>,
     /// The lot, where there are lots.
     pub lot: Option<BalanceColumn>,
-    /// The generated key of the lot that takes no lot for a value; an adopted table has none.
+    /// The key of the lot that takes no lot for a value; an adopted table has none.
     pub lot_key: Option<Ident>,
+    /// Whether the database computes that column, as it may where the application writes the balances itself.
+    pub computes_lot_key: bool,
     /// The quantity.
     pub quantity: Ident,
     /// The newest entry counted.
@@ -288,7 +343,8 @@ impl Model {
     /// `{key.weight}` is a number made of a key, of whatever has the columns `org, item, location, lot`; a part that is NULL
     /// is as an empty one.
     ///
-    /// Balances: `{balance_rows}` is a query of them (`org, item, location, lot, quantity`). Of `d`, rows with a key,
+    /// Balances: `{balance_rows}` is a query of them (`org, item, location, lot, quantity`), with what is queued for them;
+    /// `{q.is_d}` says that `q`, of the queue, is of `d`'s key. Of `d`, rows with a key,
     /// a `delta` and a `ledger_id`: `{balances.add}` and `{balances.added}` stand before and after the query of them in
     /// the one statement that adds deltas to balances, `{d.order}` is the one order in which it does, and `{b.is_d}` says
     /// that the balance `b` is of `d`'s key. `{balances.add_drift}` and `{balances.added_drift}` leave out the newest
@@ -303,7 +359,7 @@ impl Model {
     pub fn render_with(&self, template: &'static str, more: &[(&str, &dyn Fragment)]) -> Statement {
         // Most templates name few of them, and some cost much to make.
         let entry = LazyCell::new(|| EntrySql::of(self));
-        let balance = LazyCell::new(|| BalanceSql::of(self, &self.balances.table));
+        let balance = LazyCell::new(|| BalanceSql::of(self));
         render_by(template, |name| {
             // The first of a name is taken.
             if let Some((_, fragment)) = more.iter().find(|(known, _)| *known == name) {
@@ -343,6 +399,7 @@ impl Model {
             "key.weight" => boxed(Fixed(KEY_WEIGHT)),
             "balances" => boxed(&self.balances.table),
             "balances.quantity" => boxed(&self.balances.quantity),
+            "q.is_d" => boxed(Fixed(queue::IS_D)),
             "balances.conflict" => boxed(List(conflict(self))),
             "users" => boxed(&self.users.as_ref()?.table),
             "users.id" => boxed(&self.users.as_ref()?.id),
@@ -367,20 +424,38 @@ impl Model {
         Routine { create, body: body.as_str().to_owned() }
     }
 
+    /// The same, for statements whose sums have overflowed: see [`is_bounded`](Self::is_bounded).
+    pub(crate) fn bounded(&self) -> Self {
+        Self { is_bounded: true, ..self.clone() }
+    }
+
+    /// The same, for what stays as it is whatever a comparison has met.
+    pub(crate) fn unbounded(&self) -> Self {
+        Self { is_bounded: false, ..self.clone() }
+    }
+
     /// The query of the postings of `source`: the ledger, or rows of its shape.
     pub fn entries(&self, source: &dyn Fragment) -> Statement {
         self.postings(source, None)
     }
 
-    /// The query of the balances (`org, item, location, lot, quantity`) of `source`: their table, or rows of its shape.
+    /// The query of the balances (`org, item, location, lot, quantity`) of `source`, rows of their table's shape.
     pub fn balance_rows(&self, source: &dyn Fragment) -> Statement {
-        BalanceSql::of(self, source).rows
+        balances::rows_of(self, source)
     }
 
     /// As [`entries`](Self::entries), with the transaction that made each (`tx`); only where the ledger is incremental.
     pub(crate) fn tx_entries(&self, source: &dyn Fragment) -> Statement {
         self.postings(source, Some(&Ident::fixed(TX)))
     }
+}
+
+/// `quantity`, or NaN where sums of its like, each times a hash, might overflow `numeric`, which ends before 1e131072.
+pub(crate) fn bounded(quantity: &Statement) -> Statement {
+    render(
+        "CASE WHEN ({q}) <= '-1e130000'::numeric OR ({q}) >= '1e130000'::numeric THEN 'NaN'::numeric ELSE ({q}) END",
+        &[("q", quantity)],
+    )
 }
 
 /// SQL of the source code, as a statement.

@@ -157,19 +157,56 @@ pub const NAME_LENGTH_MAX: usize = 200;
 
 /// A text can't be an organization's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} can't be an organization's name; give 1 to {NAME_LENGTH_MAX} characters on one line")]
+#[error(
+    "{0:?} can't be an organization's name; give 1 to {NAME_LENGTH_MAX} characters on one line, none of them invisible or a change of direction"
+)]
 pub struct OrgNameError(String);
 
 /// Checks an organization's name, and leaves out the spaces around it.
 ///
 /// # Errors
-/// [`OrgNameError`] when nothing is left, it is longer than [`NAME_LENGTH_MAX`], or holds a control character.
+/// [`OrgNameError`] when nothing is left, it is longer than [`NAME_LENGTH_MAX`], or holds a control character or one by which it
+/// looks like another name.
 pub fn check_name(text: &str) -> Result<&str, OrgNameError> {
     let name = text.trim();
-    if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || name.chars().any(char::is_control) {
+    let is_long = name.chars().count() > NAME_LENGTH_MAX;
+    if name.is_empty() || is_long || name.chars().any(char::is_control) || is_masked(name) {
         return Err(OrgNameError(text.to_owned()));
     }
     Ok(name)
+}
+
+/// Whether a name holds a character that nobody sees: it has no width, or changes the direction of what follows. Two that join
+/// or part letters of a script which is written so are its spelling.
+fn is_masked(name: &str) -> bool {
+    let letters: Vec<char> = name.chars().collect();
+    let is_letter = |place: Option<usize>| {
+        place
+            .and_then(|place| letters.get(place))
+            .is_some_and(|letter| letter.is_alphabetic() && !letter.is_ascii())
+    };
+    letters.iter().enumerate().any(|(place, letter)| match letter {
+        '\u{200C}' | '\u{200D}' => !is_letter(place.checked_sub(1)) || !is_letter(place.checked_add(1)),
+        '\u{AD}'
+        | '\u{34F}'
+        | '\u{61C}'
+        | '\u{115F}'..='\u{1160}'
+        | '\u{17B4}'..='\u{17B5}'
+        | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{2028}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}'
+        | '\u{2800}'
+        | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}'
+        | '\u{FFA0}'
+        | '\u{FFF0}'..='\u{FFFB}'
+        | '\u{1BCA0}'..='\u{1BCA3}'
+        | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E0FFF}' => true,
+        _ => false,
+    })
 }
 
 /// Neither ids nor keys can be made.
@@ -197,6 +234,25 @@ mod tests {
             assert_ne!(first, second);
         }
         assert_eq!(OrgId::generate(KeyType::Bigint), Ok(None));
+    }
+
+    #[test]
+    fn a_name_shows_all_that_it_is() {
+        for name in ["Acme Mining", "Müller & Söhne", "鉱業", "شرکة", "می\u{200C}خواهم"] {
+            assert_eq!(check_name(name), Ok(name));
+        }
+        for name in [
+            "Ac\u{200B}me",
+            "\u{202E}emcA",
+            "Acme\u{FEFF}",
+            "Ac\u{200D}me",
+            "Acme\u{2066}x",
+            "A\u{AD}cme",
+            "\u{3164}",
+            "a\tb",
+        ] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub trait Report: Serialize {
         Vec::new()
     }
 
+    /// The sources of which an earlier run's numbers stay true where this run has none of them.
+    fn kept_sources(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The run as a monitoring plugin tells it; none where the command is no check of something that is monitored.
     fn plugin(&self) -> Option<Plugin> {
         None
@@ -42,6 +47,10 @@ impl<R: Report> Report for &R {
 
     fn metrics(&self) -> Vec<Metric> {
         (**self).metrics()
+    }
+
+    fn kept_sources(&self) -> Vec<String> {
+        (**self).kept_sources()
     }
 
     fn plugin(&self) -> Option<Plugin> {

@@ -370,8 +370,7 @@ pub mod public {
             pub location_id: String,
             /// Column `lot_id` of `public.inventory_balances`: `text`.
             pub lot_id: Option<String>,
-            /// Column `lot_key` of `public.inventory_balances`: `text`; in the primary key;
-            /// computed by the database, never written.
+            /// Column `lot_key` of `public.inventory_balances`: `text`; in the primary key.
             pub lot_key: String,
             /// Column `org_id` of `public.inventory_balances`: `text`; in the primary key;
             /// references `public.organizations (id)`.
@@ -1032,6 +1031,87 @@ pub mod stockfoil {
         }
     }
 
+    /// One row a partition of the ledger whose entries were brought forward: the sum of each key in
+    /// one entry.
+    ///
+    /// The table `stockfoil.archived_partition`: primary key `id`.
+    pub mod archived_partition {
+        /// A row of `stockfoil.archived_partition`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `archived_as` of `stockfoil.archived_partition`: `text`.
+            pub archived_as: Option<String>,
+            /// Column `archived_at` of `stockfoil.archived_partition`: `timestamp with time zone`.
+            pub archived_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
+            /// Column `began_at` of `stockfoil.archived_partition`: `timestamp with time zone`.
+            pub began_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `bounds` of `stockfoil.archived_partition`: `text`.
+            pub bounds: String,
+            /// Column `brought_forward` of `stockfoil.archived_partition`: `bigint`.
+            pub brought_forward: i64,
+            /// Column `entries` of `stockfoil.archived_partition`: `bigint`.
+            pub entries: i64,
+            /// Column `fence` of `stockfoil.archived_partition`: `bigint`.
+            pub fence: Option<i64>,
+            /// Column `id` of `stockfoil.archived_partition`: `bigint`; in the primary key.
+            pub id: i64,
+            /// Column `keys` of `stockfoil.archived_partition`: `bigint`.
+            pub keys: i64,
+            /// Column `newest_at` of `stockfoil.archived_partition`: `timestamp with time zone`.
+            pub newest_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
+            /// Column `replacement` of `stockfoil.archived_partition`: `bigint`.
+            pub replacement: i64,
+            /// Column `role` of `stockfoil.archived_partition`: `text`.
+            pub role: String,
+            /// Column `run_id` of `stockfoil.archived_partition`: `bigint`.
+            pub run_id: i64,
+            /// Column `schema_name` of `stockfoil.archived_partition`: `text`.
+            pub schema_name: String,
+            /// Column `table_name` of `stockfoil.archived_partition`: `text`.
+            pub table_name: String,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""archived_as", "archived_at", "began_at", "bounds", "brought_forward", "entries",
+                "fence", "id", "keys", "newest_at", "replacement", "role", "run_id", "schema_name",
+                "table_name""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `id`.
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i64) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."archived_partition"
+                WHERE "id" = $1"#);
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i64>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."archived_partition"
+                ORDER BY "archived_partition"."id"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."archived_partition"
+                WHERE "id" > $1
+                ORDER BY "archived_partition"."id"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
     /// One row an organization whose balances were backfilled and verified: exact_since by the
     /// first run, finished_at by the last.
     ///
@@ -1319,6 +1399,241 @@ pub mod stockfoil {
         }
     }
 
+    /// One row a closing of the ledger up to a time; the newest holds.
+    ///
+    /// The table `stockfoil.closing`: primary key `id`.
+    pub mod closing {
+        /// A row of `stockfoil.closing`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `closed_at` of `stockfoil.closing`: `timestamp with time zone`.
+            pub closed_at: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `closed_before` of `stockfoil.closing`: `timestamp with time zone`.
+            pub closed_before: ::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>,
+            /// Column `id` of `stockfoil.closing`: `bigint`; in the primary key.
+            pub id: i64,
+            /// Column `mapping` of `stockfoil.closing`: `text`.
+            pub mapping: String,
+            /// Column `role` of `stockfoil.closing`: `text`.
+            pub role: String,
+            /// Column `run_id` of `stockfoil.closing`: `bigint`.
+            pub run_id: i64,
+            /// Column `system_identifier` of `stockfoil.closing`: `text`.
+            pub system_identifier: String,
+            /// Column `transactions` of `stockfoil.closing`: `text`.
+            pub transactions: String,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""closed_at", "closed_before", "id", "mapping", "role", "run_id",
+                "system_identifier", "transactions""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this `id`.
+        pub async fn find(conn: &mut ::sqlx::PgConnection, id: i64) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing"
+                WHERE "id" = $1"#);
+            ::sqlx::query_as(SQL).bind(id).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of `id`: at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<i64>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing"
+                ORDER BY "closing"."id"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing"
+                WHERE "id" > $1
+                ORDER BY "closing"."id"
+                LIMIT $2"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT).bind(after).bind(limit).fetch_all(conn).await,
+            }
+        }
+    }
+
+    /// One row a key and closing: what the closed entries added up to, how many there were, and a
+    /// hash of them.
+    ///
+    /// The table `stockfoil.closing_balance`: primary key (`closing_id`, `org_id`, `item_id`,
+    /// `location_id`, `lot_id`); each row belongs to the organization in `org_id`.
+    pub mod closing_balance {
+        use super::super::OrgId;
+
+        /// A row of `stockfoil.closing_balance`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `closing_id` of `stockfoil.closing_balance`: `bigint`; in the primary key;
+            /// references `stockfoil.closing (id)`.
+            pub closing_id: i64,
+            /// Column `entries` of `stockfoil.closing_balance`: `bigint`.
+            pub entries: i64,
+            /// Column `hash` of `stockfoil.closing_balance`: `bigint`.
+            pub hash: i64,
+            /// Column `item_id` of `stockfoil.closing_balance`: `text`; in the primary key.
+            pub item_id: String,
+            /// Column `location_id` of `stockfoil.closing_balance`: `text`; in the primary key.
+            pub location_id: String,
+            /// Column `lot_id` of `stockfoil.closing_balance`: `text`; in the primary key.
+            pub lot_id: String,
+            /// Column `org_id` of `stockfoil.closing_balance`: `text`; in the primary key.
+            pub org_id: OrgId,
+            /// Column `quantity` of `stockfoil.closing_balance`: `numeric`.
+            pub quantity: ::sqlx::types::BigDecimal,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""closing_id", "entries", "hash", "item_id", "location_id", "lot_id", "org_id",
+                "quantity""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the organization's row with this (`closing_id`, `item_id`, `location_id`,
+        /// `lot_id`).
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            org: &OrgId,
+            closing_id: i64,
+            item_id: &str,
+            location_id: &str,
+            lot_id: &str,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing_balance"
+                WHERE "org_id" = $1 AND "closing_id" = $2 AND "item_id" = $3 AND "location_id" = $4 AND "lot_id" = $5"#);
+            ::sqlx::query_as(SQL)
+                .bind(org)
+                .bind(closing_id)
+                .bind(item_id)
+                .bind(location_id)
+                .bind(lot_id)
+                .fetch_optional(conn)
+                .await
+        }
+
+        /// The organization's rows in the order of (`closing_id`, `item_id`, `location_id`,
+        /// `lot_id`): at most `limit`, those behind `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            org: &OrgId,
+            after: Option<(i64, &str, &str, &str)>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing_balance"
+                WHERE "org_id" = $1
+                ORDER BY "closing_balance"."closing_id", "closing_balance"."item_id", "closing_balance"."location_id", "closing_balance"."lot_id"
+                LIMIT $2"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing_balance"
+                WHERE "org_id" = $1 AND ("closing_id", "item_id", "location_id", "lot_id") > ($2, $3, $4, $5)
+                ORDER BY "closing_balance"."closing_id", "closing_balance"."item_id", "closing_balance"."location_id", "closing_balance"."lot_id"
+                LIMIT $6"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(org).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
+                    .bind(org)
+                    .bind(after.0)
+                    .bind(after.1)
+                    .bind(after.2)
+                    .bind(after.3)
+                    .bind(limit)
+                    .fetch_all(conn)
+                    .await,
+            }
+        }
+    }
+
+    /// One row a closing and partition of the ledger all of whose entries it closed.
+    ///
+    /// The table `stockfoil.closing_partition`: primary key (`closing_id`, `relation`).
+    pub mod closing_partition {
+        /// A row of `stockfoil.closing_partition`.
+        #[derive(Debug, Clone, PartialEq, ::sqlx::FromRow)]
+        pub struct Row {
+            /// Column `bounds` of `stockfoil.closing_partition`: `text`.
+            pub bounds: String,
+            /// Column `closing_id` of `stockfoil.closing_partition`: `bigint`; in the primary key;
+            /// references `stockfoil.closing (id)`.
+            pub closing_id: i64,
+            /// Column `condition` of `stockfoil.closing_partition`: `text`.
+            pub condition: String,
+            /// Column `newest_at` of `stockfoil.closing_partition`: `timestamp with time zone`.
+            pub newest_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
+            /// Column `relation` of `stockfoil.closing_partition`: `bigint`; in the primary key.
+            pub relation: i64,
+            /// Column `schema_name` of `stockfoil.closing_partition`: `text`.
+            pub schema_name: String,
+            /// Column `table_name` of `stockfoil.closing_partition`: `text`.
+            pub table_name: String,
+        }
+
+        macro_rules! columns {
+            () => {
+                r#""bounds", "closing_id", "condition", "newest_at", "relation", "schema_name",
+                "table_name""#
+            };
+        }
+
+        /// The select list that a [`Row`] is read from, for queries of your own.
+        pub const COLUMNS: &str = columns!();
+
+        /// Finds the row with this (`closing_id`, `relation`).
+        pub async fn find(
+            conn: &mut ::sqlx::PgConnection,
+            closing_id: i64,
+            relation: i64,
+        ) -> ::sqlx::Result<Option<Row>> {
+            const SQL: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing_partition"
+                WHERE "closing_id" = $1 AND "relation" = $2"#);
+            ::sqlx::query_as(SQL).bind(closing_id).bind(relation).fetch_optional(conn).await
+        }
+
+        /// The rows in the order of (`closing_id`, `relation`): at most `limit`, those behind
+        /// `after` where one is given.
+        pub async fn list(
+            conn: &mut ::sqlx::PgConnection,
+            after: Option<(i64, i64)>,
+            limit: i64,
+        ) -> ::sqlx::Result<Vec<Row>> {
+            const FIRST: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing_partition"
+                ORDER BY "closing_partition"."closing_id", "closing_partition"."relation"
+                LIMIT $1"#);
+            const NEXT: &str = concat!("SELECT ", columns!(), r#"
+                FROM "stockfoil"."closing_partition"
+                WHERE ("closing_id", "relation") > ($1, $2)
+                ORDER BY "closing_partition"."closing_id", "closing_partition"."relation"
+                LIMIT $3"#);
+            match after {
+                None => ::sqlx::query_as(FIRST).bind(limit).fetch_all(conn).await,
+                Some(after) => ::sqlx::query_as(NEXT)
+                    .bind(after.0)
+                    .bind(after.1)
+                    .bind(limit)
+                    .fetch_all(conn)
+                    .await,
+            }
+        }
+    }
+
     /// The table `stockfoil.dirty_key`: primary key `id`.
     pub mod dirty_key {
         /// A row of `stockfoil.dirty_key`.
@@ -1446,8 +1761,9 @@ pub mod stockfoil {
         }
     }
 
-    /// One row a difference between ledger and balance, a change of sealed entries, or a balance
-    /// below zero, from the run that saw it first to the run that no longer did.
+    /// One row a difference between ledger and balance, a change of sealed entries, a balance below
+    /// zero, or a change of closed entries, from the run that saw it first to the run that no
+    /// longer did.
     ///
     /// The table `stockfoil.finding`: primary key `id`; each row belongs to the organization in
     /// `org_id`.
@@ -1464,6 +1780,8 @@ pub mod stockfoil {
             /// Column `closed_run` of `stockfoil.finding`: `bigint`; references `stockfoil.run
             /// (id)`.
             pub closed_run: Option<i64>,
+            /// Column `entry_id` of `stockfoil.finding`: `text`.
+            pub entry_id: Option<String>,
             /// Column `id` of `stockfoil.finding`: `bigint`; in the primary key.
             pub id: i64,
             /// Column `item_id` of `stockfoil.finding`: `text`.
@@ -1485,6 +1803,8 @@ pub mod stockfoil {
             pub opened_run: i64,
             /// Column `org_id` of `stockfoil.finding`: `text`.
             pub org_id: OrgId,
+            /// Column `reason` of `stockfoil.finding`: `text`.
+            pub reason: Option<String>,
             /// Column `repaired` of `stockfoil.finding`: `boolean`.
             pub repaired: bool,
             /// Column `sealed_qty` of `stockfoil.finding`: `numeric`.
@@ -1493,9 +1813,9 @@ pub mod stockfoil {
 
         macro_rules! columns {
             () => {
-                r#""balance_qty", "closed_at", "closed_run", "id", "item_id", "kind", "last_run",
-                "ledger_qty", "location_id", "lot_id", "opened_at", "opened_run", "org_id",
-                "repaired", "sealed_qty""#
+                r#""balance_qty", "closed_at", "closed_run", "entry_id", "id", "item_id", "kind",
+                "last_run", "ledger_qty", "location_id", "lot_id", "opened_at", "opened_run",
+                "org_id", "reason", "repaired", "sealed_qty""#
             };
         }
 

@@ -1,6 +1,8 @@
 //! What every module's settings are made of: secrets, durations, variables of the environment, and what is wrong with a
 //! value.
 
+pub(crate) mod connection;
+
 use std::{collections::BTreeMap, convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer};
@@ -72,6 +74,14 @@ impl Secret {
         let url = self.expose();
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err("it does not start with postgres://".into());
+        }
+        let query = url.split('#').next().and_then(|url| url.split_once('?')).map_or("", |(_, query)| query);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, given) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+            if let Some(reason) = connection::refusal(&decoded(name), &decoded(given)) {
+                return Err(reason);
+            }
         }
         url.parse().map_err(|error| match error {
             sqlx::Error::Configuration(reason) if !reason.to_string().contains(url) => reason.to_string(),

@@ -5,8 +5,10 @@ mod condition;
 pub mod data;
 pub(crate) mod default_organization;
 pub mod email_pattern;
+pub mod ending;
 pub(crate) mod global_keys;
 pub mod keys;
+pub mod life;
 mod moves;
 pub mod named;
 pub mod organization;
@@ -16,6 +18,7 @@ pub mod schema;
 pub mod subdomain;
 mod unique;
 pub mod update;
+pub mod usage;
 pub mod users;
 
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
     model::Model,
     org_id::{OrgId, OrgIdError, OrgNameError, RandomError},
     sql::QualifiedName,
+    timestamp::Timestamp,
 };
 
 /// Why an organization or its people could not be changed or listed.
@@ -58,6 +62,32 @@ pub enum TenancyError {
     /// Another organization has the subdomain.
     #[error("the subdomain {0:?} is another organization's; choose another one (org-list shows them)")]
     SubdomainTaken(String),
+    /// Another organization had the subdomain a short while ago.
+    #[error(
+        "the subdomain {subdomain:?} was organization {org}'s until {released}, and is held back for {days} days, since links and mail may still go there; choose another one, or lower [tenancy] hold_days"
+    )]
+    SubdomainHeld {
+        /// The subdomain.
+        subdomain: String,
+        /// Whose it was.
+        org: String,
+        /// When that one gave it up.
+        released: Timestamp,
+        /// How long it is held back.
+        days: u16,
+    },
+    /// The id and another organization's differ in the case of their letters alone.
+    #[error(
+        "the id {id:?} differs from that of organization {other} ({other_name:?}) in the case of its letters alone; choose another id, or leave --id out to have one made"
+    )]
+    IdDiffersInCase {
+        /// The id.
+        id: String,
+        /// The other one.
+        other: OrgId,
+        /// The name of that one.
+        other_name: String,
+    },
     /// The subdomain is another organization's id, by which flags name that one.
     #[error(
         "the subdomain {subdomain:?} is the id of organization {other} ({other_name:?}), and flags that name an organization take either; choose another subdomain"
@@ -174,6 +204,9 @@ pub enum TenancyError {
     /// Rows can't be given to an organization, or put back.
     #[error(transparent)]
     Data(moves::DataError),
+    /// An organization can't be written to a file, deleted, or brought in.
+    #[error(transparent)]
+    Life(#[from] life::LifeError),
     /// A foreign key does not let users leave what refers to them.
     #[error(
         "{rows} refer to users of this selection within their organization, so those can't leave it; nothing was changed, set the column that refers to NULL in these rows, or leave those users out"
@@ -209,6 +242,7 @@ impl TenancyError {
     pub fn failure(&self) -> Failure {
         match self {
             Self::Data(error) => error.failure(),
+            Self::Life(error) => error.failure(),
             Self::NotMigrated { .. }
             | Self::UsersReferred { .. }
             | Self::NotAsWritten(_)
@@ -222,6 +256,8 @@ impl TenancyError {
             | Self::ApiKey(_)
             | Self::EmailPattern(_)
             | Self::SubdomainTaken(_)
+            | Self::SubdomainHeld { .. }
+            | Self::IdDiffersInCase { .. }
             | Self::SubdomainIsId { .. }
             | Self::IdIsSubdomain { .. }
             | Self::IdTaken(_)
@@ -244,6 +280,9 @@ impl TenancyError {
     }
 }
 
+/// How long a subdomain that was given up is held back unless the configuration says otherwise.
+pub(crate) const HOLD_DAYS: u16 = 90;
+
 /// `[tenancy]`, beside what the mapping takes of it.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -253,6 +292,8 @@ pub struct Settings {
     pub default_org_name: String,
     /// Subdomains that no organization may take, beside the built-in ones.
     pub reserved_subdomains: Vec<String>,
+    /// How many days no other organization may take a subdomain that one has given up.
+    pub hold_days: u16,
 }
 
 /// The first of `names`, quoted, and how many more there are.

@@ -18,9 +18,9 @@ use std::{
 
 pub(crate) use cluster::{Cluster, Recovering};
 pub(crate) use confine::Confinement;
-pub(crate) use folder::{Folder, Owner, remove_left};
+pub(crate) use folder::{Folder, Owner, free_bytes, remove_left};
 pub(crate) use program::{Failed, Feed, Program, ProgramError, Ran, drain};
-pub(crate) use programs::ServerPrograms;
+pub(crate) use programs::{ServerPrograms, places, version_in};
 
 /// What throwaway clusters and their settings are called by whom they are for.
 #[derive(Debug, Clone, Copy)]

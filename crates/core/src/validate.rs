@@ -89,6 +89,12 @@ pub struct Check {
     pub evidence: String,
     /// What mends it; empty when it holds.
     pub remedy: String,
+    /// What `[tenancy.isolation] accepted` would say to live with it; where it is a hole in isolation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept: Option<String>,
+    /// What it is of, where the evidence doesn't say all of it.
+    #[serde(skip)]
+    pub(crate) identity: Option<String>,
     /// Whether it is of what a release brings, and says nothing of the data: the database of an older one fails it.
     #[serde(skip)]
     pub is_of_release: bool,
@@ -177,19 +183,6 @@ pub fn run<'a>(
     })
 }
 
-impl Check {
-    /// Lets what the operator knows of and lives with hold; false where it holds by itself.
-    fn pass_as_accepted(&mut self) -> bool {
-        let was_failed = self.verdict == Verdict::Failed;
-        if was_failed {
-            self.verdict = Verdict::Passed;
-            self.evidence = format!("accepted in the configuration: {}", self.evidence);
-            self.remedy.clear();
-        }
-        was_failed
-    }
-}
-
 #[derive(Default)]
 struct Checks(Vec<Check>);
 
@@ -220,6 +213,8 @@ impl Checks {
             verdict: Verdict::Warned,
             evidence,
             remedy: remedy.to_owned(),
+            accept: None,
+            identity: None,
             is_of_release: false,
         });
     }
@@ -234,7 +229,23 @@ impl Checks {
         remedy: &str,
     ) {
         let (verdict, remedy) = if holds { (Verdict::Passed, "") } else { (Verdict::Failed, remedy) };
-        self.0.push(Check { name, object, verdict, evidence, remedy: remedy.to_owned(), is_of_release });
+        self.0.push(Check {
+            name,
+            object,
+            verdict,
+            evidence,
+            remedy: remedy.to_owned(),
+            accept: None,
+            identity: None,
+            is_of_release,
+        });
+    }
+
+    /// Says what the check that was added last is of.
+    fn identify(&mut self, identity: Option<String>) {
+        if let Some(check) = self.0.last_mut() {
+            check.identity = identity;
+        }
     }
 
     /// Whether the database is not of this release, by the versions that it has.

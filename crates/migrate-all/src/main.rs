@@ -19,7 +19,7 @@ cli::args! {
         /// make the organizations that an org_id from before names
         #[argh(switch)]
         adopt_organizations: bool,
-        /// go on in spite of this: on-conflict, publications, default-organization, answers (repeatable)
+        /// go on in spite of this: on-conflict, parameters, publications, default-organization, answers (repeatable)
         #[argh(option, arg_name = "what")]
         accept: Vec<String>,
         /// folder with more migrations, in sqlx's form (default: what the section migrations of stockfoil.toml names, else none)

@@ -2,7 +2,7 @@
 
 mod request;
 
-use stockfoil_core::tenancy::{keys::Span, named::OrgName, update};
+use stockfoil_core::tenancy::{keys::Span, named::OrgName};
 
 cli::args! {
     /// Change an organization, or rotate, revoke and list its API keys: all that is asked for, in one transaction, or
@@ -10,7 +10,7 @@ cli::args! {
     struct Args {
         /// the organization, by its id or its subdomain
         #[argh(option, arg_name = "org")]
-        org_id: OrgName,
+        org_id: Option<OrgName>,
         /// the name that people see
         #[argh(option, short = 'n')]
         name: Option<String>,
@@ -47,6 +47,10 @@ cli::args! {
         /// list its API keys: their ids, never the keys
         #[argh(switch)]
         list_keys: bool,
+        /// change nothing; list the API keys, of this organization or of all, that end within this time, such as 30d (status 1
+        /// where an organization has none that lives longer)
+        #[argh(option, arg_name = "time")]
+        keys_ending: Option<Span>,
         /// do not ask before the default organization is deactivated
         #[argh(switch)]
         yes: bool,
@@ -54,22 +58,8 @@ cli::args! {
 }
 
 fn main() -> std::process::ExitCode {
-    cli::main(async |mut args: Args, cx| {
-        let api_key = cx.secret("--api-key", args.api_key.take()).await?;
-        let (mapping, tenancy) = (&cx.config().mapping, &cx.config().tenancy);
-        let (name, is_confirmed) = (args.org_id.clone(), args.yes);
-        let (update, db) = (request::of(args, api_key)?.check(tenancy)?, cx.connect().await?);
-        let org = cx.organization(&db, &name).await?;
-        if update.ends_default(&org, mapping, tenancy) && !is_confirmed {
-            cx.confirm("a request that names no organization will find none; deactivate the default one")
-                .await?;
-        }
-        let updated = update::update(&db, mapping, org, update).await?;
-        cx.warn(&updated.warnings);
-        cx.emit(&updated).inspect_err(|_| {
-            if let Some(key) = &updated.api_key_id {
-                cx.say(format!("its new API key {key} could not be shown; --revoke-key {key} ends it"));
-            }
-        })
+    cli::main(async |args: Args, cx| match args.keys_ending {
+        Some(within) => request::keys_ending(args, within, cx).await,
+        None => request::change(args, cx).await,
     })
 }

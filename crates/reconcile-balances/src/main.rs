@@ -1,13 +1,10 @@
 //! Compares stored balances with the ledger that they are derived from.
 
+mod asked;
 mod look;
 
 use stockfoil_core::{
-    balance::{
-        as_of::AsOf,
-        reconcile::{self, Options},
-    },
-    config::Config,
+    balance::{Until, as_of::AsOf},
     ledger::{BalanceKey, Quantity},
     tenancy::named::OrgName,
 };
@@ -21,12 +18,24 @@ cli::args! {
         /// compare and report; change, record and alert nothing
         #[argh(switch)]
         dry_run: bool,
-        /// a difference below this is small (default: [reconcile] tolerance, 0.01)
+        /// a difference below this is small (default: the configuration's reconcile.tolerance, 0.01)
         #[argh(option, arg_name = "quantity")]
         tolerance: Option<Quantity>,
         /// correct large differences, missing balances and orphans too, after a person has looked
         #[argh(switch)]
         fix_large: bool,
+        /// correct the ledger, where a balance is right: enter what large differences, missing balances and orphans lack, for this reason
+        #[argh(option, arg_name = "reason")]
+        fix_by_entry: Option<String>,
+        /// close a month (2026-10), or all before a time, once ledger and balances match; what is entered into it later is told from then on
+        #[argh(option, arg_name = "period")]
+        close: Option<Until>,
+        /// with --close: let stand what was entered into closed periods
+        #[argh(switch)]
+        accept_backdated: bool,
+        /// bring what a closed partition's entries come to forward, and take it out of the ledger
+        #[argh(option, arg_name = "partition")]
+        archive: Option<String>,
         /// remove balances of zero whose key has no ledger entry
         #[argh(switch)]
         prune_orphans: bool,
@@ -45,30 +54,15 @@ cli::args! {
         /// print the balances as they were at this time, by the ledger as it is now (2026-03-31T18:00+02:00, or a day, as it ended in UTC); changes nothing
         #[argh(option, arg_name = "time")]
         as_of: Option<AsOf>,
-        /// with --as-of: only this key
+        /// with --as-of or --fix-by-entry: only this key
         #[argh(option, arg_name = "org/item/location/lot")]
         key: Option<BalanceKey>,
     }
 }
 
 fn main() -> std::process::ExitCode {
-    cli::main(async |args: Args, cx| {
-        if let Some(outcome) = look::only(&args, cx).await? {
-            return Ok(outcome);
-        }
-        let Args { org: names, dry_run, fix_large, prune_orphans, full, batch_rows, .. } = args;
-        let Config { alerts, history, reconcile, mapping, .. } = cx.config();
-        let tolerance = args.tolerance.unwrap_or_else(|| reconcile.tolerance.clone());
-        if !dry_run {
-            cx.ping_when_over();
-        }
-        let asked = Options::of(reconcile);
-        let mut options = Options { dry_run, tolerance, fix_large, prune_orphans, full, batch_rows, ..asked };
-        options.check()?;
-        let db = cx.connect().await?;
-        options.orgs = cx.organizations(&db, &names).await?;
-        let report = reconcile::run(&db, mapping, alerts, history, &options, cx.progress()).await?;
-        let outcome = cx.emit(&report)?;
-        Ok(report.alerts.require().map(|()| outcome)?)
+    cli::main(async |args: Args, cx| match look::only(&args, cx).await? {
+        Some(outcome) => Ok(outcome),
+        None => asked::compare(&args, cx).await,
     })
 }

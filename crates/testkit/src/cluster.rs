@@ -3,7 +3,7 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::{fs::MetadataExt as _, net::UnixStream, process::CommandExt as _},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -46,6 +46,17 @@ impl Cluster {
         }
         assert!(variables.contains_key("PGHOST"), "scripts/with-postgres gave no cluster");
         Cluster { keeper, variables }
+    }
+
+    /// The same with a server of this major version; none, which is said, where there is none and none can be installed.
+    pub fn of_version(version: &str, options: &[&str]) -> Option<Cluster> {
+        let options = [&["--version", version], options].concat();
+        let script = workspace().join("scripts/with-postgres");
+        let is_there = Command::new(script).args(&options).arg("true").status().unwrap().success();
+        if !is_there {
+            eprintln!("skipped: needs PostgreSQL {version}, which can't be had here");
+        }
+        is_there.then(|| Self::start(&options))
     }
 
     /// The folder of the cluster's socket.
@@ -154,16 +165,18 @@ impl Cluster {
         command
     }
 
-    /// A standby that has caught up with this cluster.
+    /// A standby that has caught up with this cluster and streams from it.
     pub fn standby(&'static self) -> Standby {
         let folder = tempfile::Builder::new().prefix("sf.").tempdir_in("/tmp").unwrap();
         let owner = std::fs::metadata(self.data()).unwrap();
         std::os::unix::fs::chown(folder.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
         let data = folder.path().join("data");
         let standby = Standby { cluster: self, folder };
+        let slot = format!("SELECT pg_create_physical_replication_slot('{}', true)", standby.name());
+        assert!(standby.on_primary(&slot).status.success(), "psql");
         let copied = standby
             .as_owner("pg_basebackup")
-            .args(["-R", "-X", "stream", "-c", "fast", "-D"])
+            .args(["-R", "-X", "stream", "-c", "fast", "-S", &standby.name(), "-D"])
             .arg(&data)
             .status()
             .unwrap();
@@ -176,11 +189,17 @@ impl Cluster {
             .arg(&data)
             .args([
                 "-o",
-                &format!("-c port=5432 -c unix_socket_directories={}", standby.folder.path().display()),
+                &format!(
+                    "-c port=5432 -c unix_socket_directories={} -c cluster_name={}",
+                    standby.folder.path().display(),
+                    standby.name()
+                ),
             ])
             .status()
             .unwrap();
         assert!(started.success(), "pg_ctl start");
+        // It takes sessions before it asks for WAL; one that is paused in between never would.
+        while !standby.streams() {}
         standby
     }
 
@@ -216,6 +235,27 @@ impl Standby {
         format!("postgres://{user}@localhost/{database}?host={}&port=5432", self.folder.path().display())
     }
 
+    /// What the primary knows it as, and the slot that keeps WAL for it: what others write would else be gone before it is
+    /// sent.
+    fn name(&self) -> String {
+        self.folder.path().file_name().unwrap().to_string_lossy().to_lowercase().replace('.', "_")
+    }
+
+    /// Whether it has told the primary how far it is.
+    fn streams(&self) -> bool {
+        let asked = format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{}' AND replay_lsn IS NOT NULL",
+            self.name()
+        );
+        let answer = self.on_primary(&asked);
+        assert!(answer.status.success(), "psql");
+        answer.stdout.starts_with(b"1")
+    }
+
+    fn on_primary(&self, statement: &str) -> Output {
+        self.as_owner("psql").args(["-X", "-A", "-t", "-d", "postgres", "-c", statement]).output().unwrap()
+    }
+
     fn as_owner(&self, name: &str) -> Command {
         let mut command = self.cluster.as_owner(name);
         command.current_dir(self.folder.path());
@@ -227,6 +267,13 @@ impl Drop for Standby {
     fn drop(&mut self) {
         let data = self.folder.path().join("data");
         let _ = self.as_owner("pg_ctl").args(["stop", "-s", "-m", "immediate", "-D"]).arg(data).status();
+        // The slot is in use until the primary has noticed.
+        let drop = format!(
+            "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = '{0}' AND active;
+             SELECT pg_drop_replication_slot('{0}')",
+            self.name()
+        );
+        let _ = self.on_primary(&drop);
     }
 }
 

@@ -3,7 +3,7 @@
 use stockfoil_core::tenancy::{
     TenancyError,
     named::OrgName,
-    users::{self, Assignment, Selector},
+    users::{self, Assignment, Origin, Selector},
 };
 
 cli::args! {
@@ -20,9 +20,13 @@ cli::args! {
         /// any characters; case does not matter
         #[argh(option, arg_name = "pattern")]
         email_pattern: Option<String>,
-        /// users who are still in the default organization, or in none
+        /// everybody whom the organizations that give have
         #[argh(switch)]
         all: bool,
+        /// take users from this organization, by its id or its subdomain (repeatable; default: the default organization, and
+        /// users of none)
+        #[argh(option, arg_name = "org")]
+        from: Vec<OrgName>,
         /// put back whom this run moved, as far as they are still where the run put them
         #[argh(option, arg_name = "run")]
         undo: Option<i64>,
@@ -37,16 +41,18 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let Args { org_id, user_id, email_pattern, all, dry_run, expect, undo, .. } = args;
+        let Args { org_id, user_id, email_pattern, all, from, dry_run, expect, undo, .. } = args;
         cli::one_of(&[("--undo", undo.is_some(), ()), ("--org-id", org_id.is_some(), ())])?;
         if let Some(run) = undo {
             return cx.undo(users::COMMAND, run, expect, dry_run, true).await;
         }
         let org = org_id.ok_or(TenancyError::NoOrganization)?;
-        let selector = Selector::of(user_id, email_pattern.as_deref(), all, &cx.config().tenancy)?;
+        let selector = Selector::of(user_id, email_pattern.as_deref(), all)?;
         let db = cx.connect().await?;
         let org = cx.organization(&db, &org).await?;
-        let assignment = Assignment { org, selector, expect, dry_run };
+        let from = cx.organizations(&db, &from).await?;
+        let origin = Origin::of(from, &cx.config().tenancy);
+        let assignment = Assignment { org, selector, origin, expect, dry_run };
         let report = users::assign(&db, &cx.config().mapping, &assignment).await?;
         cx.warn(report.stopped.iter().chain(&report.warnings));
         cx.emit(&report)

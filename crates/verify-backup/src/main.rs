@@ -1,8 +1,10 @@
 //! Reads backups to their last byte, restores them, and proves what is restored.
 
+mod rules;
+
 use std::path::PathBuf;
 
-use stockfoil_core::backup::{self, Depth, Scope};
+use stockfoil_core::backup::{self, Depth, Moment, Scope};
 
 cli::args! {
     /// Read the newest backup of each source to its last byte and compare its tables with the inventory's; with --restore, prove it in a throwaway cluster. Sources are BACKUP_DIR or [[backup.source]] in stockfoil.toml. Needs no database; where one is configured and answers, the run is recorded there.
@@ -22,27 +24,40 @@ cli::args! {
         /// write down what the backup must hold: its checksums, and the rows of the database that it was made from
         #[argh(switch)]
         seal: bool,
+        /// tell what earlier runs proved: when, of which backup, how deep, in how long; looks at no backup
+        #[argh(switch)]
+        history: bool,
+        /// tell what a restore would need (chain, WAL, room, programs, extensions), and restore nothing
+        #[argh(switch)]
+        preflight: bool,
+        /// with --preflight: a restore to this moment, such as 2026-01-31T02:00:00Z
+        #[argh(option, arg_name = "time")]
+        to: Option<Moment>,
     }
 }
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let usage = |text: &str| Err(cli::RunError::Usage(text.into()));
-        if args.source.is_some() && args.file.is_some() {
-            return usage("--source and --file exclude each other; give one");
+        args.check()?;
+        if args.history {
+            let db = cx.connect().await?;
+            let report = backup::proven(&db, args.source.as_deref()).await?;
+            return cx.emit(&report);
         }
-        if args.seal && (args.restore || args.depth.is_some()) {
-            return usage("--seal looks no deeper than it must; leave out --restore and --depth");
-        }
-        if args.restore && args.depth.is_some_and(|depth| depth != Depth::Restore) {
-            return usage("--restore is --depth restore; give one of them");
-        }
-        if args.file.is_none() && !args.seal {
+        if args.file.is_none() && !args.seal && !args.preflight {
             cx.ping_when_over();
         }
         let depth = if args.restore { Depth::Restore } else { args.depth.unwrap_or(Depth::Full) };
-        let scope = Scope { source: args.source, file: args.file };
         let config = cx.config().of_backups();
+        if args.preflight {
+            let db = cx.try_connect().await;
+            let only = args.source.as_deref();
+            let report = backup::preflight(config, db.as_deref(), only, args.to, cx.progress()).await?;
+            let outcome = cx.emit(&report)?;
+            report.require()?;
+            return Ok(outcome);
+        }
+        let scope = Scope { source: args.source, file: args.file };
         if args.seal {
             let db = cx.connect().await?;
             let report = backup::seal(config, &db, &scope, cx.progress()).await?;

@@ -3,6 +3,7 @@
 mod archive;
 mod barman;
 mod basebackup;
+mod beside;
 mod clone;
 mod command;
 mod confined;
@@ -10,14 +11,19 @@ mod depths;
 mod drill;
 mod dumps;
 mod formats;
+mod good;
 mod matrix;
 mod pgbackrest;
+mod preflight;
 mod programs;
+mod reach;
 mod restic;
 mod rowless;
+mod s3;
 mod site;
 mod thresholds;
 mod walg;
+mod wrapped;
 
 use std::{
     fs::{self, File},

@@ -1,5 +1,6 @@
 //! The guides against the binaries.
 
+mod protections;
 mod shell;
 
 use std::{collections::BTreeSet, fs, process::Command};
@@ -7,7 +8,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 use testkit::{Binary, binary_path, workspace};
 
 /// What every command has.
-const COMMON: [&str; 6] = ["--config", "--format", "--output", "--quiet", "--verbose", "--help"];
+const COMMON: [&str; 7] = ["--config", "--format", "--output", "--reason", "--quiet", "--verbose", "--help"];
 
 fn guide(name: &str) -> String {
     fs::read_to_string(workspace().join(name)).unwrap()

@@ -15,6 +15,7 @@ mod mapping;
 mod migration;
 mod model;
 mod prepare;
+mod real_application;
 mod studio;
 mod templates;
 mod tenancy;

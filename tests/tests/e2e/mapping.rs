@@ -1,6 +1,7 @@
 //! Databases that nobody here designed, mapped by a `stockfoil.toml` each.
 
 mod adopted;
+mod as_designed;
 mod as_found;
 mod backups;
 mod broken;

@@ -37,6 +37,15 @@ const PLACES: &[(&str, &str)] = &[
     ("copies", "pg_temp.stockfoil_copies"),
     ("default", "'default'"),
     ("distinct", "true"),
+    ("entry.columns", "org_id, item_id, location_id, lot_id, qty_canonical"),
+    ("entry.counts", "true"),
+    ("entry.id", "w.id"),
+    ("entry.is_exact", "w.qty_canonical = $1::text::numeric"),
+    ("entry.keys", "SELECT s.*, $1::text::numeric AS quantity FROM pg_temp.stockfoil_suspect AS s"),
+    ("entry.table", "public.inventory_ledger"),
+    ("entry.values", "d.org, d.item, d.location, d.lot, d.quantity"),
+    ("entry_id", "id"),
+    ("entry_tx", "stockfoil_tx"),
     ("fill_key", "id"),
     ("fill_last", "id DESC"),
     ("created_at", "created_at"),
@@ -52,6 +61,14 @@ const PLACES: &[(&str, &str)] = &[
     ("id_start", "9"),
     ("identity", "t.id"),
     ("is_id", "true"),
+    ("a_lot", "$4"),
+    ("balances.text", "'public.inventory_balances'"),
+    ("fold_text", "'SELECT 1'"),
+    ("place", "$3"),
+    ("queued", ""),
+    ("rows_text", "'SELECT 1'"),
+    ("skip", ""),
+    ("then", ""),
     ("is_new", "coalesce($5::text IS NULL, $6::timestamptz IS NULL)"),
     ("item", "item_id"),
     ("is_clean", "true"),
@@ -78,12 +95,15 @@ const PLACES: &[(&str, &str)] = &[
     ("moved", "moved.key_0"),
     ("moves", "false"),
     ("name_text", "'items_pkey'"),
+    ("has_user", "SELECT o.id WHERE false"),
     ("name", "'Default Organization'"),
     ("net", ""),
     ("s.net", ""),
     ("uncarried", ""),
     ("new_id", "$1"),
     ("next", "900"),
+    ("of_closed", "JOIN pg_temp.stockfoil_closed_key AS k ON c.org_id = k.org"),
+    ("of_entries", "JOIN pg_temp.stockfoil_closed_key AS k ON e.org = k.org"),
     ("offset", "0"),
     ("only", "true"),
     ("order", "ORDER BY t.id"),
@@ -108,7 +128,11 @@ const PLACES: &[(&str, &str)] = &[
     ("same_row", "t.id = r.id"),
     ("same_key", "t.id = b.id"),
     ("schema_text", "'public'"),
-    ("statements", "(SELECT ''::text AS query, 0::oid AS dbid)"),
+    (
+        "scope",
+        "SELECT ARRAY(SELECT to_regclass(t)::oid FROM unnest($1::text[]) AS t) AS tables, 'org_id'::text AS org",
+    ),
+    ("statements", "(SELECT ''::text AS query, 0::oid AS dbid, 0::oid AS userid)"),
     ("table_text", "'items'"),
     ("unique_key", "id"),
     ("unknown", "true"),
@@ -138,6 +162,14 @@ const PLACES: &[(&str, &str)] = &[
     ("r.is_c", "r.k0 = c.k0"),
     ("s.is_c", "s.k0 = c.k0"),
     ("repoint", ""),
+    ("kept_key", "b.item_id::text"),
+    ("kept_quantity", "qty_canonical"),
+    ("kept_table", "public.inventory_balances"),
+    (
+        "signed_entries",
+        "SELECT ARRAY[t.item_id::text] AS key, NULL::text AS kind, t.qty_canonical AS quantity FROM public.inventory_ledger AS t",
+    ),
+    ("parent_key", "id"),
     ("sign", "-"),
     ("signature", "'() returns numeric'"),
     ("t.is_c", "t.id = c.k0"),
@@ -174,14 +206,20 @@ async fn every_template_prepares() {
         .execute(&mut session)
         .await
         .unwrap();
+    session.execute(rendered(&model, "balance/queue/table.sql").sql()).await.unwrap();
     for name in ["dirty", "turn", "again", "seal_all", "pending", "weigh"] {
         let statement = rendered(&model, &format!("balance/checkpoint/{name}.sql"));
         session.execute(statement.sql()).await.unwrap();
     }
-    session
-        .execute("CREATE TEMPORARY TABLE stockfoil_suspect AS SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty")
-        .await
-        .unwrap();
+    for name in ["sums", "brought"] {
+        session.execute(rendered(&model, &format!("balance/archive/{name}.sql")).sql()).await.unwrap();
+    }
+    for keys in [
+        "CREATE TEMPORARY TABLE stockfoil_suspect AS SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty",
+        "CREATE TEMPORARY TABLE stockfoil_closed_key AS SELECT org, item, location, lot FROM pg_temp.stockfoil_dirty",
+    ] {
+        session.execute(keys).await.unwrap();
+    }
     for name in ["closure_table", "stock_table"] {
         session.execute(rendered(&model, &format!("tenancy/data/{name}.sql")).sql()).await.unwrap();
     }
@@ -253,6 +291,8 @@ fn rendered(model: &Model, file: &str) -> Statement {
         ("ours", "validate/isolation/ours.sql"),
         ("granted", "validate/isolation/granted.sql"),
         ("written", "validate/isolation/written.sql"),
+        ("shown", "validate/isolation/shown.sql"),
+        ("tied", "migration/isolation/tied.sql"),
         ("definitions", "migration/index/definitions.sql"),
         ("own", "migration/privileges/own.sql"),
         ("on_conflict_query", "migration/preflight/on_conflict.sql"),

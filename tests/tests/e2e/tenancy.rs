@@ -3,13 +3,28 @@ use testkit::{Run, TestDb};
 mod data_assign;
 mod isolation;
 mod keys;
+mod life;
 mod named;
+mod names;
 mod org_create;
 mod org_list;
 mod org_update;
 mod privileges;
 mod resolution;
+mod sign_in;
 mod users_assign;
+
+/// The tenant tables of the default model.
+const TABLES: [&str; 8] = [
+    "users",
+    "items",
+    "locations",
+    "inventory_ledger",
+    "count_sheets",
+    "count_lines",
+    "audit_logs",
+    "feature_flags",
+];
 
 /// A migrated database with the organizations `acme` and `globex`.
 async fn two_organizations() -> TestDb {
@@ -26,6 +41,19 @@ async fn everything(db: &TestDb) -> Vec<Vec<String>> {
     rows.extend(db.rows("SELECT k::text FROM organization_api_keys k ORDER BY key_id").await);
     rows.extend(db.rows("SELECT u::text FROM users u ORDER BY id").await);
     rows
+}
+
+/// Every balance is the sum of its entries.
+async fn assert_exact(db: &TestDb) {
+    let wrong = db
+        .rows(
+            "SELECT * FROM (SELECT org_id, item_id, location_id, coalesce(lot_id, '') AS lot_key, sum(qty_canonical) AS entries
+                            FROM inventory_ledger GROUP BY 1, 2, 3, 4) AS l
+             FULL JOIN inventory_balances AS b USING (org_id, item_id, location_id, lot_key)
+             WHERE l.entries IS DISTINCT FROM b.qty_canonical AND NOT (l.entries IS NULL AND b.qty_canonical = 0)",
+        )
+        .await;
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 fn text<'a>(value: &'a serde_json::Value, field: &str) -> &'a str {

@@ -1,6 +1,7 @@
+use chrono::{DateTime, Utc};
 use stockfoil_core::backup::{
-    Backup, Compression, Drill, Finding, MonitorReport, SealReport, Status, VerifyReport, age_text,
-    duration_text, size_text,
+    Backup, Compression, Drill, Finding, Gap, MonitorReport, PreflightReport, ProvenReport, Rpo, SealReport,
+    Status, VerifyReport, WalState, age_text, duration_text, size_text,
 };
 
 use super::alerts;
@@ -28,6 +29,8 @@ fn make(backup: &Backup) -> String {
         Compression::Gzip => " in gzip",
         Compression::Zstd => " in Zstandard",
         Compression::Lz4 => " in LZ4",
+        Compression::Xz => " in xz",
+        Compression::Bzip2 => " in bzip2",
     });
     words.push_str(&format!(", {}", size_text(backup.size_bytes)));
     if let (Some(database), Some(version)) = (&backup.database, &backup.server_version) {
@@ -51,6 +54,10 @@ impl Print for MonitorReport {
                 "      looked at: {}, {} backups, {} of them good",
                 source.place, source.count, source.good_count
             ));
+            print_reach(page, source.wal.as_ref(), source.rpo.as_ref());
+            for note in &source.notes {
+                page.line(format!("      {note}"));
+            }
         }
         alerts::print(page, &self.alerts);
     }
@@ -65,6 +72,7 @@ impl Print for VerifyReport {
                 let age = age_text(backup.started_at, self.checked_at);
                 page.line(format!("      {}, began {age} ago", make(backup)));
             }
+            print_reach(page, verified.wal.as_ref(), verified.rpo.as_ref());
             for note in &verified.notes {
                 page.line(format!("      {note}"));
             }
@@ -82,6 +90,36 @@ impl Print for VerifyReport {
         }
         alerts::print(page, &self.alerts);
     }
+}
+
+/// What the archive of WAL has, and what a restore would lose.
+fn print_reach(page: &mut Page, wal: Option<&WalState>, rpo: Option<&Rpo>) {
+    if let Some(wal) = wal {
+        let end = match (&wal.ends_with, &wal.ends_at) {
+            (Some(segment), Some(at)) => format!("leads to {segment} ({at})"),
+            _ => "has nothing for it".to_owned(),
+        };
+        page.line(format!("      WAL: {} {end}", wal.place));
+        for Gap { from, to, affects } in &wal.gaps {
+            page.line(format!("      WAL: missing from {from} to {to}; affects {}", affects.join(", ")));
+        }
+    }
+    let Some(rpo) = rpo else { return };
+    let entry =
+        rpo.newest_entry_at.map(|at| format!("the newest entry that it brings back is of {}", minute(at)));
+    let entries = rpo.lost_entries.map(|count| format!("{count} entries came since"));
+    let bytes = rpo.lost_wal_bytes.map(|bytes| format!("{} of WAL are not archived", size_text(bytes)));
+    let words: Vec<String> = [entry, entries, bytes].into_iter().flatten().collect();
+    page.line(format!(
+        "      a restore now (RPO) reaches {}{}{}",
+        minute(rpo.reaches),
+        if words.is_empty() { "" } else { "; " },
+        words.join(", ")
+    ));
+}
+
+fn minute(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn print_drill(page: &mut Page, drill: &Drill) {
@@ -127,6 +165,73 @@ fn print_drill(page: &mut Page, drill: &Drill) {
             database.tables.iter().map(|table| {
                 let sealed = table.rows_sealed.map_or_else(|| "-".to_owned(), |rows| rows.to_string());
                 [format!("      {}", table.name), table.rows.to_string(), sealed]
+            }),
+        );
+    }
+}
+
+impl Print for PreflightReport {
+    fn print(&self, page: &mut Page) {
+        for source in &self.sources {
+            let verdict = match (&source.backup, source.reaches) {
+                (Some(backup), Some(at)) => {
+                    format!("from {}, the state of {}", backup.name, at.format("%Y-%m-%d %H:%M:%S UTC"))
+                }
+                _ => "nothing to restore from".to_owned(),
+            };
+            page.marked(mark(source.status), format!("{}: {verdict}", source.source));
+            print_findings(page, &source.findings);
+            if let (Some(needed), Some(free)) = (source.needed_bytes, source.free_bytes) {
+                page.line(format!("      room: about {} of {} free", size_text(needed), size_text(free)));
+            }
+            if let Some(version) = source.server_version {
+                page.line(format!("      programs: PostgreSQL {version}"));
+            }
+            if !source.extensions.is_empty() {
+                page.line(format!("      extensions: {}", source.extensions.join(", ")));
+            }
+            for note in &source.notes {
+                page.line(format!("      {note}"));
+            }
+        }
+    }
+}
+
+impl Print for ProvenReport {
+    fn print(&self, page: &mut Page) {
+        if self.proofs.is_empty() {
+            page.marked(Mark::Bad, "nothing was proven of backups yet, or no run was recorded");
+            return;
+        }
+        let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let minute = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M").to_string();
+        page.table(
+            [
+                "checked (UTC)",
+                "source",
+                "backup",
+                "began (UTC)",
+                "depth",
+                "result",
+                "RTO",
+                "RPO",
+                "rows",
+                "checks",
+            ],
+            self.proofs.iter().map(|proof| {
+                let rows: u64 = proof.rows.values().flat_map(|tables| tables.values()).sum();
+                [
+                    text(proof.checked_at.map(minute)),
+                    text(proof.source.clone()),
+                    proof.backup.clone(),
+                    minute(proof.started_at),
+                    proof.depth.to_string(),
+                    proof.status.to_string(),
+                    text(proof.rto_ms.map(|ms| format!("{}.{} s", ms / 1000, ms % 1000 / 100))),
+                    text(proof.rpo_seconds.map(|age| duration_text(std::time::Duration::from_secs(age)))),
+                    text((!proof.rows.is_empty()).then(|| rows.to_string())),
+                    format!("{}/{}", proof.checks_passed, proof.checks),
+                ]
             }),
         );
     }

@@ -1,8 +1,11 @@
 use chrono::{DateTime, Utc};
 use stockfoil_core::{
     balance::{
+        GonePartition,
         backfill::BackfillReport,
-        reconcile::{Breakage, Counts, Listed, NegativeBalance, ReconcileReport},
+        reconcile::{
+            Backdated, Breakage, Correction, Counts, Entered, Listed, NegativeBalance, ReconcileReport,
+        },
     },
     ledger::{Discrepancy, Kind, Quantity},
 };
@@ -36,14 +39,19 @@ impl Print for BackfillReport {
                     format!("verified: all {keys} balances are the sum of their ledger entries"),
                 );
             } else {
-                page.marked(
-                    Mark::Bad,
-                    format!(
-                        "{lacking} balances are not the sum of their entries, though just repaired: something writes the ledger without its triggers, or a trigger, a rule or a type changes what is written to the balances"
-                    ),
-                );
-                for key in &self.lacking_keys {
+                let why = match self.left_alone {
+                    0 => {
+                        "though just repaired: something writes the ledger without its triggers, or a trigger, a rule or a type changes what is written to the balances"
+                    }
+                    _ => "most or all of them since they were left alone",
+                };
+                page.marked(Mark::Bad, format!("{lacking} balances are not the sum of their entries, {why}"));
+                for key in self.lacking_keys.iter().filter(|key| !self.refused.iter().any(|r| r.key == **key))
+                {
                     page.line(format!("      {key}"));
+                }
+                for refused in &self.refused {
+                    page.line(format!("      {} could not be written: {}", refused.key, refused.error));
                 }
             }
             let total_ms = compare_ms + repair_ms + verify_ms;
@@ -52,6 +60,7 @@ impl Print for BackfillReport {
                 keys * 1000 / total_ms.max(1)
             ));
         }
+        gone(page, &self.gone_partitions, true);
         if *not_a_number > 0 {
             page.marked(
                 Mark::Bad,
@@ -78,10 +87,15 @@ impl Print for ReconcileReport {
             ),
         });
         kinds(page, self);
+        gone(page, &self.gone_partitions, self.unresolved == 0);
         changed_history(page, self);
         negative(page, self);
+        closed(page, self);
         let would = if self.dry_run { "would be " } else { "" };
         mended(page, self, would);
+        if let Some(correction) = &self.correction {
+            entered(page, correction, would);
+        }
         for listed in self.listed.iter().take(SHOWN_MAX) {
             difference(page, listed, would);
         }
@@ -92,6 +106,17 @@ impl Print for ReconcileReport {
         unfinished(page, self);
         next_steps(page, self, total);
         alerts::print(page, &self.alerts);
+    }
+}
+
+/// Closed partitions that are gone, and what to do, where nothing else says so.
+fn gone(page: &mut Page, gone: &[GonePartition], says_what_to_do: bool) {
+    if gone.is_empty() {
+        return;
+    }
+    page.marked(Mark::Bad, GonePartition::sentence(gone));
+    if says_what_to_do {
+        page.line(GonePartition::remedy(gone));
     }
 }
 
@@ -147,6 +172,47 @@ fn negative(page: &mut Page, report: &ReconcileReport) {
     page.line(NegativeBalance::REMEDY);
 }
 
+/// What is closed, what was entered into it later, and what this run closed.
+fn closed(page: &mut Page, report: &ReconcileReport) {
+    if let Some(closed) = report.closed.as_ref().filter(|closed| !closed.is_comparable) {
+        page.marked(
+            Mark::Bad,
+            format!(
+                "entries before {} were closed under another mapping: what was entered into them later can't be told; close them again",
+                closed.closed_before
+            ),
+        );
+    }
+    if let Some(number @ 1..) = report.backdated {
+        page.marked(
+            Mark::Bad,
+            format!("closed entries of {} were changed, or others made beside them", count(number, "key")),
+        );
+        for backdated in report.listed_backdated.iter().take(SHOWN_MAX) {
+            page.line(format!("      {}", backdated.sentence()));
+        }
+        if report.gone_partitions.is_empty() {
+            page.line(Backdated::REMEDY);
+        }
+    }
+    if let Some(closing) = &report.closing {
+        match &closing.not_closed {
+            Some(why) => {
+                page.marked(Mark::Bad, format!("not closed before {}: {why}", closing.closed_before))
+            }
+            None => page.marked(
+                Mark::Good,
+                format!(
+                    "closed before {}: {}, {} entries",
+                    closing.closed_before,
+                    count(closing.keys, "key"),
+                    closing.entries
+                ),
+            ),
+        }
+    }
+}
+
 /// What this run, or time, put right.
 fn mended(page: &mut Page, report: &ReconcileReport, would: &str) {
     if report.repaired > 0 {
@@ -166,6 +232,33 @@ fn mended(page: &mut Page, report: &ReconcileReport, would: &str) {
             Mark::Good,
             format!("{} findings of earlier runs are gone, and closed", report.findings.closed),
         );
+    }
+}
+
+/// What was entered into the ledger.
+fn entered(page: &mut Page, correction: &Correction, would: &str) {
+    let Correction { reason, role, columns, entered, entries } = correction;
+    if *entered == 0 {
+        page.marked(Mark::Plain, format!("nothing {would}entered into the ledger"));
+        return;
+    }
+    page.marked(
+        Mark::Good,
+        format!("{} {would}entered into the ledger by {role}: {reason}", count(*entered, "difference")),
+    );
+    let columns: Vec<_> = columns.iter().map(|(name, text)| format!("{name} = {text}")).collect();
+    if !columns.is_empty() {
+        page.line(format!("      each entry has {}", columns.join(", ")));
+    }
+    for Entered { kind, discrepancy, key, quantity, entry_id } in entries.iter().take(SHOWN_MAX) {
+        let Discrepancy { ledger_qty, balance_qty, .. } = discrepancy;
+        page.line(format!(
+            "{kind}: ledger {}, balance {}: an entry of {quantity}{}",
+            side(ledger_qty, "has no entry"),
+            side(balance_qty, "is missing"),
+            entry_id.as_ref().map_or_else(String::new, |id| format!(" ({id})"))
+        ));
+        page.line(format!("      {key}"));
     }
 }
 
@@ -232,9 +325,17 @@ fn difference(page: &mut Page, listed: &Listed, would: &str) {
         listed.drift,
         if listed.repaired { format!(", {would}corrected") } else { String::new() }
     ));
-    if listed.still_differs {
+    if let Some(error) = &listed.repair_error {
+        page.line(format!("      it could not be corrected: {error}"));
+    } else if listed.still_differs {
         page.line("      it was corrected, and read again it still differs: look for a trigger, a rule or a column's type that");
         page.line("      changes what is written, and correct the row itself");
+    }
+    if listed.is_held {
+        page.line("      left alone: closed entries of its key went with a partition");
+    }
+    if let Some(why) = &listed.not_entered {
+        page.line(format!("      it was not entered into the ledger: {why}"));
     }
     if let Some(error) = &listed.entries_error {
         page.line(format!("      its newest entries can't be told: {error}"));

@@ -98,6 +98,12 @@ fn finding(finding: &PastFinding) -> [String; 7] {
         false => format!("{} to {}", finding.opened_run.0, finding.last_run.0),
     };
     let end = match (finding.closed_run, finding.repaired) {
+        (Some(run), _) if finding.entry_id.is_some() => format!(
+            "fixed by entry {} of run {}: {}",
+            finding.entry_id.as_deref().unwrap_or_default(),
+            run.0,
+            finding.reason.as_deref().unwrap_or_default()
+        ),
         (Some(run), true) => format!("corrected, closed by run {}", run.0),
         (Some(run), false) => format!("closed by run {}", run.0),
         (None, true) => "corrected".to_owned(),

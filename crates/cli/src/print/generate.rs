@@ -35,8 +35,33 @@ impl Print for Proposal {
         }
         let Some(path) = &self.path else { return };
         let (path, tables) = (path.display(), self.tables.len());
-        match &self.ledger {
-            Some(ledger) => {
+        if let Some(reason) = &self.refused {
+            page.marked(
+                Mark::Bad,
+                format_args!("{path}: written, but every command would refuse it: {reason}"),
+            );
+            return;
+        }
+        if let Some(organizations) = &self.organizations {
+            let (table, reasons) = (&organizations.table, organizations.reasons.join("; "));
+            let told =
+                format_args!("{path}: written, but {table} seems to hold organizations already: {reasons}");
+            page.marked(Mark::Bad, told);
+            return;
+        }
+        match (&self.ledger, &self.guess) {
+            (Some(ledger), Some(guess)) => {
+                let (ledger, reason) = (&ledger.table, &guess.reason);
+                page.marked(
+                    Mark::Bad,
+                    format_args!("{path}: written; ledger {ledger}, but the sign is a guess: {reason}"),
+                );
+                let [one, other] = &guess.readings;
+                for (key, first, second) in &guess.keys {
+                    page.line(format_args!("    {key}: {first} if {one}, {second} if {other}"));
+                }
+            }
+            (Some(ledger), None) => {
                 let ledger = &ledger.table;
                 page.marked(
                     Mark::Good,
@@ -45,7 +70,7 @@ impl Print for Proposal {
                     ),
                 );
             }
-            None => page.marked(
+            (None, _) => page.marked(
                 Mark::Bad,
                 format_args!(
                     "{path}: written, but no table is likely enough to be the ledger; name it there"

@@ -5,10 +5,12 @@ use stockfoil_core::{
     tenancy::{
         api_key::ApiKey,
         data::{Conflict, DataAssigned, TableMoves, Undone},
+        ending::KeysEnding,
         keys::KeySummary,
         organization::{OrgCreated, OrgList},
         subdomain::Subdomain,
         update::{Changed, OrgUpdated},
+        usage::OrgUsage,
         users::{Move, UsersAssigned},
     },
     timestamp::Timestamp,
@@ -91,6 +93,49 @@ fn new_key(page: &mut Page, id: &str, key: Option<&ApiKey>) {
 /// A time to the minute; what is shown is UTC.
 fn minute(time: Timestamp) -> String {
     time.format("%Y-%m-%d %H:%M")
+}
+
+impl Print for KeysEnding {
+    fn print(&self, page: &mut Page) {
+        page.table(
+            ["ORGANIZATION", "NAME", "KEY", "ENDS", "LAST USED", "FOLLOWED"],
+            self.keys.iter().map(|key| {
+                [
+                    visible(key.org_id.as_str()),
+                    visible(&key.org_name),
+                    visible(&key.key_id),
+                    minute(key.expires_at),
+                    key.last_used_on.clone().unwrap_or_else(|| "-".into()),
+                    yes_or_no(key.is_followed).into(),
+                ]
+            }),
+        );
+        if self.keys.is_empty() {
+            page.line("no API key ends in that time");
+        }
+    }
+}
+
+impl Print for OrgUsage {
+    fn print(&self, page: &mut Page) {
+        let recent = format!("{} DAYS", self.days);
+        page.table(
+            ["ID", "NAME", "ENTRIES", &recent, "ROWS", "SIZE", "LAST ENTRY", "LIVE KEYS", "LAST KEY USE"],
+            self.organizations.iter().map(|org| {
+                [
+                    visible(org.id.as_str()),
+                    visible(&org.name),
+                    org.entries.to_string(),
+                    org.days.iter().map(|day| day.entries).sum::<i64>().to_string(),
+                    org.rows.to_string(),
+                    format!("{} kB", org.bytes / 1024),
+                    org.last_write.map_or_else(|| "-".into(), |at| at.format("%Y-%m-%d %H:%M")),
+                    org.live_keys.to_string(),
+                    org.last_key_use.clone().unwrap_or_else(|| "-".into()),
+                ]
+            }),
+        );
+    }
 }
 
 impl Print for OrgList {

@@ -18,6 +18,9 @@ impl Print for Validation {
             if !check.remedy.is_empty() {
                 page.line(format!("      {what_to_do}: {}", check.remedy));
             }
+            if let Some(accept) = &check.accept {
+                page.line(format!("      to live with it: [tenancy.isolation] accepted = [{accept:?}]"));
+            }
         }
         let skipped = match self.skipped {
             0 => String::new(),

@@ -94,9 +94,14 @@ fn agent(timeout: Duration) -> Agent {
         .max_redirects_will_error(false)
         .http_status_as_error(false)
         .user_agent(concat!("stockfoil/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(roots()).build())
+        .tls_config(trust())
         .build()
         .new_agent()
+}
+
+/// Whom requests over TLS trust.
+pub(crate) fn trust() -> TlsConfig {
+    TlsConfig::builder().root_certs(roots()).build()
 }
 
 /// The system's certificates, so that a company's own authority counts; without any, the library's.

@@ -1,27 +1,33 @@
 //! The drill: a backup is restored into a throwaway cluster and proven there, as it would have to be after a
 //! disaster. Every link in it that leads out of the cluster's folder is refused.
 
+mod answers;
 mod fetch;
 mod load;
+mod machine;
+mod pages;
 mod proof;
 mod recovery;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
     Backup, BackupSource, Compression, Finding, Format, duration_text,
+    listing::major,
     reading::Reader,
     restored::{Place, Recovery, Restored},
     seal::{self, Seal},
     source,
+    witness::Witness,
 };
 use crate::{
     report::{Clock, Phase},
     throwaway::{self, Cluster, Confinement, Folder, Owner, Recovering, ServerPrograms},
 };
+pub use answers::Answer;
 use fetch::Service;
 pub use proof::{DatabaseProof, ReconcileProof, TableCount};
 use recovery::Beginning;
@@ -44,20 +50,12 @@ pub struct Drill {
     pub total_ms: u64,
     /// Where the recovery of a cluster ended; none of a dump.
     pub recovery: Option<RecoveryEnd>,
-    /// When the newest restored entry of the ledger was made.
+    /// When the newest restored entry of the ledger was made; of several inventories, in the one where it is oldest.
     pub newest_entry_at: Option<DateTime<Utc>>,
     /// The recovery point: how long before the drill that was, in seconds.
     pub rpo_seconds: Option<u64>,
     /// What was proven of each database that holds the inventory.
     pub databases: Vec<DatabaseProof>,
-}
-
-impl Drill {
-    /// Whether the restored data is of the cluster `system`, as far as the backup tells; a dump is of none.
-    pub(super) fn is_of(&self, system: Option<&str>, backup: &Backup) -> bool {
-        let of = |database: &DatabaseProof| database.system_identifier.as_deref() == system;
-        !backup.is_physical_or_tools() || (system.is_some() && self.databases.iter().any(of))
-    }
 }
 
 /// What came of a drill: the report, where it came so far, and what is not as it should be.
@@ -66,29 +64,41 @@ pub(super) struct Drilled {
     pub(super) drill: Option<Drill>,
     pub(super) findings: Vec<Finding>,
     pub(super) notes: Vec<String>,
+    /// Whether production, where it was heard, was held against a database that is its own.
+    pub(super) is_witnessed: bool,
 }
 
-/// Restores `backup` of `source` (none for a file that was named), and proves what is restored against `seal`.
+/// Restores `backup` of `source` (none for a file that was named), and proves what is restored against `seal` and
+/// production, the `witness`.
 pub(super) async fn run(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
     backup: &Backup,
     seal: Option<&Seal>,
+    witness: Option<&Witness>,
 ) -> Drilled {
     let mut drilled = Drilled::default();
     let mut clock = Clock::default();
-    match attempt(reader, source, backup, seal, &mut clock, &mut drilled).await {
+    let asked = Asked { source, backup, seal, witness };
+    match attempt(reader, asked, &mut clock, &mut drilled).await {
         Ok(()) => {}
         Err(finding) => drilled.findings.push(finding),
     }
     drilled
 }
 
+/// What a drill is asked to restore, and by what to judge it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    source: Option<&'a BackupSource>,
+    backup: &'a Backup,
+    seal: Option<&'a Seal>,
+    witness: Option<&'a Witness>,
+}
+
 async fn attempt(
     reader: &Reader<'_>,
-    source: Option<&BackupSource>,
-    backup: &Backup,
-    seal: Option<&Seal>,
+    Asked { source, backup, seal, witness }: Asked<'_>,
     clock: &mut Clock,
     drilled: &mut Drilled,
 ) -> Result<(), Finding> {
@@ -113,24 +123,52 @@ async fn attempt(
     };
     let programs = programs_for(reader, &settings, &place, &restored).await?;
     let mut server = Cluster::new(&settings, programs, &folder, owner.clone());
-    let recovery = bring_up(reader, &place, &mut server, restored, clock, drilled).await?;
-    let rto_ms = clock.total_ms();
+    let subject = Subject { source, backup: &restored_backup, seal, witness, started_at };
+    let drill = up_and_proven(reader, &place, &subject, &mut server, restored, clock, drilled).await;
+    drilled.drill = Some(drill.map_err(|finding| machine::own(finding, &server.log()))?);
+    Ok(())
+}
 
-    let databases = proof::prove(reader, source, &restored_backup, seal, &server, clock, drilled).await?;
+/// What is restored, and what it is held against.
+struct Subject<'a> {
+    source: Option<&'a BackupSource>,
+    /// The backup itself, or the dump that a tool brought back.
+    backup: &'a Backup,
+    seal: Option<&'a Seal>,
+    /// Production, where it was heard.
+    witness: Option<&'a Witness>,
+    /// When the drill began.
+    started_at: DateTime<Utc>,
+}
+
+/// Brings the server up on what was restored, and proves it there.
+async fn up_and_proven(
+    reader: &Reader<'_>,
+    place: &Place<'_>,
+    subject: &Subject<'_>,
+    server: &mut Cluster<'_>,
+    restored: Restored,
+    clock: &mut Clock,
+    drilled: &mut Drilled,
+) -> Result<Drill, Finding> {
+    let recovery = bring_up(reader, place, server, restored, clock, drilled).await?;
+    let rto_ms = clock.total_ms();
+    let databases = proof::prove(reader, subject, server, clock, drilled).await?;
     server.stop().await?;
-    let newest_entry_at = databases.iter().filter_map(|database| database.newest_entry_at).max();
-    let lost = newest_entry_at.map(|newest| (started_at - newest).max(TimeDelta::zero()));
-    drilled.findings.extend(source.and_then(|source| check_rpo(source, lost)));
-    drilled.drill = Some(Drill {
+    if let Some(source) = subject.source {
+        drilled.findings.extend(databases.iter().filter_map(|database| check_rpo(source, database)));
+    }
+    // Of several inventories, the one of which most would be lost counts.
+    let oldest = databases.iter().min_by_key(|database| database.newest_entry_at);
+    Ok(Drill {
         rto_ms,
         total_ms: clock.total_ms(),
         phases: std::mem::take(&mut clock.phases),
         recovery,
-        newest_entry_at,
-        rpo_seconds: lost.map(|lost| lost.num_seconds().unsigned_abs()),
+        newest_entry_at: oldest.and_then(|database| database.newest_entry_at),
+        rpo_seconds: oldest.and_then(|database| database.rpo_seconds),
         databases,
-    });
-    Ok(())
+    })
 }
 
 /// Makes the folder of the drill, where there is room for one and the kernel keeps a server inside of it.
@@ -169,13 +207,42 @@ async fn programs_for(
     restored: &Restored,
 ) -> Result<ServerPrograms, Finding> {
     let (version, at_least) = match restored {
-        Restored::Dump(_, dump) => (None, dump_version(dump)),
+        Restored::Dump(_, dump) => return programs_for_dump(reader, settings, dump).await,
         Restored::Data(_) => {
             refuse_links(&place.data(), place.folder.path())?;
             (Some(data_version(&place.data())?), 0)
         }
     };
     Ok(ServerPrograms::find(settings, version, at_least, reader.progress).await?)
+}
+
+/// The server's programs that a drill of `backup` would take; none where only what is restored tells.
+pub(super) async fn programs_needed(
+    reader: &Reader<'_>,
+    backup: &Backup,
+) -> Result<Option<ServerPrograms>, Finding> {
+    let settings = reader.config.backup.throwaway();
+    if backup.is_dump() {
+        return programs_for_dump(reader, &settings, backup).await.map(Some);
+    }
+    match major(backup.server_version.as_deref().unwrap_or_default()) {
+        0 => Ok(None),
+        version => Ok(Some(ServerPrograms::find(&settings, Some(version), 0, reader.progress).await?)),
+    }
+}
+
+/// Those of the version that wrote the dump, or newer; where there are none, of that of the dump's server, which may do.
+async fn programs_for_dump(
+    reader: &Reader<'_>,
+    settings: &throwaway::Settings,
+    dump: &Backup,
+) -> Result<ServerPrograms, Finding> {
+    let of_server = major(dump.server_version.as_deref().unwrap_or_default());
+    let found = ServerPrograms::find(settings, None, dump.needs, reader.progress).await;
+    if found.is_err() && of_server < dump.needs {
+        return Ok(ServerPrograms::find(settings, None, of_server, reader.progress).await?);
+    }
+    Ok(found?)
 }
 
 /// Starts the server on what was restored; says where its recovery ended, where there was one.
@@ -205,10 +272,10 @@ async fn bring_up(
     }
 }
 
-/// Holds what was lost against what `source` allows.
-fn check_rpo(source: &BackupSource, lost: Option<TimeDelta>) -> Option<Finding> {
+/// Holds what was lost of `database` against what `source` allows.
+fn check_rpo(source: &BackupSource, database: &DatabaseProof) -> Option<Finding> {
     let limit = source.max_rpo?;
-    let text = match lost.and_then(|lost| lost.to_std().ok()) {
+    let text = match database.rpo_seconds.map(Duration::from_secs) {
         Some(lost) if lost <= limit => return None,
         Some(lost) => format!(
             "the newest restored entry is {} old, more than max_rpo ({})",
@@ -217,7 +284,7 @@ fn check_rpo(source: &BackupSource, lost: Option<TimeDelta>) -> Option<Finding> 
         ),
         None => "no entry was restored, so max_rpo can't hold".to_owned(),
     };
-    Some(Finding::critical("rpo", text))
+    Some(Finding::critical("rpo", format!("{}{text}", database.whose)))
 }
 
 /// Recovers the cluster in the drill's data folder as far as its archive goes.
@@ -243,22 +310,18 @@ async fn recover(
 }
 
 /// How much room a drill of `backup` is expected to take, in bytes.
-fn room_needed(backup: &Backup) -> u64 {
+pub(super) fn room_needed(backup: &Backup) -> u64 {
     let is_compressed = backup.compression != Compression::None
         || matches!(backup.format, Some(Format::Custom | Format::Directory));
     let factor = match (is_compressed, backup.is_dump()) {
+        // What is in it asks for its own when it is known.
+        _ if backup.is_wrapped() => 2,
         (true, _) => EXPANSION_COMPRESSED,
         (false, true) => EXPANSION_PLAIN,
         // The data, and the WAL of its recovery.
         (false, false) => 2,
     };
     backup.size_bytes.saturating_mul(factor)
-}
-
-/// The major version of the server that a dump is of; 0 when it does not say.
-fn dump_version(dump: &Backup) -> u32 {
-    let version = dump.server_version.as_deref().unwrap_or_default();
-    version.split(['.', ' ']).next().and_then(|major| major.parse().ok()).unwrap_or(0)
 }
 
 /// The major version of the server whose data lies in `data`.

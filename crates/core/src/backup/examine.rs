@@ -5,11 +5,14 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{
-    Backup, BackupSource, Depth, Finding, Status,
+    Backup, BackupSource, Depth, Finding, Format, Status,
     drill::{self, Drill},
+    listing::Extent,
     reading::Reader,
+    rpo::{self, Restorable, Rpo},
     seal::{self, Checked, Seal},
     source,
+    wal::WalState,
     witness::Witness,
     worst,
 };
@@ -28,6 +31,10 @@ pub struct Verified {
     /// Whether every byte was compared with a checksum that was made with the backup, and is right. Without that, a
     /// silent change of a byte can't be excluded.
     pub is_sealed: bool,
+    /// The archive of WAL behind it, where there is one.
+    pub wal: Option<WalState>,
+    /// What a restore would lose now; none where production was not heard.
+    pub rpo: Option<Rpo>,
     /// The tables with their rows, as they were read from a dump.
     pub tables: Vec<TableRows>,
     /// What the drill showed; none where there was none, or it did not come to its end.
@@ -66,6 +73,8 @@ pub(super) async fn examine(
         status: Status::Ok,
         backup: None,
         is_sealed: false,
+        wal: None,
+        rpo: None,
         tables: Vec::new(),
         drill: None,
         findings: Vec::new(),
@@ -75,13 +84,45 @@ pub(super) async fn examine(
     if let Some(backup) = backup {
         findings.extend(backup.findings.iter().cloned());
         if depth > Depth::Quick {
-            read(reader, source, &backup, &mut verified, &mut findings, depth).await;
+            bring_and_read(reader, source, &backup, &mut verified, &mut findings, depth).await;
         }
-        verified.backup = Some(backup);
+        verified.backup.get_or_insert(backup);
     }
     verified.status = worst(&findings);
     verified.findings = findings;
     verified
+}
+
+/// Reads the backup, after it was brought here where it is in object storage; what it says itself is told of it then.
+async fn bring_and_read(
+    reader: &Reader<'_>,
+    source: Option<&BackupSource>,
+    backup: &Backup,
+    verified: &mut Verified,
+    findings: &mut Vec<Finding>,
+    depth: Depth,
+) {
+    let quick = findings.len();
+    // What is empty there is empty here.
+    if backup.format == Some(Format::Object) && backup.size_bytes == 0 {
+        return;
+    }
+    match source::fetch(reader, source, backup).await {
+        Ok(None) => read(reader, source, backup, verified, findings, depth).await,
+        Ok(Some(fetched)) => {
+            findings.extend(fetched.findings);
+            verified.notes.extend(fetched.notes);
+            stamp(findings, quick, Depth::Full);
+            read(reader, source, &fetched.backup, verified, findings, depth).await;
+            // The folder in which it was read goes away.
+            verified.backup =
+                Some(Backup { name: backup.name.clone(), path: None, twin: None, ..fetched.backup });
+        }
+        Err(finding) => {
+            findings.push(finding);
+            stamp(findings, quick, Depth::Full);
+        }
+    }
 }
 
 async fn read(
@@ -101,26 +142,35 @@ async fn read(
     if is_readable {
         witness = read_whole(reader, source, backup, verified, findings).await;
     }
-    stamp(findings, quick, Depth::Full);
     if !verified.is_sealed {
         let text = "not sealed (no seal beside it): silent change of a byte can't be excluded";
         verified.notes.push(text.to_owned());
     }
+    if source.is_some() && backup.path.is_some() && backup.is_dump() && backup.extent == Extent::Database {
+        verified.notes.push(match &backup.globals {
+            Some(globals) => format!("roles and tablespaces are in {globals}, beside it"),
+            None => "no dump of roles and tablespaces lies beside it (pg_dumpall --globals-only)".to_owned(),
+        });
+        if let (Some(Ok(heard)), Some(globals)) = (&witness, &backup.globals) {
+            findings.extend(hold_globals_against(reader, heard, backup, globals).await);
+        }
+    }
+    stamp(findings, quick, Depth::Full);
     if depth == Depth::Restore {
-        if worst(findings) >= Status::Critical {
+        if worst(findings) >= Status::Unknown {
             let text = "not restored, since what is above must be mended first".to_owned();
             verified.notes.push(text);
         } else {
             let full = findings.len();
-            restore(reader, source, backup, seal.as_ref(), verified, findings).await;
             if witness.is_none() {
                 witness = Some(Witness::hear(reader.production, reader.config.mapping, backup).await);
             }
-            if let (Some(Ok(heard)), Some(drill)) = (&witness, &verified.drill)
-                && drill.is_of(heard.system_identifier.as_deref(), backup)
-            {
-                findings.extend(heard.judge_newest(backup, drill.newest_entry_at));
-                findings.extend(heard.judge_tables(reader.production, backup, drill).await);
+            let heard = witness.as_ref().and_then(|witness| witness.as_ref().ok());
+            let is_witnessed =
+                restore(reader, source, backup, (seal.as_ref(), heard), verified, findings).await;
+            if heard.is_some() && verified.drill.is_some() && !is_witnessed {
+                let reason = "it is of another cluster or database than what was restored";
+                witness = Some(Err(reason.to_owned()));
             }
             stamp(findings, full, Depth::Restore);
         }
@@ -129,6 +179,24 @@ async fn read(
         Ok(heard) => heard.note(),
         Err(reason) => format!("production was not heard: {reason}"),
     }));
+}
+
+/// Whether the roles and tablespaces of production are in the dump `globals` of them, which lies beside the backup.
+async fn hold_globals_against(
+    reader: &Reader<'_>,
+    witness: &Witness,
+    backup: &Backup,
+    globals: &str,
+) -> Option<Finding> {
+    let path = backup.path.as_ref()?.with_file_name(globals);
+    let read = reader.blocking(move |_| source::dump::globals(&path)).await;
+    match read {
+        Err(finding) => Some(finding),
+        Ok(Err(error)) => {
+            Some(Finding::unknown("read", format!("{globals}, beside it, can't be read: {error}")))
+        }
+        Ok(Ok(found)) => witness.judge_globals(backup, globals, &found),
+    }
 }
 
 /// Reads the seal of the backup, where it has one, and compares the files with it.
@@ -146,7 +214,9 @@ async fn hold_against_seal(
             None
         }
     };
-    if let Some(path) = &backup.path {
+    // The checksum of one part says nothing of the others.
+    let path = backup.path.as_ref().filter(|_| backup.format != Some(Format::Parts));
+    if let Some(path) = path {
         match check_seal(reader, path, seal.clone()).await {
             Checked::Absent => {}
             Checked::Holds(by) => {
@@ -167,20 +237,21 @@ async fn read_whole(
     verified: &mut Verified,
     findings: &mut Vec<Finding>,
 ) -> Option<Result<Witness, String>> {
-    let reading = source::read(reader, source, backup).await;
+    let mut reading = source::read(reader, source, backup).await;
     verified.is_sealed |= reading.is_checksummed;
-    findings.extend(reading.findings);
-    verified.notes.extend(reading.notes);
+    findings.append(&mut reading.findings);
+    verified.notes.append(&mut reading.notes);
     // An empty file is no format, and was not read.
     if backup.path.is_none() || backup.format.is_some() {
         verified.reached = Depth::Full;
     }
+    let backup = reading.inner.as_ref().unwrap_or(backup);
     let mut witness = None;
     if !reading.contents.is_empty() {
         witness = Some(Witness::hear(reader.production, reader.config.mapping, backup).await);
     }
     if let Some(Ok(heard)) = &witness {
-        findings.extend(heard.judge(backup, &reading.contents, source));
+        findings.extend(heard.judge(backup, &reading, source));
     }
     verified.tables = reading
         .contents
@@ -191,24 +262,25 @@ async fn read_whole(
     witness
 }
 
-/// Restores the backup and proves it.
+/// Restores the backup and proves it; whether production was held against it.
 async fn restore(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
     backup: &Backup,
-    seal: Option<&Seal>,
+    (seal, witness): (Option<&Seal>, Option<&Witness>),
     verified: &mut Verified,
     findings: &mut Vec<Finding>,
-) {
-    let drilled = drill::run(reader, source, backup, seal).await;
+) -> bool {
+    let drilled = drill::run(reader, source, backup, seal, witness).await;
     findings.extend(drilled.findings);
     verified.notes.extend(drilled.notes);
     verified.drill = drilled.drill;
     if verified.drill.is_some() {
         verified.reached = Depth::Restore;
-    } else if worst(findings) < Status::Critical {
+    } else if worst(findings) < Status::Unknown {
         findings.push(Finding::unknown("drill", "the drill did not come to its end"));
     }
+    drilled.is_witnessed
 }
 
 /// Notes that the findings behind the first `known` were made at `depth`.
@@ -243,6 +315,23 @@ impl Verified {
             Status::Warning => format!("{read}, worth a look"),
             Status::Critical => "not to be relied on".to_owned(),
             Status::Unknown => "not judged".to_owned(),
+        }
+    }
+
+    /// Asks production what a restore of it would lose.
+    pub(super) async fn ask_rpo(&mut self, reader: &Reader<'_>) {
+        let Some(backup) = self.backup.as_ref().filter(|backup| backup.findings.is_empty()) else { return };
+        let database = backup.database.as_deref();
+        let of = Restorable { started_at: backup.started_at, database, wal: self.wal.as_ref() };
+        match rpo::ask(reader, &of).await {
+            Ok((rpo, finding)) => {
+                self.rpo = Some(rpo);
+                self.findings.extend(finding);
+            }
+            Err(reason) => {
+                self.notes
+                    .push(format!("what a restore would lose now is not known of production: {reason}"));
+            }
         }
     }
 

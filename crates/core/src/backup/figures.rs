@@ -15,7 +15,7 @@ use crate::{
     db::{Context as _, DbError},
     migration::versioned,
     model::Model,
-    sql::{Ident, QualifiedName},
+    sql::{Ident, QualifiedName, render},
 };
 
 /// What is counted in a database.
@@ -109,6 +109,30 @@ pub(super) async fn unlogged(
     // A name from the catalog is one.
     let name = |(schema, name)| Some(QualifiedName::new(Ident::new(schema).ok()?, Ident::new(name).ok()?));
     Ok(found.into_iter().filter_map(name).collect())
+}
+
+/// The rows of every table that holds any, of PostgreSQL's own and extensions' aside.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn all_rows(session: &mut PgConnection) -> Result<BTreeMap<(String, String), u64>, Error> {
+    let tables: Vec<(String, String, f32)> = sqlx::query_as(include_str!("witness/tables.sql"))
+        .fetch_all(&mut *session)
+        .await
+        .context("list the tables")?;
+    let mut rows = BTreeMap::new();
+    for (schema, name, _) in tables {
+        // A name from the catalog is one.
+        let (Ok(of), Ok(table)) = (Ident::new(schema.clone()), Ident::new(name.clone())) else { continue };
+        let table = QualifiedName::new(of, table);
+        let statement = render("SELECT count(*) FROM {table}", &[("table", &table)]);
+        let count: i64 = sqlx::query_scalar(statement.sql())
+            .fetch_one(&mut *session)
+            .await
+            .context(format!("count the rows of {}", table.plain()))?;
+        rows.insert((schema, name), count.unsigned_abs());
+    }
+    Ok(rows)
 }
 
 /// The tables whose rows are counted.

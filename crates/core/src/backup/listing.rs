@@ -6,8 +6,11 @@ use chrono::{DateTime, Local, Utc};
 use serde::Serialize;
 
 use super::{
-    Compression, Finding, StartedFrom, size_text,
+    BackupSource, Compression, Finding, StartedFrom,
+    encryption::Encryption,
+    size_text,
     start::{self, Start},
+    wal::{self, WalState},
 };
 
 /// What a look at a source found.
@@ -17,12 +20,27 @@ pub(super) struct Listing {
     pub(super) backups: Vec<Backup>,
     /// What is wrong with the source as a whole, or why the list may not be all.
     pub(super) problems: Vec<Finding>,
+    /// The archive of WAL behind the backups, where there is one.
+    pub(super) wal: Option<WalState>,
+    /// When the last WAL was archived, where the source has an archive that tells.
+    pub(super) archive_end_at: Option<DateTime<Utc>>,
 }
 
 impl Listing {
+    /// Notes that the last WAL was archived at `at`, and holds that against what `source` allows.
+    pub(super) fn archived_until(
+        &mut self,
+        source: &BackupSource,
+        at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        self.archive_end_at = at;
+        self.problems.extend(wal::age_finding(source, at, now));
+    }
+
     /// A listing that came to nothing.
     pub(super) fn failed(finding: Finding) -> Self {
-        Self { backups: Vec::new(), problems: vec![finding] }
+        Self { problems: vec![finding], ..Self::default() }
     }
 }
 
@@ -50,6 +68,16 @@ pub enum Format {
     Incremental,
     /// A snapshot of files, which hold a dump or a base backup.
     Snapshot,
+    /// What lies in object storage, of which a listing shows no byte.
+    Object,
+    /// An encrypted file.
+    Encrypted,
+    /// A file that was cut into parts.
+    Parts,
+    /// A directory dump in a tar.
+    DirectoryTar,
+    /// A data folder in one tar.
+    ClusterTar,
 }
 
 impl Format {
@@ -66,8 +94,38 @@ impl Format {
             Self::Differential => "differential",
             Self::Incremental => "incremental",
             Self::Snapshot => "snapshot",
+            Self::Object => "object",
+            Self::Encrypted => "encrypted",
+            Self::Parts => "in parts",
+            Self::DirectoryTar => "directory dump in a tar",
+            Self::ClusterTar => "base backup in one tar",
         }
     }
+}
+
+/// How much a dump holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// One database.
+    Database,
+    /// All of a cluster.
+    Cluster,
+    /// What the databases of a cluster share, roles and tablespaces: no backup by itself.
+    Globals,
+}
+
+/// Where in WAL a base backup began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// Its own start.
+    pub(super) at: Option<u64>,
+    /// That of the one on which it builds; none of a full one.
+    pub(super) from: Option<u64>,
+}
+
+/// The major version in `18.4 (Debian 18.4-1)`; 0 where there is none.
+pub(super) fn major(version: &str) -> u32 {
+    version.split(['.', ' ']).next().and_then(|major| major.parse().ok()).unwrap_or(0)
 }
 
 /// A backup as a quick look sees it.
@@ -93,6 +151,30 @@ pub struct Backup {
     pub database: Option<String>,
     /// The version of that database's server.
     pub server_version: Option<String>,
+    /// The oldest major version of PostgreSQL whose programs take it for sure; 0 where it does not say.
+    #[serde(skip)]
+    pub(super) needs: u32,
+    /// How much a dump holds.
+    #[serde(skip)]
+    pub(super) extent: Extent,
+    /// The number of the repository that it is in, where its tool has several.
+    #[serde(skip)]
+    pub(super) repository: Option<u32>,
+    /// Of a base backup: the place in WAL where it began, and the one where that began on which it builds.
+    #[serde(skip)]
+    pub(super) begun: Begun,
+    /// The base backups on which it builds, the full one first.
+    #[serde(skip)]
+    pub(super) parents: Vec<Backup>,
+    /// What it is encrypted by.
+    #[serde(skip)]
+    pub(super) encryption: Option<Encryption>,
+    /// An earlier file with as many bytes.
+    #[serde(skip)]
+    pub(super) twin: Option<PathBuf>,
+    /// The dump of roles and tablespaces that lies beside it.
+    #[serde(skip)]
+    pub(super) globals: Option<String>,
     /// Why it is no good backup; empty when a quick look finds nothing.
     pub findings: Vec<Finding>,
 }
@@ -129,6 +211,14 @@ impl Backup {
             modified_at: started_at,
             database: None,
             server_version: None,
+            needs: 0,
+            extent: Extent::Database,
+            begun: Begun::default(),
+            parents: Vec::new(),
+            encryption: None,
+            repository: None,
+            twin: None,
+            globals: None,
             findings: Vec::new(),
         }
     }
@@ -148,10 +238,10 @@ impl Backup {
         matches!(self.format, Some(Format::DataFolder | Format::DataTar))
     }
 
-    /// Whether a cluster is recovered from it: its data in files, or a tool's backup of it.
-    pub(super) fn is_physical_or_tools(&self) -> bool {
-        let of_tool = matches!(self.format, Some(Format::Full | Format::Differential | Format::Incremental));
-        self.is_physical() || of_tool
+    /// Whether it lies in something else.
+    pub(super) fn is_wrapped(&self) -> bool {
+        use Format::{ClusterTar, DirectoryTar, Encrypted, Parts};
+        matches!(self.format, Some(Encrypted | Parts | DirectoryTar | ClusterTar))
     }
 
     /// Finds it too small when it has fewer than `bytes`.

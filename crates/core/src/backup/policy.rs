@@ -15,7 +15,10 @@ use super::{
     no_undecided,
     reading::Reader,
     record::Record,
-    source, worst,
+    rpo::{self, Restorable, Rpo},
+    source,
+    wal::WalState,
+    worst,
 };
 use crate::{
     Error, Task,
@@ -43,6 +46,9 @@ pub struct MonitorReport {
     pub sources: Vec<SourceState>,
     /// The alerts, one a source that is not well, and what became of them.
     pub alerts: Deliveries,
+    /// Every source that is configured, looked at or not.
+    #[serde(skip)]
+    configured: Vec<String>,
 }
 
 /// How one source stands.
@@ -72,6 +78,15 @@ pub struct SourceState {
     pub newest: Option<Backup>,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
+    /// The archive of WAL behind the backups, where there is one.
+    pub wal: Option<WalState>,
+    /// What a restore would lose now; none where production was not heard.
+    pub rpo: Option<Rpo>,
+    /// What a look deeper than quick was at, and what it can't show; also whether production was heard.
+    pub notes: Vec<String>,
+    /// When the last WAL was archived, where the source has an archive that tells.
+    #[serde(skip)]
+    archive_end_at: Option<DateTime<Utc>>,
     /// The depth to which the look got.
     #[serde(skip)]
     reached: Depth,
@@ -112,6 +127,7 @@ pub fn monitor<'a>(
             if depth > Depth::Quick && state.newest.is_some() {
                 state.deepen(&reader, source, depth).await;
             }
+            state.ask_rpo(&reader).await;
             state.add(earlier.findings(&source.name, state.reached));
             states.push(state);
             progress.advance(1);
@@ -135,7 +151,8 @@ pub fn monitor<'a>(
             run_id: run_id.map(|run| run.0),
         };
         let alerts = alert::send(config.alerts, db, round).await;
-        let report = MonitorReport { run_id, checked_at: now, depth, sources: states, alerts };
+        let configured = config.backup.source.iter().map(|source| source.name.clone()).collect();
+        let report = MonitorReport { run_id, checked_at: now, depth, sources: states, alerts, configured };
         let statuses = report.sources.iter().map(|source| (source.name.clone(), json!(source.status)));
         let summary = json!({ "depth": depth, "sources": statuses.collect::<Map<_, _>>() });
         record.finish(config.history, &report, summary).await;
@@ -192,9 +209,21 @@ impl Report for MonitorReport {
         .chain(gauge(
             "stockfoil_backup_status",
             "How the source stands: 0 ok, 1 warning, 2 critical, 3 unknown.",
-            |source| (source.status as u8).to_string(),
+            |source| source.status.number().to_string(),
         ))
+        .chain(self.sources.iter().filter_map(|source| {
+            Some(Metric {
+                name: "stockfoil_backup_archive_end_timestamp_seconds",
+                help: "When the last WAL was archived, in Unix time.",
+                labels: vec![("source", source.name.clone())],
+                value: source.archive_end_at?.timestamp().to_string(),
+            })
+        }))
         .collect()
+    }
+
+    fn kept_sources(&self) -> Vec<String> {
+        self.configured.clone()
     }
 
     fn plugin(&self) -> Option<Plugin> {
@@ -228,12 +257,30 @@ impl SourceState {
         });
         let found: Vec<Finding> = found.collect();
         self.reached = verified.reached;
-        if verified.status >= Status::Critical && self.last_good_at == Some(newest.started_at) {
+        self.notes.extend(verified.notes);
+        if verified.status >= Status::Unknown && self.last_good_at == Some(newest.started_at) {
             // Which of the earlier ones is good, nobody has looked.
             self.last_good_at = None;
             self.good_count = self.good_count.saturating_sub(1);
         }
         self.add(found);
+    }
+
+    /// Asks production what a restore of the newest good backup would lose.
+    async fn ask_rpo(&mut self, reader: &Reader<'_>) {
+        let Some(started_at) = self.last_good_at else { return };
+        let database = self.newest.as_ref().and_then(|newest| newest.database.as_deref());
+        let of = Restorable { started_at, database, wal: self.wal.as_ref() };
+        match rpo::ask(reader, &of).await {
+            Ok((rpo, finding)) => {
+                self.rpo = Some(rpo);
+                self.add(finding.into_iter().collect());
+            }
+            Err(reason) => {
+                self.notes
+                    .push(format!("what a restore would lose now is not known of production: {reason}"));
+            }
+        }
     }
 
     /// Adds findings, and holds the worst of them for how the source stands.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Configured, Finding};
+use super::{Backup, Configured, Finding};
 use crate::{
     db::Db,
     progress::{
@@ -41,6 +41,18 @@ pub(super) struct TableContents {
     pub(super) parents: BTreeSet<(String, String)>,
 }
 
+/// What a dump makes beside tables: each as the kind (`INDEX`) that pg_dump calls it, its schema and its name.
+pub(super) type Objects = BTreeSet<(String, String, String)>;
+
+/// Whose rows a dump holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Owners {
+    /// The organizations in their table; none where their rows were not read.
+    pub(super) organizations: Option<BTreeSet<String>>,
+    /// The ledger's entries by organization; none where not all of them tell.
+    pub(super) entries: Option<BTreeMap<String, u64>>,
+}
+
 /// Tables by schema and name.
 pub(super) type Contents = BTreeMap<(String, String), TableContents>;
 
@@ -49,8 +61,14 @@ pub(super) type Contents = BTreeMap<(String, String), TableContents>;
 pub(super) struct Reading {
     /// The tables of a dump.
     pub(super) contents: Contents,
+    /// What a dump makes beside them.
+    pub(super) objects: Objects,
+    /// Whose rows it holds.
+    pub(super) owners: Owners,
     /// Whether every byte was compared with a checksum that was made with the backup.
     pub(super) is_checksummed: bool,
+    /// What lay in a backup that is encrypted, in parts or in a tar.
+    pub(super) inner: Option<Backup>,
     pub(super) findings: Vec<Finding>,
     pub(super) notes: Vec<String>,
 }

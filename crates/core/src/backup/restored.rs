@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Backup, Finding,
-    wal::{Archive, Holdings},
+    wal::{self, Archive, Holdings, Segment},
 };
 use crate::{
     progress::{Silent, meter::Meter},
@@ -84,6 +84,34 @@ pub(super) enum Supply {
 }
 
 impl Supply {
+    /// Fetches each segment of `held` from `first` on to `place`, and compares what its pages say with its name.
+    ///
+    /// # Errors
+    /// That one can't be fetched, or is damaged.
+    pub(super) async fn check(
+        &self,
+        held: &Holdings,
+        first: Segment,
+        place: &Path,
+    ) -> Result<usize, Finding> {
+        let mut count = 0;
+        for segment in held.segments.iter().filter(|segment| segment.number >= first.number) {
+            let name = segment.name(held.segment_bytes);
+            let is_there = self.fetch(&name, place).await?;
+            let fault = match fs::read(place).ok().filter(|_| is_there) {
+                None => Some("can't be fetched".to_owned()),
+                Some(bytes) => wal::fault(&bytes, *segment, held.segment_bytes, held.system),
+            };
+            // What is left of one is not taken for the next.
+            let _ = fs::remove_file(place);
+            if let Some(fault) = fault {
+                return Err(Finding::critical("wal", format!("archived WAL is damaged: {name} {fault}")));
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// Fetches the file `name` to `to`; false where there is none of that name.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Backup, BackupSource, Finding, reading::Reader, source};
+use super::{Backup, BackupSource, Finding, reading::Reader, source, wal::WalState};
 
 /// Which backups to read.
 #[derive(Debug, Clone, Default)]
@@ -17,24 +17,30 @@ pub struct Scope {
     pub file: Option<PathBuf>,
 }
 
-/// The newest backup of `source`, and what is wrong with the source.
-pub(super) async fn newest(reader: &Reader<'_>, source: &BackupSource) -> (Option<Backup>, Vec<Finding>) {
+/// The newest backup of `source`, what is wrong with the source, and the archive of WAL behind it.
+pub(super) async fn newest(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+) -> (Option<Backup>, Vec<Finding>, Option<WalState>) {
     let mut listing = source::list(reader, source).await;
     let newest = (!listing.backups.is_empty()).then(|| listing.backups.swap_remove(0));
     if newest.is_none() && listing.problems.is_empty() {
         listing.problems.push(source::nothing_found(source));
     }
-    (newest, listing.problems)
+    (newest, listing.problems, listing.wal)
 }
 
 /// Looks at a file or folder that was named.
 pub(super) async fn look_at(reader: &Reader<'_>, file: &Path) -> Result<Backup, Finding> {
     let path = file.to_path_buf();
     // Absolute, for programs that run in a folder of their own.
-    let look = move |_: &Arc<_>| path.canonicalize().and_then(|path| source::inspect(&path, None));
+    let look = move |_: &Arc<_>| path.canonicalize().and_then(|path| source::inspect(&path));
     let shown = file.display();
     match reader.looking(look).await {
-        Ok(Ok(Some(backup))) => Ok(backup),
+        Ok(Ok(Some(mut backup))) => {
+            source::require_key(reader, None, &mut backup);
+            Ok(backup)
+        }
         Ok(Ok(None)) => Err(Finding::critical(
             "format",
             format!("{shown} is neither a dump's file nor a directory dump nor a base backup"),

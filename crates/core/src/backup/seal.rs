@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read, Write as _},
+    iter,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Backup, BackupSource, Finding, figures::Figures};
+use super::{Backup, BackupKind, BackupSource, Finding, figures::Figures};
 use crate::progress::meter::Meter;
 
 /// The suffix of a seal.
@@ -42,7 +43,23 @@ pub(super) struct Seal {
     /// SHA-256 by file, below the backup's folder; of a single file by its name. Empty for what is no file.
     sha256: BTreeMap<String, String>,
     /// What the database held.
-    pub(super) figures: Figures,
+    figures: Figures,
+    /// The same of the cluster's other databases that were sealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Figures>,
+}
+
+impl Seal {
+    /// What the database `name` held; without a name, the one that was sealed last.
+    pub(super) fn figures_of(&self, name: Option<&str>) -> Option<&Figures> {
+        let mut all = iter::once(&self.figures).chain(&self.others);
+        all.find(|figures| name.is_none_or(|name| figures.database == name))
+    }
+
+    /// The databases that it speaks of.
+    pub(super) fn databases(&self) -> impl Iterator<Item = &str> {
+        iter::once(&self.figures).chain(&self.others).map(|figures| figures.database.as_str())
+    }
 }
 
 /// What the checksums said.
@@ -70,6 +87,21 @@ pub(super) fn place(source: Option<&BackupSource>, backup: &Backup) -> Option<Pa
     let folder = source?.seal_folder.as_ref()?;
     // What a tool calls a backup is no path.
     Some(folder.join(format!("{}{SEAL}", backup.name.replace(['/', '\0'], "_"))))
+}
+
+/// Copies the seal and the checksum file of what is called as `path` from the folder `beside` to where `path` is.
+///
+/// # Errors
+/// When one is there and can't be copied.
+pub(super) fn bring(folder: &Path, path: &Path) -> io::Result<()> {
+    let Some(name) = path.file_name() else { return Ok(()) };
+    for suffix in [SEAL, SHA256] {
+        match fs::copy(beside(&folder.join(name), suffix), beside(path, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Reads the seal of `backup`, if there is one.
@@ -105,14 +137,34 @@ pub(super) fn write(
     figures: Figures,
     meter: &Arc<Meter>,
 ) -> Result<PathBuf, Finding> {
+    if source.is_some_and(|source| source.kind == BackupKind::S3) {
+        let text =
+            "lies in object storage: seal the file before it is uploaded, and upload the seal beside it";
+        return Err(Finding::unknown("seal", text));
+    }
     let Some(place) = place(source, backup) else {
         let text = "has no place for its seal; set seal_folder of its source";
         return Err(Finding::unknown("seal", text));
     };
+    if backup.is_wrapped() {
+        let text = "does not tell when it began, as its seal must: seal it before it is encrypted, split or packed; that seal holds for what is in it";
+        return Err(Finding::unknown("seal", text));
+    }
     let sha256 = match &backup.path {
         None => BTreeMap::new(),
         Some(path) => sums_below(path, meter)
             .map_err(|error| Finding::unknown("seal", format!("can't be read: {error}")))?,
+    };
+    // A cluster's databases are sealed one after the other.
+    let others = match read(source, backup) {
+        Ok(Some(earlier)) if earlier.sha256 == sha256 && earlier.started_at == backup.started_at => {
+            let all = iter::once(earlier.figures).chain(earlier.others);
+            all.filter(|of| {
+                of.database != figures.database && of.system_identifier == figures.system_identifier
+            })
+            .collect()
+        }
+        _ => Vec::new(),
     };
     let seal = Seal {
         schema: SCHEMA.to_owned(),
@@ -122,6 +174,7 @@ pub(super) fn write(
         size_bytes: backup.size_bytes,
         sha256,
         figures,
+        others,
     };
     let write = || -> io::Result<()> {
         let folder = place.parent().unwrap_or(Path::new("/"));

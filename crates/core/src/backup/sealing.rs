@@ -68,7 +68,7 @@ pub fn seal<'a>(
             });
         }
         for source in chosen {
-            let (newest, problems) = newest(&reader, source).await;
+            let (newest, problems, _) = newest(&reader, source).await;
             backups.push(seal_one(&reader, db, &model, Some(source), newest, problems).await?);
         }
         progress.finish();

@@ -27,8 +27,11 @@ const PARENT: &str = "/var/tmp";
 pub struct Settings {
     /// The sources, each `[[backup.source]]`; without any, the one that `BACKUP_DIR` gives.
     pub source: Vec<BackupSource>,
-    /// The `pg_restore` to run: a name that is looked for in PATH, or a path.
-    pub pg_restore: PathBuf,
+    /// What a restored database is asked besides, each `[[backup.check]]`.
+    pub check: Vec<Check>,
+    /// The `pg_restore` to run: a name that is looked for in PATH, or a path; none: the first that takes the dump, of
+    /// `pg_bin`, PATH and where distributions put them.
+    pub pg_restore: Option<PathBuf>,
     /// The folder of the server's programs (`postgres`, `initdb`, `pg_verifybackup`); none: looked for in PATH and
     /// where distributions put them.
     pub pg_bin: Option<PathBuf>,
@@ -57,11 +60,25 @@ pub struct Settings {
     tool_environment: BTreeMap<String, Secret>,
 }
 
+/// `[[backup.check]]`: a question to each restored database of the inventory, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The statement.
+    pub sql: String,
+    /// What it must give, as psql prints it without headers: rows by line, columns with `|` between them.
+    pub expect: String,
+    /// Only in drills of this source; none: in all.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             source: Vec::new(),
-            pg_restore: "pg_restore".into(),
+            check: Vec::new(),
+            pg_restore: None,
             pg_bin: None,
             stall_timeout: Duration::from_secs(300),
             timeout: Duration::from_secs(12 * 3600),
@@ -94,6 +111,15 @@ impl Settings {
     /// # Errors
     /// The first value that does not hold.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        for check in &self.check {
+            if check.sql.trim().is_empty() {
+                return Err(value("backup.check", "sql is empty; give a statement"));
+            }
+            let is_known = |name: &String| self.source.iter().any(|source| source.name == *name);
+            if let Some(name) = check.source.as_ref().filter(|name| !is_known(name)) {
+                return Err(value("backup.check", &format!("no source is named {name:?}")));
+            }
+        }
         for (name, limit) in [("stall_timeout", self.stall_timeout), ("timeout", self.timeout)] {
             if limit.is_zero() {
                 return Err(value(&format!("backup.{name}"), "is zero; give a duration such as 5m"));

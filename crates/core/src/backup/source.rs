@@ -1,16 +1,24 @@
 //! The kinds of sources: finding their backups, reading one to its end, and getting one back.
 
+mod bare;
 mod barman;
 pub(super) mod basebackup;
+mod bundle;
 mod command;
 pub(super) mod dump;
 mod files;
 mod payload;
 mod pgbackrest;
 mod restic;
+mod s3;
 mod walg;
+mod wrapped;
 
-pub(super) use files::inspect;
+use std::sync::Arc;
+
+pub(super) use files::inspect_named as inspect;
+pub(super) use s3::fetch;
+pub(super) use wrapped::require_key;
 
 use super::{
     Backup, BackupKind, BackupSource, Finding,
@@ -18,6 +26,7 @@ use super::{
     reading::{Reader, Reading},
     restored::{Place, Restored},
 };
+use crate::progress::meter::Meter;
 
 /// Looks at `source`, for as long as it answers.
 pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing {
@@ -28,6 +37,7 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Listing 
         BackupKind::Walg => walg::list(reader, source).await,
         BackupKind::Restic => restic::list(reader, source).await,
         BackupKind::Command => command::list(reader, source).await,
+        BackupKind::S3 => s3::list(reader, source).await,
     };
     let mut listing = listing.unwrap_or_else(Listing::failed);
     for backup in &mut listing.backups {
@@ -47,7 +57,7 @@ pub(super) async fn read(reader: &Reader<'_>, source: Option<&BackupSource>, bac
             BackupKind::Walg => walg::read(reader, source, backup).await,
             BackupKind::Restic => restic::read(reader, source, backup).await,
             BackupKind::Command => command::read(reader, source, backup).await,
-            BackupKind::Dump | BackupKind::Basebackup => Reading::of(no_file()),
+            BackupKind::Dump | BackupKind::Basebackup | BackupKind::S3 => Reading::of(no_file()),
         },
         (None, None) => Reading::of(no_file()),
     }
@@ -68,10 +78,25 @@ pub(super) async fn restore(
             BackupKind::Walg => walg::restore(reader, place, source, backup).await,
             BackupKind::Restic => restic::restore(reader, place, source, backup).await,
             BackupKind::Command => command::restore(reader, place, source, backup).await,
-            BackupKind::Dump | BackupKind::Basebackup => Err(no_file()),
+            BackupKind::Dump | BackupKind::Basebackup | BackupKind::S3 => Err(no_file()),
         },
         (None, None) => Err(no_file()),
     }
+}
+
+/// What the archive of `source` lacks from where `backup` begins on, where that is not looked at with the listing.
+pub(super) async fn wal_faults(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Vec<Finding> {
+    let (BackupKind::Basebackup, Some(path)) = (source.kind, backup.path.clone()) else { return Vec::new() };
+    let owned = source.clone();
+    let look = move |_: &Arc<Meter>| basebackup::wal_faults(&owned, &path);
+    reader.looking(look).await.unwrap_or_default()
+}
+
+/// The extensions that `backup` makes, where its table of contents tells.
+pub(super) async fn extensions(reader: &Reader<'_>, backup: &Backup) -> Option<Vec<String>> {
+    let (path, format) = (backup.path.clone()?, backup.format?);
+    let compression = backup.compression;
+    reader.looking(move |meter| dump::extensions(&path, format, compression, meter)).await.ok()?
 }
 
 fn no_file() -> Finding {

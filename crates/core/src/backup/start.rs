@@ -71,9 +71,9 @@ pub(super) fn from_header<Z: TimeZone>(
 pub(super) fn from_name<Z: TimeZone>(zone: &Z, name: &str, modified: DateTime<Utc>) -> Start {
     let at = match date_and_time(name) {
         None => None,
-        Some((date, Some(time), true)) => {
-            Some(date.and_time(time).and_utc()).filter(|at| *at <= modified + SLACK)
-        }
+        Some((date, Some(time), true)) => Some(date.and_time(time).and_utc())
+            .filter(|at| *at <= modified + SLACK)
+            .map(|at| at.min(modified)),
         Some((date, Some(time), false)) => {
             let told = zone.from_local_datetime(&date.and_time(time));
             place_before(told.earliest().map_or(date.and_time(time).and_utc(), |at| at.to_utc()), modified)
@@ -97,7 +97,8 @@ fn place_before(told: DateTime<Utc>, modified: DateTime<Utc>) -> Option<DateTime
             return None;
         }
     }
-    Some(at)
+    // Two clocks that differ a little make no backup younger than its last byte.
+    Some(at.min(modified))
 }
 
 /// Finds `20260131`, `2026-01-31`, with `0200`, `02-00-00` and the like behind it, and whether `Z` ends it.

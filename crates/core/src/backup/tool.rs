@@ -11,34 +11,84 @@ use std::{
 use super::{BackupSource, Finding, Settings};
 use crate::{
     progress::{Progress, meter::Metered},
-    throwaway::{self, Confinement, Failed, Feed, Program, ProgramError, Ran, drain},
+    throwaway::{self, Confinement, Failed, Feed, Program, ProgramError, Ran, ServerPrograms, drain},
 };
+
+/// Every `pg_restore` that is supported takes dumps of this version and older.
+const OLDEST: u32 = 15;
 
 /// How to run `pg_restore`.
 #[derive(Debug, Clone)]
-pub(super) struct PgRestore(Program);
+pub(super) struct PgRestore {
+    program: Program,
+    /// What to say where it is too old.
+    wanted: String,
+}
 
 impl PgRestore {
-    /// The one that is configured.
-    pub(super) fn of(settings: &Settings) -> Self {
-        let remedy = "install PostgreSQL's client programs (postgresql-client), or set backup.pg_restore to the program's path";
-        let Settings { search_path, stall_timeout, pg_restore, .. } = settings;
-        Self(Program::bare(search_path, *stall_timeout, pg_restore, remedy))
+    /// The one that is configured, else the first that takes what programs of the version `needs` wrote.
+    ///
+    /// # Errors
+    /// When one that is there can't be run.
+    pub(super) async fn choose(
+        settings: &Settings,
+        needs: u32,
+        progress: &dyn Progress,
+    ) -> Result<Self, Finding> {
+        let throwaway = settings.throwaway();
+        let of = |path: &Path| {
+            let remedy = "install PostgreSQL's client programs (postgresql-client), or set backup.pg_restore to the program's path";
+            let program = Program::bare(&settings.search_path, settings.stall_timeout, path, remedy);
+            let wanted = match (&settings.pg_restore, needs) {
+                (_, 0) => String::new(),
+                (Some(_), needs) => {
+                    format!(": it needs that of PostgreSQL {needs}; backup.pg_restore names this one")
+                }
+                (None, needs) => format!(
+                    ": it needs that of PostgreSQL {needs} or newer, which was looked for in {}",
+                    throwaway::places(&throwaway)
+                ),
+            };
+            Self { program, wanted }
+        };
+        if let Some(path) = &settings.pg_restore {
+            return Ok(of(path));
+        }
+        let beside = settings.pg_bin.as_ref().map(|folder| folder.join("pg_restore"));
+        let usual = of(beside.as_deref().filter(|path| path.is_file()).unwrap_or(Path::new("pg_restore")));
+        if needs <= OLDEST {
+            return Ok(usual);
+        }
+        let told = usual.program.text(["--version"], progress).await;
+        let told = told.ok().and_then(|ran| ran.whole().ok());
+        if told.and_then(|words| throwaway::version_in(&words)).is_some_and(|version| version >= needs) {
+            return Ok(usual);
+        }
+        let newer = ServerPrograms::restorer(&throwaway, needs, progress).await?;
+        Ok(newer.map_or(usual, |path| of(&path)))
+    }
+
+    /// The same program in the version of a drill's server, unless one is configured.
+    pub(super) fn of_server(mut self, settings: &Settings, program: Program) -> Self {
+        if settings.pg_restore.is_none() && program.path().is_file() {
+            self.program = program;
+        }
+        self
     }
 
     /// The same, given up only when it writes nothing for `limit`.
     pub(super) fn within(self, limit: Duration) -> Self {
-        Self(self.0.within(limit))
+        Self { program: self.program.within(limit), ..self }
     }
 
     /// The same, kept inside of what `confinement` allows.
     pub(super) fn confined(self, confinement: Option<Confinement>) -> Self {
-        Self(self.0.confined(confinement))
+        Self { program: self.program.confined(confinement), ..self }
     }
 
     /// The same, leaving out all rows.
     pub(super) fn schema_only(self) -> Self {
-        Self(self.0.with_args(["--schema-only"]))
+        Self { program: self.program.with_args(["--schema-only"]), ..self }
     }
 
     /// Reads all of `archive` (or of `feed`) through `pg_restore` as a script of SQL.
@@ -95,13 +145,14 @@ impl PgRestore {
         progress: &dyn Progress,
         read: impl FnOnce(Metered<File>) -> io::Result<T> + Send + 'static,
     ) -> Result<Ran<T>, Finding> {
-        let ran = self.0.run(args, feed, progress, read).await?;
+        let ran = self.program.run(args, feed, progress, read).await?;
         match ran.complaint() {
             Some(complaint) if is_unfit(&complaint) => Err(Finding::unknown(
                 "tool",
                 format!(
-                    "{} is too old or was built without what this dump needs ({complaint}); install a newer PostgreSQL client",
-                    self.0.path().display()
+                    "{} is too old or was built without what this dump needs ({complaint}){}; install a newer PostgreSQL client",
+                    self.program.path().display(),
+                    self.wanted
                 ),
             )),
             _ => Ok(ran),

@@ -1,5 +1,7 @@
 //! The thorough look at backups: every byte is read, or they are restored and proven.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, json};
@@ -10,6 +12,7 @@ use super::{
     earlier::{self, Earlier},
     examine::{Verified, examine},
     no_undecided,
+    proven::{Proof, proven},
     reading::Reader,
     record::Record,
     scope::{Scope, look_at, newest},
@@ -40,6 +43,12 @@ pub struct VerifyReport {
     pub backups: Vec<Verified>,
     /// The alerts, one a source whose newest backup is not well, and what became of them.
     pub alerts: Deliveries,
+    /// Every source that is configured, looked at or not.
+    #[serde(skip)]
+    configured: Vec<String>,
+    /// When the newest backup of each source began that a drill proved, as far as this run and the records tell.
+    #[serde(skip)]
+    proven: BTreeMap<String, DateTime<Utc>>,
 }
 
 /// Looks at the backups in `scope` as deep as `depth` says. Where `db` is at hand, the run is recorded there.
@@ -69,8 +78,10 @@ pub fn verify<'a>(
             });
         }
         for source in chosen {
-            let (newest, problems) = newest(&reader, source).await;
+            let (newest, problems, wal) = newest(&reader, source).await;
             let mut verified = examine(&reader, Some(source), newest, problems, depth).await;
+            verified.wal = wal;
+            verified.ask_rpo(&reader).await;
             verified.findings.extend(earlier.findings(&source.name, verified.reached));
             verified.status = worst(&verified.findings);
             backups.push(verified);
@@ -78,12 +89,32 @@ pub fn verify<'a>(
         progress.finish();
         let run_id = record.run_id();
         let alerts = tell(config, db, run_id, &backups, &earlier, scope).await;
-        let report = VerifyReport { run_id, checked_at, depth, backups, alerts };
+        let configured = config.backup.source.iter().map(|source| source.name.clone()).collect();
+        let proven = last_proven(db, &backups).await;
+        let report = VerifyReport { run_id, checked_at, depth, backups, alerts, configured, proven };
         let statuses = report.backups.iter().map(|backup| (backup.title(), json!(backup.status)));
-        let summary = json!({ "depth": depth, "backups": statuses.collect::<Map<_, _>>() });
+        let proofs: Vec<Proof> = report.backups.iter().filter_map(Proof::of).collect();
+        let summary = json!({ "depth": depth, "backups": statuses.collect::<Map<_, _>>(), "proofs": proofs });
         record.finish(config.history, &report, summary).await;
         Ok(report)
     })
+}
+
+/// When the newest backup of each source began that a drill proved, in this run or in those that `db` has records of.
+async fn last_proven(db: Option<&Db>, backups: &[Verified]) -> BTreeMap<String, DateTime<Utc>> {
+    let earlier = match db {
+        Some(db) => proven(db, None).await.map(|report| report.proofs).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let mut last = BTreeMap::new();
+    for proof in earlier.into_iter().chain(backups.iter().filter_map(Proof::of)) {
+        let Some(source) = proof.source.filter(|_| proof.depth == Depth::Restore) else { continue };
+        if proof.status < Status::Unknown {
+            let at = last.entry(source).or_insert(proof.started_at);
+            *at = proof.started_at.max(*at);
+        }
+    }
+    last
 }
 
 /// Alerts for sources whose newest backup is not well, and tells what is over. A file that a person named alerts nobody.
@@ -158,7 +189,9 @@ impl Report for VerifyReport {
 
     fn metrics(&self) -> Vec<Metric> {
         let gauge = |name, help, value: fn(&Verified) -> String| {
-            self.backups.iter().map(move |backup| Metric {
+            // A glance measures nothing of what a reading shows.
+            let read = self.backups.iter().filter(|backup| backup.depth > Depth::Quick);
+            read.map(move |backup| Metric {
                 name,
                 help,
                 labels: vec![("source", backup.source.clone().unwrap_or_default())],
@@ -169,19 +202,21 @@ impl Report for VerifyReport {
             "stockfoil_backup_read_whole_timestamp_seconds",
             "When the newest backup began, in Unix time, if it was read to its end without a finding; else 0.",
             |verified| match &verified.backup {
-                Some(backup) if verified.status == Status::Ok && verified.depth > Depth::Quick => {
-                    backup.started_at.timestamp().to_string()
-                }
+                Some(backup) if verified.status == Status::Ok => backup.started_at.timestamp().to_string(),
                 _ => "0".into(),
             },
         )
         .chain(gauge(
             "stockfoil_backup_read_status",
             "What looking at the newest backup showed: 0 ok, 1 warning, 2 critical, 3 unknown.",
-            |verified| (verified.status as u8).to_string(),
+            |verified| verified.status.number().to_string(),
         ))
         .chain(self.drill_metrics())
         .collect()
+    }
+
+    fn kept_sources(&self) -> Vec<String> {
+        self.configured.clone()
     }
 
     fn plugin(&self) -> Option<Plugin> {
@@ -219,15 +254,14 @@ impl Report for VerifyReport {
 impl VerifyReport {
     /// The numbers of drills.
     fn drill_metrics(&self) -> impl Iterator<Item = Metric> {
-        let gauge = |name, help, value: fn(&Verified, &Drill) -> Option<String>| {
-            let drilled =
-                self.backups.iter().filter_map(|verified| Some((verified, verified.drill.as_ref()?)));
-            drilled.filter_map(move |(verified, drill)| {
+        let gauge = |name, help, value: fn(&Verified, Option<&Drill>) -> Option<String>| {
+            let drilled = self.backups.iter().filter(|verified| verified.depth == Depth::Restore);
+            drilled.filter_map(move |verified| {
                 Some(Metric {
                     name,
                     help,
                     labels: vec![("source", verified.source.clone().unwrap_or_default())],
-                    value: value(verified, drill)?,
+                    value: value(verified, verified.drill.as_ref())?,
                 })
             })
         };
@@ -235,16 +269,27 @@ impl VerifyReport {
         gauge(
             "stockfoil_backup_restored_timestamp_seconds",
             "When the restored backup began, in Unix time, if the drill found nothing wrong; else 0.",
-            |verified, _| {
+            |verified, drill| {
                 let at = verified.backup.as_ref().map_or(0, |backup| backup.started_at.timestamp());
-                Some(if verified.status == Status::Ok { at } else { 0 }.to_string())
+                Some(if verified.status == Status::Ok && drill.is_some() { at } else { 0 }.to_string())
             },
         )
         .chain(gauge(
             "stockfoil_backup_restored_entry_timestamp_seconds",
             "When the newest restored entry of the ledger was made, in Unix time.",
-            |_, drill| drill.newest_entry_at.map(|at| at.timestamp().to_string()),
+            |_, drill| drill?.newest_entry_at.map(|at| at.timestamp().to_string()),
         ))
+        .chain(gauge(
+            "stockfoil_backup_rpo_seconds",
+            "How old the newest restored entry of the ledger was when the drill began.",
+            |_, drill| drill?.rpo_seconds.map(|seconds| seconds.to_string()),
+        ))
+        .chain(self.proven.iter().map(|(source, at)| Metric {
+            name: "stockfoil_backup_last_proven_timestamp_seconds",
+            help: "When the newest backup began that a drill proved, in Unix time.",
+            labels: vec![("source", source.clone())],
+            value: at.timestamp().to_string(),
+        }))
         .chain(self.backups.iter().filter_map(move |verified| {
             Some(Metric {
                 name: "stockfoil_backup_recovery_duration_seconds",

@@ -3,11 +3,15 @@
 mod archive;
 mod holdings;
 mod page;
+mod state;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub(in crate::backup) use archive::Archive;
 pub(in crate::backup) use holdings::{Ended, Holdings};
+pub(in crate::backup) use page::fault;
+pub(in crate::backup) use state::Begin;
+pub use state::{Gap, WalState};
 
 use super::{BackupSource, Finding, duration_text};
 
@@ -33,6 +37,8 @@ impl Segment {
         let part = |from: usize| u64::from_str_radix(&name[from..from + 8], 16).ok();
         let (timeline, high, low) = (part(0)?, part(8)?, part(16)?);
         let number = high.checked_mul(per_high(segment_bytes))?.checked_add(low)?;
+        // No place in WAL lies behind one that ends where places do.
+        number.checked_add(1)?.checked_mul(segment_bytes)?;
         Some(Self { timeline: u32::try_from(timeline).ok()?, number })
     }
 
@@ -62,6 +68,11 @@ pub(in crate::backup) fn lsn_text(lsn: u64) -> String {
 pub(in crate::backup) fn lsn_of(text: &str) -> Option<u64> {
     let (high, low) = text.split_once('/')?;
     Some(u64::from_str_radix(high, 16).ok()? << 32 | u64::from_str_radix(low, 16).ok()?)
+}
+
+/// The words for `count` segments whose pages were read.
+pub(in crate::backup) fn page_note(count: usize) -> String {
+    format!("the pages of {count} archived segments of WAL are what their names say")
 }
 
 fn per_high(segment_bytes: u64) -> u64 {
@@ -143,7 +154,12 @@ mod tests {
         assert_eq!(Segment::of_lsn(2, "A/FF000028", SEGMENT_BYTES), Some(found));
         let small = Segment::parse("0000000100000001000003FF", 4 << 20).unwrap();
         assert_eq!(small.number, 0x7FF);
-        for no_name in ["00000001", "00000001000000000000000G", "000000010000000000000001.partial"] {
+        for no_name in [
+            "00000001",
+            "00000001000000000000000G",
+            "000000010000000000000001.partial",
+            "00000001FFFFFFFF000000FF",
+        ] {
             assert_eq!(Segment::parse(no_name, SEGMENT_BYTES), None, "{no_name}");
         }
     }

@@ -4,19 +4,21 @@
 //! that it is of can tell. Where the one that is configured answers and may be the one, it is asked; what it can't say
 //! quickly, it does not say.
 
+mod beside;
+mod restored;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use beside::Beside;
 use chrono::{DateTime, TimeDelta, Utc};
+pub(super) use restored::RestoredDatabase;
 use sqlx::PgConnection;
 
-use super::{Backup, BackupSource, Finding, Status, drill::Drill, reading::Contents};
-use crate::{
-    Error,
-    db::Db,
-    mapping::Mapping,
-    model::Model,
-    sql::{QualifiedName, render},
+use super::{
+    Backup, BackupSource, Finding, Status,
+    reading::{Contents, Reading},
 };
+use crate::{Error, db::Db, mapping::Mapping, model::Model};
 
 /// A statement for the witness may take so long; production has other work.
 const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '20s'";
@@ -44,10 +46,21 @@ pub(super) struct Witness {
     pub(super) system_identifier: Option<String>,
     ledger: (String, String),
     /// The ledger's entries from before the backup, and the newest of them; none where that is not known.
-    entries: Option<(u64, Option<DateTime<Utc>>)>,
+    entries: Option<Entries>,
+    /// The organizations from before it.
+    organizations: BTreeSet<String>,
+    beside: Beside,
     /// Rows by table, as the catalog estimates them; less than 0 where it does not.
     estimates: BTreeMap<(String, String), f32>,
     tenant_tables: BTreeSet<(String, String)>,
+}
+
+/// Production's entries from before a backup.
+#[derive(Debug)]
+struct Entries {
+    count: u64,
+    newest: Option<DateTime<Utc>>,
+    by_org: BTreeMap<String, u64>,
 }
 
 impl Witness {
@@ -66,17 +79,19 @@ impl Witness {
         }
     }
 
-    /// What is missing in `contents`, the tables of a dump of `source`.
+    /// What is missing in a dump of `source` that was read as `reading`.
     pub(super) fn judge(
         &self,
         backup: &Backup,
-        contents: &Contents,
+        reading: &Reading,
         source: Option<&BackupSource>,
     ) -> Vec<Finding> {
+        let contents = &reading.contents;
         let drop_pct = source.map_or(DROP_PCT, |source| source.max_drop_pct);
         let mut findings = Vec::new();
         let ledger = contents.get(&self.ledger).filter(|table| !table.is_partitioned);
-        if let (Some(rows), Some((entries, _))) = (ledger.and_then(|table| table.rows), self.entries)
+        if let (Some(rows), Some(entries)) =
+            (ledger.and_then(|table| table.rows), self.entries.as_ref().map(|entries| entries.count))
             && rows < entries
         {
             let text = format!(
@@ -84,7 +99,9 @@ impl Witness {
                 self.ledger.1
             );
             let is_far = rows.saturating_mul(100) < entries.saturating_mul(100 - drop_pct.min(100));
-            findings.push(self.finding(backup, is_far, text));
+            // Whatever a dump is of, one without entries is no backup of an inventory that has some.
+            let finding = self.finding(backup, is_far, text);
+            findings.push(if rows == 0 { Finding { status: Status::Critical, ..finding } } else { finding });
         }
         for (table, estimate) in self.estimates.iter().filter(|(table, _)| !is_left_out(source, table)) {
             let Some(found) = contents.get(table).filter(|found| !found.is_partitioned) else { continue };
@@ -102,6 +119,8 @@ impl Witness {
             }
         }
         findings.extend(self.missing(backup, contents, source));
+        findings.extend(self.judge_owners(backup, &reading.owners));
+        findings.extend(self.judge_beside(backup, reading, source));
         findings
     }
 
@@ -125,41 +144,9 @@ impl Witness {
         (!missing.is_empty()).then(|| self.finding(backup, false, text))
     }
 
-    /// What the tables that `drill` restored lack: all rows of a table that has many in production, and of one that no base
-    /// backup holds rows of.
-    pub(super) async fn judge_tables(&self, db: Option<&Db>, backup: &Backup, drill: &Drill) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let own = drill.databases.iter().filter(|database| database.name == self.database);
-        for database in own {
-            for (table, estimate) in &self.estimates {
-                let name = plain(table);
-                let is_empty = database.tables.iter().any(|found| found.name == name && found.rows == 0);
-                if is_empty && *table != self.ledger && *estimate >= ESTIMATED_ROWS_MIN {
-                    let text = format!("holds no row of {name}, and production has about {estimate:.0}");
-                    // They may have come since.
-                    findings.push(self.finding(backup, false, text));
-                }
-            }
-            for table in &database.unlogged {
-                let has_rows = match db {
-                    Some(db) => has_rows(db, table).await,
-                    None => false,
-                };
-                if has_rows {
-                    let text = format!(
-                        "holds no row of {}, which is UNLOGGED and has rows in production: ALTER TABLE {table} SET LOGGED, or back it up by a dump too",
-                        table.plain()
-                    );
-                    findings.push(self.finding(backup, true, text));
-                }
-            }
-        }
-        findings
-    }
-
     /// Whether production has entries from before the backup that are newer than `newest`, the newest restored one.
     pub(super) fn judge_newest(&self, backup: &Backup, newest: Option<DateTime<Utc>>) -> Option<Finding> {
-        let of_production = self.entries?.1?;
+        let of_production = self.entries.as_ref()?.newest?;
         newest.is_none_or(|newest| newest < of_production).then(|| {
             let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
             let text = format!(
@@ -180,9 +167,9 @@ impl Witness {
 
     /// What was asked, for a person.
     pub(super) fn note(&self) -> String {
-        match self.entries {
-            Some((entries, _)) => format!(
-                "production was heard: its database {} has {entries} entries from before the backup began",
+        match &self.entries {
+            Some(Entries { count, .. }) => format!(
+                "production was heard: its database {} has {count} entries from before the backup began",
                 self.database
             ),
             None => format!(
@@ -208,20 +195,6 @@ fn plain((schema, name): &(String, String)) -> String {
     if schema == "public" { name.clone() } else { format!("{schema}.{name}") }
 }
 
-/// Whether `table` has a row; false where that can't be told.
-async fn has_rows(db: &Db, table: &QualifiedName) -> bool {
-    let ask = async || -> Result<bool, Error> {
-        let mut session = db.session().await?;
-        sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
-        let statement = render("SELECT EXISTS (SELECT FROM {table})", &[("table", table)]);
-        Ok(sqlx::query_scalar(statement.sql()).fetch_one(&mut session).await?)
-    };
-    ask().await.unwrap_or_else(|error| {
-        log::debug!("production was not asked for rows of {table}: {error}");
-        false
-    })
-}
-
 async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Error> {
     let model = mapping.resolve(db).await?;
     let mut session = db.session().await?;
@@ -240,12 +213,23 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
             None
         }
     };
+    let organizations =
+        match beside::organizations(&mut session, &model, backup.started_at - TRANSACTION_MAX).await {
+            Ok(organizations) => organizations,
+            Err(error) => {
+                log::debug!("production was not asked for its organizations: {error}");
+                BTreeSet::new()
+            }
+        };
+    let beside = Beside::read(&mut session).await?;
     let ledger = &model.ledger.table;
     Ok(Witness {
         database: db.facts().database.clone(),
         system_identifier,
         ledger: (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned()),
         entries,
+        organizations,
+        beside,
         estimates,
         tenant_tables,
     })
@@ -255,10 +239,13 @@ async fn entries(
     session: &mut PgConnection,
     model: &Model,
     before: DateTime<Utc>,
-) -> Result<Option<(u64, Option<DateTime<Utc>>)>, Error> {
+) -> Result<Option<Entries>, Error> {
     let Some(created_at) = &model.ledger.created_at else { return Ok(None) };
     let statement = model.render_with(include_str!("witness/entries.sql"), &[("created_at", created_at)]);
-    let (count, newest): (i64, Option<DateTime<Utc>>) =
-        sqlx::query_as(statement.sql()).bind(before).fetch_one(session).await?;
-    Ok(Some((count.unsigned_abs(), newest)))
+    let rows: Vec<(String, i64, Option<DateTime<Utc>>)> =
+        sqlx::query_as(statement.sql()).bind(before).fetch_all(session).await?;
+    let newest = rows.iter().filter_map(|(_, _, newest)| *newest).max();
+    let by_org: BTreeMap<String, u64> =
+        rows.into_iter().map(|(org, count, _)| (org, count.unsigned_abs())).collect();
+    Ok(Some(Entries { count: by_org.values().sum(), newest, by_org }))
 }

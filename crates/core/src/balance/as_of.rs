@@ -1,13 +1,13 @@
 //! The balances at a time: what the entries up to then add up to, as the ledger says now.
 
 mod report;
-mod time;
 
 use futures_util::TryStreamExt as _;
 use sqlx::{Connection as _, Postgres, Transaction};
 
+pub use super::time::{AsOf, AsOfError};
 use super::{
-    BalanceError, difference, explain, open,
+    BalanceError, difference, key, open,
     reconcile::quantity,
     sums_at::{key_as_text, of_key, sums},
 };
@@ -23,7 +23,6 @@ use crate::{
     timestamp::Timestamp,
 };
 pub use report::{AsOfReport, BalanceAt};
-pub use time::{AsOf, AsOfError};
 
 /// Which balances, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,16 +42,25 @@ pub struct Options {
 /// one of this ledger or never had an entry, the tables are missing, or the database refuses.
 pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, options: &'a Options) -> Task<'a, AsOfReport> {
     Box::pin(async move {
-        let model = &mapping.resolve(db).await?;
+        let model = mapping.resolve(db).await?;
         if model.ledger.created_at.is_none() {
             return Err(BalanceError::NoTimes(model.ledger.table.plain()).into());
         }
+        match told(db, &model, options).await {
+            Err(error) if error.overflowed() => told(db, &model.bounded(), options).await,
+            told => told,
+        }
+    })
+}
+
+fn told<'a>(db: &'a Db, model: &'a Model, options: &'a Options) -> Task<'a, AsOfReport> {
+    Box::pin(async move {
         let (mut session, _) = open(db, model, &options.orgs).await?;
         let key = match &options.key {
             None => None,
             Some(key) => {
                 let key = named::with_id(&mut session, model, key).await?;
-                Some(explain::own_key(&mut session, model, &key).await?)
+                Some(key::own_key(&mut session, model, &key).await?)
             }
         };
         difference::set_up(&mut session).await?;
@@ -122,7 +130,7 @@ async fn of_one_key(
             return if is_ever { Ok(BalanceAt::none(key.clone())) } else { read(row) };
         }
     }
-    Err(explain::unknown(model, key, BalanceError::KeyWithoutEntries(key.to_string())).into())
+    Err(key::unknown(model, key, BalanceError::KeyWithoutEntries(key.to_string())).into())
 }
 
 /// The statement that reads the balances of those entries of which `only` holds.

@@ -31,12 +31,15 @@ mod totals;
 
 pub use full_reason::FullReason;
 pub(super) use origin::mapping;
-pub(super) use outside::note_differences;
+pub(super) use outside::{note_corrected, note_differences};
 
 use futures_util::future::join;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
-use super::difference::{self, Differences};
+use super::{
+    closing::{Changed, Closing, Keys},
+    difference::{self, Differences},
+};
 use crate::{
     Error,
     db::Context as _,
@@ -99,6 +102,8 @@ pub(super) struct Compared {
     pub(super) changed_history: Vec<(BalanceKey, Option<Quantity>, Option<Quantity>)>,
     /// How many balances there are, where they were counted.
     pub(super) balances: Option<i64>,
+    /// The keys whose closed entries were changed; none where nothing is closed, or that can't be told.
+    pub(super) backdated: Option<Vec<Changed>>,
 }
 
 /// Whether entries say which transaction made them, and triggers mark what changes.
@@ -146,6 +151,8 @@ async fn compare_once(
         Some(reason) => rebuild(&mut transaction, model, &checkpoint, reason, ledger_file).await?,
         None => advance(&mut transaction, reader, model, &checkpoint, plan, ledger_file).await?,
     };
+    let is_full = compared.full.is_some();
+    compared.backdated = backdated(&mut transaction, model, &checkpoint, is_full, plan.run).await?;
     // Only a run that read its part of history gives the turn to the next.
     let is_turn_over = plan.rounds > 0 && reason.is_none() && compared.full != Some(FullReason::ManyMarks);
     let round = if is_turn_over { round.checked_add(1).unwrap_or(0) } else { round };
@@ -164,6 +171,29 @@ async fn compare_once(
     transaction.commit().await.context("move the checkpoint")?;
     compared.differences.index(session).await?;
     Ok(compared)
+}
+
+/// The keys whose closed entries were changed, which is recorded in the transaction that takes the marks away: no later run
+/// could find them. Where new entries alone were read, no others than those that are marked or have new entries can be.
+async fn backdated(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    checkpoint: &Checkpoint,
+    is_full: bool,
+    run: RunId,
+) -> Result<Option<Vec<Changed>>, Error> {
+    let closing = Closing::newest(transaction, model).await?.filter(|closing| closing.is_same_mapping);
+    let Some(closing) = closing else { return Ok(None) };
+    let keys = if is_full {
+        Keys::All(None)
+    } else {
+        let watermark = Literal::new(&checkpoint.watermark.unwrap_or(0).to_string());
+        transaction.execute(sqlx::raw_sql(BY_INDEX)).await.context("look at the closed entries")?;
+        closing.put_aside(transaction, model, &watermark).await?;
+        transaction.execute(sqlx::raw_sql(BY_ANY_PLAN)).await.context("look at the closed entries")?;
+        Keys::PutAside
+    };
+    Ok(Some(closing.changed(transaction, model, keys, Some(run)).await?))
 }
 
 /// Reads every entry, and seals all of them.
@@ -189,6 +219,7 @@ async fn rebuild(
         verified_organizations: 0,
         changed_history: Vec::new(),
         balances: None,
+        backdated: None,
     })
 }
 
@@ -261,6 +292,7 @@ async fn advance(
         verified_organizations: turns,
         changed_history,
         balances,
+        backdated: None,
     })
 }
 

@@ -4,7 +4,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
     Error,
-    db::{Context as _, DbError, gave_way, give_way, pause_after_giving_way},
+    db::{Context as _, DbError, gave_way, give_way, pause_after_giving_way, sqlstate},
     model::Model,
     org_id::OrgId,
     progress::Progress,
@@ -53,22 +53,26 @@ pub(super) struct Differences {
 }
 
 /// How a repair ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Repair {
-    /// Every marked key was given its drift; so many rows.
-    Done(u64),
+    /// Every marked key was given its drift, but for those that the server refused.
+    Done {
+        /// How many balances were written.
+        rows: u64,
+        /// The numbers of the keys that were refused, each with the server's words.
+        refused: Vec<(i64, String)>,
+    },
     /// The ledger was truncated or rewritten, so what was seen of it is no longer true; look again.
     LedgerReplaced,
 }
 
-/// Makes `session` one for comparing: memory enough to group by hashing without spilling, unless the server gives more;
-/// and no compilation of statements, which takes longer than what it saves on sums.
+/// Makes `session` one for comparing: memory enough to group by hashing without spilling, unless the server gives more.
 ///
 /// What repairs is the session that holds the run lock: when this process is killed in the middle of a repair, the server
 /// gives the lock back with the session, and so after the repair.
 pub(super) async fn set_up(session: &mut PgConnection) -> Result<(), DbError> {
     sqlx::query(
-        "SELECT set_config('jit', 'off', false), CASE
+        "SELECT CASE
              WHEN pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB') THEN set_config('work_mem', '64MB', false)
          END",
     )
@@ -244,6 +248,7 @@ impl Differences {
         let statement = model.render_with(template, &[("ledger_file", &ledger_file)]);
         let ledger = model.ledger.table.to_string();
         let (mut repaired, mut first, mut size, mut attempts) = (0, 1, i64::from(batch_rows), 0);
+        let mut refused = Vec::new();
         while first <= self.rows {
             let last = self.rows.min(first + size - 1);
             // A statement of its own is a transaction of its own.
@@ -268,6 +273,15 @@ impl Differences {
                     tokio::time::sleep(pause_after_giving_way()).await;
                     continue;
                 }
+                // What one key can't be given keeps nothing from the others: they are told apart by halves.
+                Err(error) if is_of_a_row(&error) => {
+                    if first == last {
+                        refused.push((first, words(&error)));
+                        first += 1;
+                    }
+                    size = (size / 2).max(1);
+                    continue;
+                }
                 batch => batch.context("add the drift to the balances")?,
             };
             if !is_same {
@@ -280,6 +294,20 @@ impl Differences {
             size = (size * 2).min(i64::from(batch_rows));
             attempts = 0;
         }
-        Ok(Repair::Done(repaired))
+        Ok(Repair::Done { rows: repaired, refused })
     }
+}
+
+/// What the server said.
+pub(super) fn words(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+/// Whether what the server refused is of one row: its type, a constraint, or whatever the application's own trigger raises, which
+/// may have any code. What is of the session, of rights and names, of resources or of other sessions is everybody's.
+pub(super) fn is_of_a_row(error: &sqlx::Error) -> bool {
+    const EVERYBODYS: [&str; 17] = [
+        "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "HV", "XX",
+    ];
+    sqlstate(error).is_some_and(|code| !EVERYBODYS.iter().any(|class| code.starts_with(class)))
 }

@@ -3,19 +3,20 @@
 mod reader;
 mod report;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 
 use crate::{
     Error, Task,
     balance::{
-        BalanceError, Kind as Part, check_tolerance, not_backfilled, open,
+        BalanceError, Kind as Part, check_tolerance,
+        key::{own_key, unknown},
+        not_backfilled, open,
         reconcile::{BrokenPart, quantity},
     },
-    db::{Context as _, Db, sqlstate},
+    db::Db,
     ledger::{BalanceKey, Discrepancy, Quantity},
     mapping::Mapping,
     model::{KeptBy, Model},
-    org_id::{KeyType, OrgId},
     settings::ConfigError,
     tenancy::named,
 };
@@ -54,7 +55,16 @@ impl Options {
 pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, options: &'a Options) -> Task<'a, ExplainReport> {
     Box::pin(async move {
         options.check()?;
-        let model = &mapping.resolve(db).await?;
+        let model = mapping.resolve(db).await?;
+        match told(db, &model, options).await {
+            Err(error) if error.overflowed() => told(db, &model.bounded(), options).await,
+            told => told,
+        }
+    })
+}
+
+fn told<'a>(db: &'a Db, model: &'a Model, options: &'a Options) -> Task<'a, ExplainReport> {
+    Box::pin(async move {
         let (mut session, broken) = open(db, model, &[]).await?;
         let key = named::with_id(&mut session, model, &options.key).await?;
         let key = own_key(&mut session, model, &key).await?;
@@ -108,62 +118,6 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, options: &'a Options) -> Task<'
         report.find_clues(is_backfilled, sums.not_a_number > 0);
         Ok(report)
     })
-}
-
-/// What is said of a key that nothing is known of: `otherwise`, but where its location was perhaps left out.
-pub(super) fn unknown(model: &Model, key: &BalanceKey, otherwise: BalanceError) -> BalanceError {
-    let lacks_location = key.location_id.is_empty() && model.ledger.key.location.is_some();
-    if lacks_location { of_other_form(model, key) } else { otherwise }
-}
-
-fn of_other_form(model: &Model, key: &BalanceKey) -> BalanceError {
-    let types = model.ledger.key;
-    let has = |there: bool, part: &'static str| if there { part } else { "" };
-    BalanceError::KeyOfOtherForm {
-        key: key.to_string(),
-        form: format!(
-            "ORGANIZATION/ITEM{}{}",
-            has(types.location.is_some(), "/LOCATION"),
-            has(types.lot.is_some(), "[/LOT]")
-        ),
-    }
-}
-
-/// The key with each part in the one form in which the database prints it.
-pub(super) async fn own_key(
-    session: &mut PgConnection,
-    model: &Model,
-    key: &BalanceKey,
-) -> Result<BalanceKey, Error> {
-    let types = model.ledger.key;
-    let wanted = || of_other_form(model, key);
-    let has_form = match types.location {
-        // Only a text can be empty.
-        Some(location) => location == KeyType::Text || !key.location_id.is_empty(),
-        None => key.location_id.is_empty(),
-    };
-    if !has_form || (key.lot_id.is_some() && types.lot.is_none()) {
-        return Err(wanted().into());
-    }
-    let statement = model.render(
-        "SELECT $1::text::{org.type}::text, $2::text::{item.type}::text, $3::text::{location.type}::text,
-                $4::text::{lot.type}::text",
-    );
-    let read = sqlx::query_as::<_, (OrgId, String, String, Option<String>)>(statement.sql())
-        .bind(&key.org_id)
-        .bind(&key.item_id)
-        .bind(&key.location_id)
-        .bind(&key.lot_id)
-        .fetch_one(session)
-        .await;
-    // Text that is no value of the part's type, or out of its range.
-    if let Err(error) = &read
-        && matches!(sqlstate(error).as_deref(), Some("22P02" | "22003"))
-    {
-        return Err(wanted().into());
-    }
-    let (org_id, item_id, location_id, lot_id) = read.context("read the key")?;
-    Ok(BalanceKey { org_id, item_id, location_id, lot_id })
 }
 
 /// What came before the listed entries.

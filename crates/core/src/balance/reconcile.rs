@@ -2,18 +2,32 @@
 
 mod alerts;
 mod broken;
+mod by_entry;
+mod closed;
+mod look_up;
 mod negative;
 mod options;
+mod outcome;
+mod read_back;
 mod report;
+mod scope;
 mod snapshot;
 
 pub use broken::{Breakage, BrokenPart};
+pub use by_entry::{ByEntry, Correction, Entered};
+pub use closed::{Backdated, Close, ClosedPeriod, NewClosing};
 pub use negative::NegativeBalance;
 pub use options::Options;
 pub use report::{ChangedHistory, Counts, Entry, LISTED_MAX, Listed, ReconcileReport, Unresolved};
 pub use snapshot::Snapshot;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use by_entry::Entering;
+use scope::scope;
 
 use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
@@ -22,18 +36,20 @@ use crate::{
     Error, Task, alert,
     balance::{
         BalanceError,
+        backfill::TOO_LARGE,
         checkpoint::{self, Extent, FullReason},
+        closing::Closing,
         difference::{self, ATTEMPTS_MAX, Differences, Repair},
-        not_backfilled, not_migrated, open,
+        not_migrated, open, queue,
     },
-    catalog,
-    db::{Context as _, Db, sqlstate},
+    db::{Context as _, Db},
     history::{self, Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity, QuantityError},
     mapping::Mapping,
     model::Model,
     org_id::OrgId,
     progress::Progress,
+    release,
     sql::QualifiedName,
 };
 
@@ -42,10 +58,6 @@ pub(super) const COMMAND: &str = "reconcile-balances";
 
 /// What is said where a comparison is of a ledger that is there no more.
 const LEDGER_REPLACED: &str = "the ledger was truncated or rewritten meanwhile; comparing again";
-
-/// For how many differences, and how many, the newest entries are looked up.
-const LOOKED_UP_MAX: usize = 20;
-const ENTRIES_MAX: i64 = 5;
 
 /// Compares every balance with its entries in one snapshot, mends small differences, and reports the others.
 ///
@@ -64,6 +76,7 @@ pub fn run<'a>(
     Box::pin(async move {
         options.check()?;
         let model = &mapping.resolve(db).await?;
+        let bounded = model.bounded();
         let (mut session, broken) = open(db, model, &options.orgs).await?;
         let (orgs, not_backfilled) = match scope(&mut session, model, options).await {
             // Triggers that were there are a finding; those that never were are a migration to be finished.
@@ -73,31 +86,32 @@ pub fn run<'a>(
             scope => scope?,
         };
         let mut report = ReconcileReport::new(options);
-        report.adopted = model.balances.is_adopted.then(|| model.balances.table.plain());
-        report.not_backfilled = not_backfilled;
-        report.makes_rows = model.balances.makes_rows;
-        report.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
+        report.note_parts(model, broken, not_backfilled);
         let uncovered = super::uncovered_partitions(&mut session, model).await?;
         report.uncovered_partitions = uncovered.iter().map(QualifiedName::plain).collect();
         let last_clean = history::last_clean(&mut session, COMMAND).await?;
         report.last_clean = last_clean.and_then(|run| run.finished_at);
-        let mut work = Work { model, options, orgs, progress, report, is_sealed: false, balances: None };
-        work.report.compared = work.orgs.clone();
-        work.is_sealed = work.may_seal();
+        let mut work = Work::new(model, options, orgs, progress, report);
+        work.prepare_entering(db, &mut session).await?;
+        work.prepare_closing(&mut session).await?;
         if options.dry_run {
-            difference::set_up(&mut session).await?;
-            work.look(&mut session).await?;
-            work.look_below_zero(&mut session, None).await?;
-            return Ok(work.report);
+            let mut looked = work.only_look(&mut session).await;
+            if looked.as_ref().is_err_and(Error::overflowed) {
+                work.bound(&bounded);
+                looked = work.only_look(&mut session).await;
+            }
+            return looked.map(|()| work.report);
         }
         db.require_writable()?;
-        if !catalog::is_there(&mut session, "stockfoil.finding_open_key_sort").await? {
-            let what = "stockfoil.finding is of an older release".to_owned();
-            return Err(BalanceError::NotMigrated { database: db.facts().database.clone(), what }.into());
-        }
+        release::require(&mut session).await?;
         let mut lock = db.run_lock(Duration::ZERO, progress).await?;
+        queue::require_as_read(db, &mut session, model).await?;
         let run = history::start(&mut session, COMMAND).await?;
-        let mended = work.mend(lock.session(), &mut session, run).await;
+        let mut mended = work.mend(db, lock.session(), &mut session, run).await;
+        if mended.as_ref().is_err_and(Error::overflowed) {
+            work.bound(&bounded);
+            mended = work.mend(db, lock.session(), &mut session, run).await;
+        }
         // Nobody need wait for a channel that is slow.
         lock.release().await;
         let result = match mended {
@@ -111,34 +125,6 @@ pub fn run<'a>(
         history::prune(&mut session, history).await;
         result
     })
-}
-
-/// The organizations to compare (none: all), and those left out because they were never backfilled.
-async fn scope(
-    session: &mut PgConnection,
-    model: &Model,
-    options: &Options,
-) -> Result<(Option<Vec<OrgId>>, Vec<OrgId>), Error> {
-    let mut missing = not_backfilled(session, model).await?;
-    let mut orgs = options.orgs.clone();
-    if orgs.is_empty() {
-        if missing.is_empty() {
-            return Ok((None, missing));
-        }
-        let statement = model.render("SELECT id::text FROM {organizations} ORDER BY id");
-        orgs =
-            sqlx::query_scalar(statement.sql()).fetch_all(session).await.context("list the organizations")?;
-    }
-    missing.retain(|org| orgs.contains(org));
-    orgs.retain(|org| !missing.contains(org));
-    if orgs.is_empty() {
-        let whose = match options.orgs.as_slice() {
-            [] => "this database".to_owned(),
-            orgs => orgs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        };
-        return Err(BalanceError::NeverBackfilled(whose).into());
-    }
-    Ok((Some(orgs), missing))
 }
 
 /// A row of `list.sql` and `look.sql`: number, organization, item, location, lot, both quantities.
@@ -156,9 +142,54 @@ struct Work<'a> {
     is_sealed: bool,
     /// How many balances the comparison counted, if it did.
     balances: Option<i64>,
+    /// What is to be entered into the ledger, where that was asked for.
+    entering: Option<Entering>,
+    /// The newest closing, if anything was closed.
+    closing: Option<Closing>,
+    /// What this run is to close.
+    close: Option<Close>,
+    /// The keys whose closed entries are others, as they were seen last.
+    changed: Vec<BalanceKey>,
+    /// Those of them that nothing corrects: what they lack went with a closed partition.
+    held: HashSet<BalanceKey>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(
+        model: &'a Model,
+        options: &'a Options,
+        orgs: Option<Vec<OrgId>>,
+        progress: &'a dyn Progress,
+        mut report: ReconcileReport,
+    ) -> Self {
+        report.compared = orgs.clone();
+        let mut work = Self {
+            model,
+            options,
+            orgs,
+            progress,
+            report,
+            is_sealed: false,
+            balances: None,
+            entering: None,
+            closing: None,
+            close: None,
+            changed: Vec::new(),
+            held: HashSet::new(),
+        };
+        work.is_sealed = work.may_seal();
+        work
+    }
+}
+
+impl<'a> Work<'a> {
+    /// Starts again, by a model under which no sum overflows.
+    fn bound(&mut self, bounded: &'a Model) {
+        self.progress.note(TOO_LARGE);
+        self.model = bounded;
+        self.forget_differences();
+    }
+
     /// Whether all of the ledger is compared, by triggers that mark what changes; else says why not.
     fn may_seal(&mut self) -> bool {
         let reason = if !checkpoint::is_possible(self.model) {
@@ -187,6 +218,7 @@ impl Work<'_> {
             let differences = Differences::collect(session, self.model, self.orgs.as_deref()).await?;
             let is_intact = self.report.broken_parts.is_empty();
             checkpoint::note_differences(session, self.model, run, is_intact).await?;
+            self.look_at_closed(reader, Some(run)).await?;
             return Ok(differences);
         }
         let plan = checkpoint::Plan {
@@ -205,7 +237,19 @@ impl Work<'_> {
         let room = LISTED_MAX.saturating_sub(self.report.listed_history.len());
         let listed = compared.changed_history.into_iter().take(room).map(ChangedHistory::from);
         self.report.listed_history.extend(listed);
+        if let Some(backdated) = compared.backdated {
+            self.list_backdated(reader, backdated).await?;
+        }
         Ok(compared.differences)
+    }
+
+    /// Looks at everything, and changes nothing.
+    async fn only_look(&mut self, session: &mut PgConnection) -> Result<(), Error> {
+        difference::set_up(session).await?;
+        self.look_at_closed(session, None).await?;
+        self.hold_gone(session).await?;
+        self.look(session).await?;
+        self.look_below_zero(session, None).await
     }
 
     /// Compares, and changes nothing.
@@ -221,6 +265,7 @@ impl Work<'_> {
         }
         drop(rows);
         self.report.compare_ms = millis(started);
+        self.look_what_to_enter(session).await?;
         self.look_up(session).await?;
         self.report.repaired = self.report.repairable;
         if self.prunes() {
@@ -233,14 +278,16 @@ impl Work<'_> {
     /// Compares, records what differs, and mends what may be mended.
     async fn mend(
         &mut self,
+        db: &Db,
         session: &mut PgConnection,
         reader: &mut PgConnection,
         run: RunId,
     ) -> Result<(), Error> {
         self.report.run_id = Some(run);
         difference::set_up(session).await?;
+        self.report.folded_deltas = queue::fold(session, self.model, self.progress).await?;
         for _ in 0..ATTEMPTS_MAX {
-            self.report.forget_differences();
+            self.forget_differences();
             self.progress.begin("compare ledger and balances", None);
             let started = Instant::now();
             self.report.snapshot = Some(Snapshot::now(session).await?);
@@ -252,16 +299,21 @@ impl Work<'_> {
             }
             let is_every_key = self.report.full.is_some() || self.options.prune_orphans;
             self.report.differences.empty = is_every_key.then_some(0);
+            self.hold_gone(session).await?;
             self.mark(session, &mut differences).await?;
+            self.try_entries(session).await?;
             self.record(session, run).await?;
 
             self.progress.begin("repair balances", Some(differences.to_repair.unsigned_abs()));
             match differences.repair(session, self.model, self.options.batch_rows, self.progress).await? {
-                Repair::Done(rows) => {
-                    self.report.repaired = rows;
-                    self.read_back(session, &mut differences).await?;
+                Repair::Done { refused, .. } => {
+                    // What was refused still differs when it is read again.
+                    self.report.repaired = differences.to_repair.unsigned_abs();
+                    self.read_back(session, &mut differences, &refused).await?;
+                    self.enter(session, run).await?;
                     self.look_up(session).await?;
                     self.look_below_zero(session, Some(run)).await?;
+                    self.close(db, session, run).await?;
                     return self.finish(session, run, &differences).await;
                 }
                 Repair::LedgerReplaced => self.progress.note(LEDGER_REPLACED),
@@ -270,17 +322,19 @@ impl Work<'_> {
         Err(BalanceError::LedgerReplaced(ATTEMPTS_MAX).into())
     }
 
+    /// Forgets the differences, for a new comparison.
+    fn forget_differences(&mut self) {
+        self.report.forget_differences();
+        if let Some(entering) = &mut self.entering {
+            entering.forget();
+        }
+    }
+
     /// Notes one difference in the report. What it is (none for an empty row), and whether to repair it.
     fn classify(&mut self, row: Row) -> Result<(Option<Kind>, bool), Error> {
-        let (_, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty) = row;
         // What has no key is no other row's balance either: nothing can be added to it.
-        let is_whole = item_id.is_some() && location_id.is_some();
-        let (item_id, location_id) = (item_id.unwrap_or_default(), location_id.unwrap_or_default());
-        let discrepancy = Discrepancy {
-            key: BalanceKey { org_id, item_id, location_id, lot_id },
-            ledger_qty: quantity(ledger_qty)?,
-            balance_qty: quantity(balance_qty)?,
-        };
+        let is_whole = row.2.is_some() && row.3.is_some();
+        let (n, discrepancy) = both_sides(row)?;
         if discrepancy.is_empty_row() {
             if let Some(empty) = &mut self.report.differences.empty {
                 *empty += 1;
@@ -288,35 +342,21 @@ impl Work<'_> {
             return Ok((None, false));
         }
         let kind = discrepancy.classify(&self.options.tolerance);
+        if self.held.contains(&discrepancy.key) {
+            self.report.hold(kind, discrepancy);
+            return Ok((Some(kind), false));
+        }
+        let entering = self.entering.as_mut().filter(|_| is_whole);
+        if entering.is_some_and(|e| e.takes(n, kind, &discrepancy, &self.options.tolerance)) {
+            self.report.count(kind);
+            return Ok((Some(kind), false));
+        }
         let asked = self.options.fix_large && matches!(kind, Kind::Large | Kind::Missing | Kind::Orphan);
         let is_writable = discrepancy.balance_qty.is_some() || self.model.balances.makes_rows;
         let repair =
             is_whole && is_writable && (asked || discrepancy.is_mended_unasked(&self.options.tolerance));
         self.report.add(kind, discrepancy, is_whole, repair);
         Ok((Some(kind), repair))
-    }
-
-    /// Compares what was repaired once more, and takes back that it was repaired where the database shows otherwise: a
-    /// trigger, a rule or the type of an adopted table may keep a balance from being what was written.
-    async fn read_back(
-        &mut self,
-        session: &mut PgConnection,
-        differences: &mut Differences,
-    ) -> Result<(), Error> {
-        let left: Vec<Row> = differences.left(session, self.model).await?;
-        for row in &left {
-            let (_, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty) = row.clone();
-            let (item_id, location_id) = (item_id.unwrap_or_default(), location_id.unwrap_or_default());
-            let discrepancy = Discrepancy {
-                key: BalanceKey { org_id, item_id, location_id, lot_id },
-                ledger_qty: quantity(ledger_qty)?,
-                balance_qty: quantity(balance_qty)?,
-            };
-            let kind = discrepancy.classify(&self.options.tolerance);
-            self.report.not_mended(kind, discrepancy);
-        }
-        differences.not_repaired(session, left.iter().map(|row| row.0).collect()).await?;
-        Ok(())
     }
 
     /// Classifies what was put aside, and marks what to repair.
@@ -378,51 +418,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Looks up what can be known of the cause of what a person must look at, and how much was compared.
-    async fn look_up(&mut self, session: &mut PgConnection) -> Result<(), Error> {
-        let entries = self.model.render(include_str!("newest_entries.sql"));
-        for listed in self.report.unresolved_mut().filter(|listed| !listed.is_keyless).take(LOOKED_UP_MAX) {
-            let key = &listed.discrepancy.key;
-            let read: Result<Vec<(String, Option<String>, _)>, _> = sqlx::query_as(entries.sql())
-                .bind(&key.org_id)
-                .bind(&key.item_id)
-                .bind(&key.location_id)
-                .bind(&key.lot_id)
-                .bind(ENTRIES_MAX)
-                .fetch_all(&mut *session)
-                .await;
-            // What one key's entries hold is no reason to tell nobody of the others.
-            let rows = match read {
-                Err(error) if sqlstate(&error).is_some() => {
-                    listed.entries_error = Some(error.to_string());
-                    continue;
-                }
-                read => read.context("look up the newest entries")?,
-            };
-            listed.newest_entries = rows
-                .into_iter()
-                .map(|(id, text, created_at)| Ok(Entry { id, quantity: quantity(text)?, created_at }))
-                .collect::<Result<_, Error>>()?;
-        }
-        self.report.balances = match self.balances {
-            Some(balances) => balances.unsigned_abs(),
-            None => self.count_balances(session).await?,
-        };
-        Ok(())
-    }
-
-    async fn count_balances(&self, session: &mut PgConnection) -> Result<u64, Error> {
-        let count = self.model.render(
-            "SELECT count(*) FROM {balances} WHERE $1::text[] IS NULL OR {org} = ANY ($1::text[]::{org.type}[])",
-        );
-        let balances: i64 = sqlx::query_scalar(count.sql())
-            .bind(self.orgs.clone())
-            .fetch_one(session)
-            .await
-            .context("count the balances")?;
-        Ok(balances.unsigned_abs())
-    }
-
     /// Whether empty rows go. Those of an adopted table are the application's, which keeps more in them than a quantity.
     fn prunes(&self) -> bool {
         self.options.prune_orphans && !self.model.balances.is_adopted
@@ -460,6 +455,16 @@ impl Work<'_> {
         self.progress.finish();
         Ok(())
     }
+}
+
+/// The number of a difference, and what it is.
+fn both_sides(
+    (n, org_id, item_id, location_id, lot_id, ledger_qty, balance_qty): Row,
+) -> Result<(i64, Discrepancy), Error> {
+    let (item_id, location_id) = (item_id.unwrap_or_default(), location_id.unwrap_or_default());
+    let key = BalanceKey { org_id, item_id, location_id, lot_id };
+    let (ledger_qty, balance_qty) = (quantity(ledger_qty)?, quantity(balance_qty)?);
+    Ok((n, Discrepancy { key, ledger_qty, balance_qty }))
 }
 
 pub(super) fn quantity(text: Option<String>) -> Result<Option<Quantity>, Error> {

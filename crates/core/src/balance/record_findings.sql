@@ -15,6 +15,6 @@ FROM (
              d.item IS NULL OR d.location IS NULL, d.n
 ) AS k
 ORDER BY k.n
-ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, ''), (CASE WHEN kind IN ('changed_history', 'negative') THEN kind ELSE 'difference' END)) WHERE closed_run IS NULL
+ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, ''), (CASE WHEN kind IN ('changed_history', 'negative', 'backdated') THEN kind ELSE 'difference' END)) WHERE closed_run IS NULL
 DO UPDATE SET last_run = EXCLUDED.last_run, kind = EXCLUDED.kind, repaired = false,
     ledger_qty = EXCLUDED.ledger_qty, balance_qty = EXCLUDED.balance_qty

@@ -13,7 +13,7 @@ WITH seen AS (
       AND (b.location IS NULL OR b.location::text <> ALL ($3::text[]))
     GROUP BY 4, 5, 6, 7
     ORDER BY 4, 5, 6, 7
-    ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, ''), (CASE WHEN kind IN ('changed_history', 'negative') THEN kind ELSE 'difference' END)) WHERE closed_run IS NULL
+    ON CONFLICT (org_id, item_id, location_id, coalesce(lot_id, ''), (CASE WHEN kind IN ('changed_history', 'negative', 'backdated') THEN kind ELSE 'difference' END)) WHERE closed_run IS NULL
     DO UPDATE SET last_run = EXCLUDED.last_run, balance_qty = EXCLUDED.balance_qty
     RETURNING f.id, f.opened_run
 ), gone AS (

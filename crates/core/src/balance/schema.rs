@@ -2,12 +2,14 @@
 
 mod index;
 mod query;
+mod queue;
 mod records;
 mod table;
 mod trigger;
 
 pub use index::{FoundIndex, indexes};
 pub use query::QUERIES;
+pub(crate) use table::write_lot_key;
 pub use trigger::{FoundTrigger, TriggerNames, triggers};
 
 use std::fmt;
@@ -18,7 +20,7 @@ use crate::{
     Error,
     db::{Context as _, DbError},
     mapping,
-    model::{KeptBy, Model},
+    model::{Hot, KeptBy, Model},
     sql::{Fixed, Ident, QualifiedName, Statement},
 };
 
@@ -37,12 +39,14 @@ pub struct Objects {
     pub unique_key: Option<Object>,
     /// The functions, those that others call first. None where the application keeps the balances.
     pub functions: Vec<Object>,
-    /// The functions that tell balances at a time, and keep none. None where the ledger doesn't say when.
+    /// Where writers put deltas aside, if that is configured.
+    pub queue: Option<Object>,
+    /// The functions that tell balances, as they are and, where the ledger says when, at a time; they keep none.
     pub queries: Vec<Object>,
     /// The triggers on the ledger and each of its partitions. Creating one takes SHARE ROW EXCLUSIVE on its table.
     pub triggers: Vec<Object>,
-    /// What another configuration made, and this one wants gone: the triggers for rows that come by replication, and the
-    /// functions of times that are not known any more.
+    /// What another configuration made, and this one wants gone: the triggers for rows that come by replication, the
+    /// functions of times that are not known any more, and the queue.
     pub unwanted: Vec<Object>,
     /// The covering indexes over the ledger's balance key, one a posting; they take no part in correctness.
     pub key_indexes: Vec<Object>,
@@ -63,7 +67,7 @@ pub enum Kind {
     Column,
     /// A function of the triggers'.
     Function,
-    /// A function that tells balances at a time.
+    /// A function that tells balances.
     Query,
     /// A trigger.
     Trigger,
@@ -141,6 +145,7 @@ impl Objects {
         std::iter::once(&self.table)
             .chain(&self.checkpoint)
             .chain(&self.unique_key)
+            .chain(&self.queue)
             .chain(&self.functions)
             .chain(&self.queries)
             .chain(&self.triggers)
@@ -161,6 +166,7 @@ pub fn objects(model: &Model) -> Objects {
 
 /// The parts for `model`; the statements of its triggers call them by `names`.
 pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
+    let model = &model.unbounded();
     let is_kept = model.balances.kept_by == KeptBy::Triggers;
     let is_incremental = is_incremental(model);
     let is_replicated = is_kept && model.ledger.is_replicated;
@@ -176,9 +182,14 @@ pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
         unwanted = replicated;
         unwanted.push(function);
     }
-    let mut queries = query::queries(model);
-    if model.ledger.created_at.is_none() {
-        unwanted.append(&mut queries);
+    let (mut queries, mut timed) = (query::present(model), query::timed(model));
+    match model.ledger.created_at {
+        Some(_) => queries.append(&mut timed),
+        None => unwanted.append(&mut timed),
+    }
+    let (mut queue, is_queued) = (Some(queue::queue(model)), model.balances.hot == Hot::Queue);
+    if !is_queued {
+        unwanted.extend(queue.take().filter(|_| !model.balances.is_adopted));
     }
     let mut key_indexes = if model.ledger.key_index { index::key_indexes(model) } else { Vec::new() };
     key_indexes.extend(is_incremental.then(|| records::tx_index(model)));
@@ -186,6 +197,7 @@ pub fn objects_named(model: &Model, names: &TriggerNames) -> Objects {
         table: table::table(model),
         checkpoint: if is_incremental { records::records(model) } else { Vec::new() },
         unique_key: model.balances.is_adopted.then(|| table::unique_key(model)),
+        queue,
         functions,
         queries,
         triggers,

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::closing::Before;
 use crate::{
     ledger::Quantity,
     settings::{ConfigError, value},
@@ -19,6 +20,8 @@ pub struct Settings {
     pub negative: Negative,
     /// The locations whose balances may be below zero all the same, such as those that stand for suppliers.
     pub negative_locations: Vec<String>,
+    /// Before which time entries are to be closed.
+    pub closed_before: Option<Before>,
 }
 
 /// What a balance below zero means: ledger and balance can agree and still be wrong.
@@ -39,6 +42,7 @@ impl Default for Settings {
             history_runs: 7,
             negative: Negative::default(),
             negative_locations: Vec::new(),
+            closed_before: None,
         }
     }
 }

@@ -9,7 +9,9 @@ FROM (
       AND NOT EXISTS (
           SELECT FROM generate_series(0, i.indnkeyatts - 1) AS place
           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[place]
-          WHERE NOT a.attnotnull
+          WHERE (NOT a.attnotnull
+                 -- From PostgreSQL 18 on it may be NOT VALID, and rows from before it NULL.
+                 OR EXISTS (SELECT FROM pg_constraint AS n WHERE n.contype = 'n' AND n.conrelid = a.attrelid AND a.attnum = ANY (n.conkey) AND NOT n.convalidated))
       )
     ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid
     LIMIT 1

@@ -4,12 +4,16 @@
 //! statistics (does it grow, or does it change), and from its first rows (is a quantity ever negative). Each guess
 //! is a line of reasons in the file; a person decides.
 
+mod agreement;
 mod balances;
 mod ledger;
 mod postings;
+mod proof;
 mod shape;
 mod survey;
+mod tenants;
 mod text;
+mod users;
 mod words;
 
 use std::{
@@ -34,27 +38,70 @@ use crate::{
 };
 use balances::Balances;
 use ledger::Ledger;
+pub use ledger::{Agreement, Readings};
 use shape::is_stockfoils;
 use survey::{Survey, is_integer, primary_key};
+use users::Users;
 
 /// What to look at and where the proposal goes; checked before anything is read.
 #[derive(Debug, Clone)]
 pub struct ProposalRequest {
     schemas: Vec<Ident>,
+    known: Known,
     out: Option<PathBuf>,
 }
 
+/// What the operator knows; each table as in a configuration file, with its schema or without.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The ledger.
+    pub ledger: Option<String>,
+    /// The table of balances.
+    pub balances: Option<String>,
+    /// Tables whose rows are an organization's.
+    pub tenants: Vec<String>,
+    /// Tables whose rows are everybody's.
+    pub globals: Vec<String>,
+}
+
+impl Known {
+    /// Whether `name` means `table`.
+    fn means(name: &str, table: &QualifiedName) -> bool {
+        name == table.name.as_str() || name == table.plain() || name == table.to_string()
+    }
+
+    fn is_global(&self, table: &QualifiedName) -> bool {
+        self.globals.iter().any(|name| Self::means(name, table))
+    }
+
+    fn is_tenant(&self, table: &QualifiedName) -> bool {
+        self.tenants.iter().any(|name| Self::means(name, table))
+    }
+
+    /// Every name must be a table's that was looked at.
+    fn check(&self, survey: &Survey<'_>) -> Result<(), GenerateError> {
+        let names = self.ledger.iter().chain(&self.balances).chain(&self.tenants).chain(&self.globals);
+        for name in names {
+            if !survey.tables.iter().any(|table| Self::means(name, &table.name)) {
+                let schemas: Vec<&str> = survey.schemas.iter().map(Ident::as_str).collect();
+                return Err(GenerateError::NoSuchTable { name: name.clone(), schemas: schemas.join(", ") });
+            }
+        }
+        Ok(())
+    }
+}
+
 impl ProposalRequest {
-    /// A proposal for the tables in `schemas` (none: every schema of the application's), written to `out` or given
-    /// in the report.
+    /// A proposal for the tables in `schemas` (none: every schema of the application's) with what is `known` of them,
+    /// written to `out` or given in the report.
     ///
     /// # Errors
     /// [`GenerateError::FileExists`] where something is at `out`, and names that can't be a schema's.
-    pub fn new(schemas: &[String], out: Option<PathBuf>) -> Result<Self, Error> {
+    pub fn new(schemas: &[String], known: Known, out: Option<PathBuf>) -> Result<Self, Error> {
         if let Some(path) = out.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
             return Err(GenerateError::FileExists { path: path.display().to_string() }.into());
         }
-        Ok(Self { schemas: schemas.iter().map(Ident::new).collect::<Result<_, _>>()?, out })
+        Ok(Self { schemas: schemas.iter().map(Ident::new).collect::<Result<_, _>>()?, known, out })
     }
 }
 
@@ -78,10 +125,18 @@ pub struct Proposal {
     pub left_out: Vec<Proposed>,
     /// The ledger; none where no table is likely enough.
     pub ledger: Option<Proposed>,
+    /// How its sums and the balances that somebody keeps agree; none where there are none to compare with.
+    pub agreement: Option<Agreement>,
+    /// What its sums are by either reading, where the sign of a quantity is a guess.
+    pub guess: Option<Readings>,
     /// A table of balances that is there already.
     pub balances: Option<Proposed>,
     /// The people who use the application.
     pub users: Option<Proposed>,
+    /// Organizations that are there already; none where Stockfoil made them, or there are none.
+    pub organizations: Option<Proposed>,
+    /// Why every command would refuse the proposal, where that is so.
+    pub refused: Option<String>,
     /// What became of the proposal.
     pub state: State,
     /// Its file.
@@ -94,7 +149,8 @@ impl Report for Proposal {
     const SCHEMA: &'static str = "stockfoil.propose/1";
 
     fn outcome(&self) -> Outcome {
-        if self.ledger.is_some() { Outcome::Clean } else { Outcome::Findings }
+        let is_sure = self.guess.is_none() && self.organizations.is_none() && self.refused.is_none();
+        if self.ledger.is_some() && is_sure { Outcome::Clean } else { Outcome::Findings }
     }
 }
 
@@ -111,8 +167,9 @@ pub fn propose<'a>(db: &'a Db, request: &'a ProposalRequest) -> Task<'a, Proposa
             let database = db.facts().database.clone();
             return Err(GenerateError::NoTables { database, schemas: schemas.join(", ") }.into());
         }
-        let draft = draft(&survey).await?;
-        let source = text::write(&db.facts().database, &survey, &draft);
+        request.known.check(&survey)?;
+        let mut draft = draft(&survey, &request.known).await?;
+        let (source, refused) = proof::proven(db, &survey, &mut draft).await?;
         let named = |table: &QualifiedName, reasons: &[String]| Proposed {
             table: table.plain(),
             reasons: reasons.to_vec(),
@@ -125,8 +182,12 @@ pub fn propose<'a>(db: &'a Db, request: &'a ProposalRequest) -> Task<'a, Proposa
             tables: listed(&draft.tables),
             left_out: listed(&draft.left_out),
             ledger: draft.ledger.as_ref().map(|ledger| named(&ledger.table, &ledger.reasons)),
+            agreement: draft.ledger.as_ref().and_then(|ledger| ledger.agreement.clone()),
+            guess: draft.ledger.as_ref().and_then(|ledger| ledger.readings.clone()),
             balances: draft.balances.as_ref().map(|balances| named(&balances.table, &balances.reasons)),
             users: draft.users.as_ref().map(|users| named(&users.table, &users.reasons)),
+            organizations: draft.existing.clone(),
+            refused,
             state: State::Returned,
             path: None,
             source: None,
@@ -152,6 +213,8 @@ struct Draft {
     left_out: Vec<Reasoned>,
     org_column: Ident,
     org_type: (&'static str, String),
+    /// Organizations that are there already.
+    existing: Option<Proposed>,
     /// The table for organizations, where the usual name is taken.
     organizations: Option<String>,
     ledger: Option<Ledger>,
@@ -163,24 +226,25 @@ struct Draft {
     users: Option<Users>,
 }
 
-/// The likely table of people.
-struct Users {
-    table: QualifiedName,
-    id: Ident,
-    email: Ident,
-    reasons: Vec<String>,
-}
-
-async fn draft(survey: &Survey<'_>) -> Result<Draft, Error> {
-    let (ledger, runners_up) = ledger::find(survey).await?;
+async fn draft(survey: &Survey<'_>, known: &Known) -> Result<Draft, Error> {
+    let (found, runners_up) = ledger::find(survey, known).await?;
+    let ledger = match found {
+        None => None,
+        Some(mut found) => {
+            agreement::test(survey, &mut found.ledger).await?;
+            let mut ledger = found.settled();
+            ledger.readings = agreement::readings(survey, &ledger).await?;
+            Some(ledger)
+        }
+    };
     let (balances, no_balances) = match &ledger {
-        Some(ledger) => balances::find(survey, ledger).await?,
+        Some(ledger) => balances::find(survey, ledger, known).await?,
         None => (None, Vec::new()),
     };
     let own = OwnTables::find(survey);
-    let users = users(survey, &own);
+    let users = users::find(survey, &own.names);
     let start = ledger.as_ref().map(|ledger| &ledger.table);
-    let (mut tables, left_out) = tenant_tables(survey, &own, start);
+    let (mut tables, left_out) = tenant_tables(survey, &own, known, start);
     for (table, reason) in [
         balances.as_ref().map(|balances| (&balances.table, "it holds the balances")),
         users.as_ref().map(|users| (&users.table, "it holds the people")),
@@ -196,7 +260,11 @@ async fn draft(survey: &Survey<'_>) -> Result<Draft, Error> {
     let left_out = left_out.into_iter().filter(|(name, _)| tables.iter().all(|(table, _)| table != name));
     let taken = own.organizations.is_none()
         && survey.tables.iter().any(|table| table.name.name.as_str() == "organizations");
+    let existing = ledger
+        .as_ref()
+        .and_then(|ledger| tenants::find(survey, &ledger.table, |table| own.names.contains(table)));
     Ok(Draft {
+        existing,
         left_out: left_out.collect(),
         org_column: own.org_column.clone().unwrap_or_else(|| free_column(survey, &tables)),
         org_type: org_type(survey, &own, &tables),
@@ -248,6 +316,7 @@ impl OwnTables {
 fn tenant_tables(
     survey: &Survey<'_>,
     own: &OwnTables,
+    known: &Known,
     start: Option<&QualifiedName>,
 ) -> (Vec<Reasoned>, Vec<Reasoned>) {
     let mut reached: BTreeMap<QualifiedName, String> = BTreeMap::new();
@@ -256,6 +325,10 @@ fn tenant_tables(
     if let Some(start) = start {
         reached.insert(start.clone(), "it is the ledger".into());
         front.push(start.clone());
+    }
+    for table in survey.tables.iter().filter(|table| known.is_tenant(&table.name)) {
+        reached.entry(table.name.clone()).or_insert_with(|| "you said so".into());
+        front.push(table.name.clone());
     }
     while let Some(name) = front.pop() {
         for table in &survey.tables {
@@ -269,14 +342,16 @@ fn tenant_tables(
                 } else {
                     continue;
                 };
+                let by_name =
+                    if survey.is_inferred(&table.name, key) { ", by its name and values" } else { "" };
                 if own.names.contains(next)
                     || reached.contains_key(next)
-                    || is_shared(survey, next)
+                    || apart(survey, known, next).is_some()
                     || survey.table(next).is_none()
                 {
                     continue;
                 }
-                reached.insert(next.clone(), reason);
+                reached.insert(next.clone(), reason + by_name);
                 front.push(next.clone());
             }
         }
@@ -289,8 +364,8 @@ fn tenant_tables(
         let inventory = start.is_some() && is_of_default_inventory(survey, name);
         if inventory {
             reached.insert(name.clone(), "it is one of the default inventory's".into());
-        } else if is_shared(survey, name) {
-            left_out.push((name.clone(), "it seems to be the same for everybody".into()));
+        } else if let Some(reason) = apart(survey, known, name) {
+            left_out.push((name.clone(), reason.into()));
         } else {
             left_out.push((name.clone(), "no foreign key connects it with the ledger".into()));
         }
@@ -302,6 +377,19 @@ fn tenant_tables(
 fn is_of_default_inventory(survey: &Survey<'_>, name: &QualifiedName) -> bool {
     let tables = Mapping::default().tenant_tables();
     tables.contains(name) && tables.iter().all(|table| survey.table(table).is_some())
+}
+
+/// Why a table is not followed on the way from the ledger.
+fn apart(survey: &Survey<'_>, known: &Known, name: &QualifiedName) -> Option<&'static str> {
+    if known.is_global(name) {
+        Some("you said that it is everybody's")
+    } else if known.is_tenant(name) {
+        None
+    } else if words::is_frameworks(name.name.as_str()) {
+        Some("a framework keeps it for itself, by its name")
+    } else {
+        is_shared(survey, name).then_some("it seems to be the same for everybody")
+    }
 }
 
 /// Whether a table looks like reference data: it refers to nothing, and its name says so.
@@ -363,44 +451,6 @@ fn org_type(survey: &Survey<'_>, own: &OwnTables, tables: &[Reasoned]) -> (&'sta
     } else {
         ("text", "it holds an id of any kind".into())
     }
-}
-
-/// The people: a table with an address, a key of one column, and a name that says so.
-fn users(survey: &Survey<'_>, own: &OwnTables) -> Option<Users> {
-    let mut found: Vec<(i32, Users)> = Vec::new();
-    for table in survey.tables.iter().filter(|table| !own.names.contains(&table.name)) {
-        let [id] = primary_key(table) else { continue };
-        let texts = || table.columns.iter().filter(|column| column.resolved.kind == Type::Text);
-        let address = texts().find(|column| words::has(column.name.as_str(), words::EMAIL));
-        let login = || texts().find(|column| words::has(column.name.as_str(), words::LOGIN));
-        let Some(email) = address.or_else(login) else { continue };
-        let name = table.name.name.as_str();
-        let mut points = 0;
-        let mut reasons = vec![format!("{} is an address or a login", email.name.as_str())];
-        if words::has(name, words::USER) {
-            points += 3;
-            reasons.push("its name is one of people who use an application".into());
-        }
-        if words::has(name, words::OUTSIDER) {
-            points -= 4;
-        }
-        if table.keys.iter().any(|key| key.columns == [email.name.clone()]) {
-            points += 2;
-            reasons.push(format!("{} is unique", email.name.as_str()));
-        }
-        let referring =
-            survey.tables.iter().filter(|other| other.foreign_keys.iter().any(|key| key.table == table.name));
-        let referring = referring.count();
-        if referring > 0 {
-            points += 1;
-            reasons.push(format!("tables that refer to it: {referring}"));
-        }
-        let users = Users { table: table.name.clone(), id: id.clone(), email: email.name.clone(), reasons };
-        if points >= 2 {
-            found.push((points, users));
-        }
-    }
-    found.into_iter().max_by_key(|(points, _)| *points).map(|(_, users)| users)
 }
 
 /// Writes a file that is not there yet.

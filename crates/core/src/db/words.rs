@@ -17,7 +17,9 @@ pub(super) fn server_words(error: &sqlx::Error) -> String {
     }
     match (error.code().as_deref(), detail) {
         // Which key, or which objects depend. Other details may hold whole rows of a tenant's.
-        (Some("23503" | "23505" | "2BP01"), Some(detail)) => format!("{} ({detail})", error.message()),
+        (Some("23001" | "23503" | "23505" | "2BP01"), Some(detail)) => {
+            format!("{} ({detail})", error.message())
+        }
         _ => error.message().to_owned(),
     }
 }

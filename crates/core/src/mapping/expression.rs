@@ -129,7 +129,10 @@ async fn prepare(
         .execute(&mut *connection)
         .await
         .context("set the search path")?;
-    let row = render("CREATE TEMPORARY TABLE stockfoil_row (LIKE {table})", &[("table", table)]);
+    let row = render(
+        "CREATE TEMPORARY TABLE stockfoil_row (LIKE {table} INCLUDING GENERATED)",
+        &[("table", table)],
+    );
     match sqlx::query(row.sql()).persistent(false).execute(&mut *connection).await {
         Err(error) if sqlstate(&error).as_deref() == Some("42501") => {
             return Ok(Err(

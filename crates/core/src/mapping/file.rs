@@ -1,6 +1,6 @@
 //! The mapping's sections of `stockfoil.toml`, as they are written.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -24,6 +24,7 @@ pub(crate) struct Tenancy {
     pub(crate) default_org_id: Option<Spanned<String>>,
     pub(crate) default_org_name: Option<String>,
     pub(crate) reserved_subdomains: Vec<String>,
+    pub(crate) hold_days: Option<u16>,
 }
 
 /// `[tenancy.users]`.
@@ -61,6 +62,7 @@ pub(crate) struct Ledger {
     pub(super) key_index: Option<bool>,
     pub(super) incremental: Option<bool>,
     pub(super) replicated: Option<bool>,
+    pub(super) correction: Option<BTreeMap<String, Spanned<Constant>>>,
 }
 
 /// `[[ledger.posting]]`.
@@ -80,6 +82,7 @@ pub(crate) struct Balances {
     pub(super) table: Option<Spanned<String>>,
     pub(super) adopt: bool,
     pub(super) kept_by: Option<Spanned<String>>,
+    pub(super) hot: Option<Spanned<String>>,
     pub(super) item: Option<Spanned<OrNone<String>>>,
     pub(super) location: Option<Spanned<OrNone<String>>>,
     pub(super) lot: Option<Spanned<OrNone<String>>>,
@@ -106,6 +109,10 @@ pub(super) enum Term {
 /// One column, or several that together are one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Columns(pub(super) Vec<String>);
+
+/// What a column always gets, as PostgreSQL reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Constant(pub(super) String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,5 +221,31 @@ impl<'de> Deserialize<'de> for Columns {
             }
         }
         deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+impl<'de> Deserialize<'de> for Constant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Scalar;
+        impl Visitor<'_> for Scalar {
+            type Value = Constant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes, a whole number, or true or false")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Constant(text.to_owned()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Constant(number.to_string()))
+            }
+
+            fn visit_bool<E: de::Error>(self, given: bool) -> Result<Self::Value, E> {
+                Ok(Constant(given.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Scalar)
     }
 }

@@ -10,7 +10,7 @@ use super::{
     names::{Place, Placed, Source, TableName, parse_column, parse_table, refused},
 };
 use crate::{
-    model::{KeptBy, Roles},
+    model::{Hot, KeptBy, Roles},
     org_id::KeyType,
     settings::{ConfigError, nearest},
     sql::Ident,
@@ -256,7 +256,24 @@ impl Reader<'_> {
             key_index: ledger.key_index.unwrap_or(true),
             is_incremental: ledger.incremental.unwrap_or(true),
             is_replicated: ledger.replicated.unwrap_or(false),
+            correction: self.correction(ledger)?,
         })
+    }
+
+    /// What an entry that corrects the ledger has in further columns; that of the default model says why it was made.
+    fn correction(&self, ledger: &file::Ledger) -> Result<Vec<(Placed<Ident>, String)>, ConfigError> {
+        const KEY: &str = "ledger.correction";
+        let Some(given) = &ledger.correction else {
+            let note = (self.column(None, KEY, "note")?, "{reason}".to_owned());
+            return Ok(if ledger.table.is_none() { vec![note] } else { Vec::new() });
+        };
+        let constant = |(name, text): (&String, &Spanned<file::Constant>)| {
+            let place = self.place(Some(text), KEY);
+            let text = text.get_ref().0.clone();
+            let checked = check_places(&text).and_then(|()| parse_column(name));
+            Ok((self.placed(checked, place)?, text))
+        };
+        given.iter().map(constant).collect()
     }
 
     pub(super) fn balances(
@@ -297,6 +314,7 @@ impl Reader<'_> {
             table: self.table(balances.table.as_ref(), "balances.table", "inventory_balances")?,
             is_adopted: balances.adopt,
             kept_by: self.kept_by(balances)?,
+            hot: self.hot(balances)?,
             item: required(&balances.item, "balances.item", "item_id")?,
             location: part(
                 &balances.location,
@@ -324,21 +342,68 @@ impl Reader<'_> {
     }
 
     fn kept_by(&self, balances: &file::Balances) -> Result<KeptBy, ConfigError> {
-        let Some(given) = &balances.kept_by else { return Ok(KeptBy::Triggers) };
-        let kept_by = match given.get_ref().as_str() {
-            "triggers" => Ok(KeptBy::Triggers),
-            "application" => Ok(KeptBy::Application),
-            other => {
-                let near = nearest(other, ["triggers", "application"]);
-                let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-                Err(format!("balances can't be kept by {other:?}; say triggers or application{hint}"))
+        let known = [("triggers", KeptBy::Triggers), ("application", KeptBy::Application)];
+        self.one_of(balances.kept_by.as_ref(), "balances.kept_by", "balances can't be kept by", known)
+    }
+
+    fn hot(&self, balances: &file::Balances) -> Result<Hot, ConfigError> {
+        const KEY: &str = "balances.hot";
+        let known = [("wait", Hot::Wait), ("queue", Hot::Queue)];
+        let hot = self.one_of(balances.hot.as_ref(), KEY, "writers of a balance can't", known)?;
+        let reason = match (hot, self.kept_by(balances)?) {
+            (Hot::Wait, _) => return Ok(hot),
+            (Hot::Queue, _) if balances.adopt => {
+                "an adopted table is read by the application, which would not see what is queued; leave this out, or don't adopt the table"
             }
+            (Hot::Queue, KeptBy::Application) => {
+                "the application writes the balances itself (balances.kept_by); leave this out"
+            }
+            (Hot::Queue, KeptBy::Triggers) => return Ok(hot),
         };
-        Ok(self.placed(kept_by, self.place(Some(given), "balances.kept_by"))?.value)
+        Err(refused(&self.place(balances.hot.as_ref(), KEY), reason))
+    }
+
+    /// What the word given stands for, or the first of `known` where none is.
+    fn one_of<T: Copy>(
+        &self,
+        given: Option<&Spanned<String>>,
+        key: &'static str,
+        what: &str,
+        known: [(&str, T); 2],
+    ) -> Result<T, ConfigError> {
+        let [(first, default), (second, _)] = known;
+        let Some(given) = given else { return Ok(default) };
+        let word = given.get_ref().as_str();
+        let found = known.into_iter().find(|(name, _)| *name == word).map(|(_, value)| value);
+        let reason = || {
+            let near = nearest(word, [first, second]);
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            format!("{what} {word:?}; say {first} or {second}{hint}")
+        };
+        Ok(self.placed(found.ok_or_else(reason), self.place(Some(given), key))?.value)
     }
 }
 
 /// Whether a schema is PostgreSQL's or Stockfoil's own.
 fn is_reserved(schema: &str) -> bool {
     schema == "stockfoil" || schema == "information_schema" || schema.starts_with("pg_")
+}
+
+/// What is filled into the texts of `[ledger.correction]`.
+const PLACES: [&str; 4] = ["reason", "role", "run", "uuid"];
+
+/// Checks that each `{word}` of a text is one of those that are filled in.
+fn check_places(text: &str) -> Result<(), String> {
+    let words = text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(word, _)| word);
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    match words.filter(is_word).find(|word| !PLACES.contains(word)) {
+        None => Ok(()),
+        Some(word) => {
+            let near =
+                nearest(word, PLACES).map_or_else(String::new, |near| format!("; did you mean {{{near}}}?"));
+            Err(format!(
+                "nothing is filled in for {{{word}}}; there are {{reason}}, {{role}}, {{run}} and {{uuid}}{near}"
+            ))
+        }
+    }
 }

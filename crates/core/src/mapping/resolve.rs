@@ -13,6 +13,7 @@ use crate::{
     Error, Task,
     db::{Context as _, Db, PLAN_ONCE},
     model::{Model, ModelError, NaturalKey, Users},
+    release,
     settings::nearest,
     sql::{Ident, QualifiedName, Statement, render},
 };
@@ -39,6 +40,7 @@ impl Mapping {
 
     async fn resolve_as(&self, db: &Db, takes_back: bool) -> Result<Model, Error> {
         let mut connection = db.acquire().await?;
+        release::refuse_newer(&mut connection).await?;
         sqlx::query(PLAN_ONCE).execute(&mut *connection).await?;
         let model = Resolver { mapping: self, db, connection: &mut connection, takes_back }.model().await;
         let reset = sqlx::query("RESET plan_cache_mode").execute(&mut *connection).await;
@@ -104,6 +106,8 @@ struct Column {
     base_type: String,
     is_not_null: bool,
     is_generated: bool,
+    /// The expression of a virtual generated column, which has no value before it is read.
+    virtual_as: Option<String>,
     has_default: bool,
     has_one_text: bool,
 }
@@ -169,6 +173,7 @@ impl Resolver<'_> {
             require_tenant("the items' table", items, name, &tenant_tables)?;
         }
         Ok(Model {
+            is_bounded: false,
             schema: mapping.schema().clone(),
             natural_keys: if mapping.has_default_tables { natural_keys(&tenant_tables) } else { Vec::new() },
             tenant_tables,

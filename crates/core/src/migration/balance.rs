@@ -4,7 +4,9 @@
 //! each change is counted once, and the backfill adds what was there already.
 
 mod creation;
+mod hot;
 mod indexes;
+mod room;
 
 use sqlx::PgConnection;
 
@@ -114,6 +116,7 @@ async fn task(
     task.obstacles.extend(duplicate(session, model).await?);
     task.obstacles.extend(partial(session, model).await?);
     task.obstacles.extend(empty_lot(session, model).await?);
+    task.obstacles.extend(hot::obstacles(session, model).await?);
     task.warnings = privileges::warnings(session, model).await?;
     Ok(task)
 }
@@ -134,6 +137,7 @@ async fn obstacles(session: &mut PgConnection, model: &Model) -> Result<Vec<Find
     .fetch_one(&mut *session)
     .await
     .context("look whether the ledger is logged")?;
+    found.extend(room::columns_max(session, model).await?);
     if is_unlogged {
         found.push(Finding {
             check: "unlogged",
@@ -290,8 +294,11 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
     let (objects, useless) = objects(session, model).await?;
     let ledger = &model.ledger.table;
     let drop = |title: String, lock, tables, parts: &[&Object]| removal(model, title, lock, tables, parts);
-    let (unwanted_triggers, unwanted_functions): (Vec<&Object>, Vec<&Object>) =
-        objects.unwanted.iter().partition(|part| part.kind == Kind::Trigger);
+    let unwanted =
+        |kinds: &[Kind]| objects.unwanted.iter().filter(|part| kinds.contains(&part.kind)).collect();
+    let unwanted_triggers: Vec<&Object> = unwanted(&[Kind::Trigger]);
+    let unwanted_functions: Vec<&Object> = unwanted(&[Kind::Function, Kind::Query]);
+    let unwanted_queue: Vec<&Object> = unwanted(&[Kind::Record]);
     let triggers: Vec<&Object> = objects.triggers.iter().chain(unwanted_triggers).collect();
     let functions: Vec<&Object> =
         objects.queries.iter().chain(objects.functions.iter().rev()).chain(unwanted_functions).collect();
@@ -302,6 +309,10 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
         &triggers,
     )];
     steps.extend(useless);
+    let queue: Vec<&Object> = objects.queue.iter().chain(unwanted_queue).collect();
+    if !queue.is_empty() {
+        steps.push(drop_queue(model, &queue));
+    }
     let states = balance::inspect(session, &objects).await?;
     let table = balance::own_table(session, model, &states).await?;
     if table != OwnTable::Another {
@@ -325,13 +336,7 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
     }
     steps.extend(checkpoint_back(model, &objects));
     if change::is_there(session).await? {
-        steps.push(Step::short(
-            "forget that balances were backfilled".into(),
-            Lock::None,
-            vec![],
-            vec![render("DELETE FROM stockfoil.backfill", &[])],
-            Goal::new("SELECT NOT EXISTS (SELECT FROM stockfoil.backfill)", []),
-        ));
+        steps.push(forget_backfill());
     }
     let mut obstacles = obstacles(session, model).await?;
     obstacles.extend(dependents(session, model, &objects, table != OwnTable::Another).await?);
@@ -343,6 +348,16 @@ async fn back(session: &mut PgConnection, model: &Model) -> Result<runner::Task,
         ));
     }
     Ok(task)
+}
+
+fn forget_backfill() -> Step {
+    Step::short(
+        "forget that balances were backfilled".into(),
+        Lock::None,
+        vec![],
+        vec![render("DELETE FROM stockfoil.backfill", &[])],
+        Goal::new("SELECT NOT EXISTS (SELECT FROM stockfoil.backfill)", []),
+    )
 }
 
 /// What stands on that which goes: views, foreign keys and functions that came later.
@@ -411,6 +426,12 @@ fn removal(model: &Model, title: String, lock: Lock, tables: Vec<QualifiedName>,
     Step::short(title, lock, tables, statements, Goal::parts(model, parts.iter().copied(), State::Missing))
 }
 
+/// The step that drops the queue of deltas, with its foreign key.
+fn drop_queue(model: &Model, queue: &[&Object]) -> Step {
+    let tables = vec![model.organizations.clone()];
+    removal(model, "drop the queue of deltas".into(), Lock::AccessExclusive, tables, queue)
+}
+
 /// Refuses a database whose ledger does not say yet whose an entry is.
 async fn require_organizations(session: &mut PgConnection, model: &Model) -> Result<(), Error> {
     match catalog::column(session, &model.ledger.table, &model.org_column).await? {
@@ -422,7 +443,11 @@ async fn require_organizations(session: &mut PgConnection, model: &Model) -> Res
 async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, Error> {
     let (objects, useless) = objects(session, model).await?;
     let states = balance::inspect(session, &objects).await?;
-    if let Some((table, State::Altered(how))) = states.iter().find(|(object, _)| object.kind == Kind::Table) {
+    let table = states.iter().find(|(object, _)| object.kind == Kind::Table);
+    let still_computes = creation::still_computes_lot_key(session, model, table).await?;
+    if let Some((table, State::Altered(how))) = table
+        && !still_computes
+    {
         let (table, how) = (table.name.as_str().to_owned(), how.clone());
         return Err(match mapping::made_balances(session, &model.balances.table).await? {
             true => MigrationError::BalancesOfAnotherMapping { table, how }.into(),
@@ -431,13 +456,17 @@ async fn steps(session: &mut PgConnection, model: &Model) -> Result<Vec<Step>, E
     }
     let creation = creation::Creation { model, objects: &objects, states: &states };
     let mut steps = Vec::from(records::steps());
-    steps.extend(creation.table());
+    match still_computes {
+        true => steps.extend(creation.write_lot_key()),
+        false => steps.extend(creation.table()),
+    }
     steps.extend(creation.checkpoint());
     let mut indexes = indexes::Indexes::read(session, &objects).await?;
     if let Some(key) = &objects.unique_key {
         steps.extend(indexes.build(model, key)?);
     }
     steps.extend(useless);
+    steps.extend(creation.queue());
     steps.extend(creation.triggers());
     steps.extend(creation.queries());
     for index in &objects.key_indexes {

@@ -22,7 +22,8 @@ impl std::fmt::Display for Finding {
 }
 
 /// What can be accepted by name.
-pub const ACCEPTABLE: [&str; 4] = ["on-conflict", "publications", DEFAULT_ORGANIZATION, ANSWERS];
+pub const ACCEPTABLE: [&str; 5] =
+    ["on-conflict", "parameters", "publications", DEFAULT_ORGANIZATION, ANSWERS];
 
 /// Accepts that a function answers otherwise after the migration.
 pub(crate) const ANSWERS: &str = "answers";

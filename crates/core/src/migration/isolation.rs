@@ -7,6 +7,7 @@
 //! pointing at another organization's, or from being deleted with it.
 
 mod back;
+mod beside;
 mod foreign_key;
 mod rights;
 
@@ -26,7 +27,9 @@ use crate::{
     sql::{Fixed, Fragment, Ident, QualifiedName, render},
 };
 
-pub(super) use back::back;
+pub(super) use back::{Way, back};
+pub(crate) use beside::{INSTEAD_OF_COPY, TIED, copied};
+pub(super) use beside::{outside, warnings};
 pub(crate) use foreign_key::crossing;
 
 /// What `stockfoil.change` remembers isolation's changes by.
@@ -58,12 +61,16 @@ pub(crate) async fn guarded(session: &mut PgConnection, model: &Model) -> Result
     let balances = &model.balances;
     // The application's own columns are in a table that it had before, or it keeps the balances itself.
     let writes_balances = balances.is_adopted || balances.kept_by == KeptBy::Application;
+    let queue = QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed("balance_queue"));
     let mut tables: Vec<(&QualifiedName, Ident, &'static [&'static str])> = Vec::new();
     for table in &model.tenant_tables {
         tables.push((table, model.org_column.clone(), ROWS));
     }
     if !model.tenant_tables.contains(&balances.table) {
         tables.push((&balances.table, model.org_column.clone(), if writes_balances { ROWS } else { READ }));
+    }
+    if balances.has_queue {
+        tables.push((&queue, Ident::fixed("org"), READ));
     }
     // An organization may see its own name; its keys are for the functions that resolve them.
     tables.push((&model.organizations, Ident::fixed("id"), READ));
@@ -179,29 +186,6 @@ pub(crate) async fn other_policies(
         .fetch_all(session)
         .await
         .context("look for other policies")
-}
-
-/// What the application can't do yet though it may want to: objects beside the tenant tables, with the statement that
-/// gives the right.
-///
-/// # Errors
-/// Database errors.
-pub(super) async fn warnings(session: &mut PgConnection, model: &Model) -> Result<Vec<String>, Error> {
-    let known: Vec<String> =
-        guarded(session, model).await?.iter().map(|guarded| guarded.table.to_string()).collect();
-    let rows: Vec<(String, String)> = sqlx::query_as(include_str!("isolation/ungranted.sql"))
-        .bind(model.roles.application.as_str())
-        .bind(known)
-        .fetch_all(session)
-        .await
-        .context("look for what the application may not read")?;
-    let application = model.roles.application.as_str();
-    Ok(rows
-        .into_iter()
-        .map(|(object, grant)| {
-            format!("{application} gets no right on {object}, which belongs to no organization; if the application needs it: {grant}")
-        })
-        .collect())
 }
 
 /// The steps that isolate the organizations. The default organization's steps come before.

@@ -148,7 +148,7 @@ async fn task(
     check_default(session, model, settings, request).await?;
     let mut task = match request.direction {
         Direction::Rollback if request.isolates => {
-            let steps = isolation::back(session, model, true).await?;
+            let steps = isolation::back(session, model, isolation::Way::ToShared).await?;
             runner::Task { rollback: true, ..runner::Task::new(MIGRATE_ORG, steps) }
         }
         Direction::Rollback => rollback::organizations(db, session, model, &default).await?,
@@ -207,6 +207,7 @@ async fn forward(
     steps.extend(found_keys.contract);
     steps.push(privileges::step(session, model).await?);
     found.warnings.extend(privileges::warnings(session, model).await?);
+    found.warnings.extend(isolation::outside(session, model).await?);
     preflight::disk(db, session, &steps, &mut found).await?;
     Ok(runner::Task {
         obstacles: found.obstacles,

@@ -2,6 +2,8 @@
 
 mod statements;
 
+pub(super) use statements::copied;
+
 use sqlx::PgConnection;
 
 use super::{
@@ -63,7 +65,7 @@ const DETACHING: Look = Look {
     is_acceptable: false,
 };
 
-const LOOKS: [Look; 12] = [
+const LOOKS: [Look; 13] = [
     Look {
         name: "privileges",
         query: include_str!("preflight/privileges.sql"),
@@ -133,6 +135,13 @@ const LOOKS: [Look; 12] = [
         query: include_str!("preflight/functions.sql"),
         remedy: "make it name the organization too, which works without --contract already, and run again (or --accept on-conflict)",
         of_contract: true,
+        is_acceptable: true,
+    },
+    Look {
+        name: "parameters",
+        query: include_str!("preflight/parameters.sql"),
+        remedy: "write function_name.parameter where the parameter is meant, or call it otherwise, and run again (or --accept parameters)",
+        of_contract: false,
         is_acceptable: true,
     },
     Look {
@@ -337,7 +346,9 @@ async fn columns(
         .await
         .context("look at the organization's columns")?;
     found.obstacles.extend(rows.into_iter().map(|(object, detail)| {
-        let remedy = if detail.contains("character varying") || detail.contains("character(") {
+        let remedy = if detail.contains("NOT VALID") {
+            "VALIDATE CONSTRAINT it; where rows have none, ALTER COLUMN ... DROP NOT NULL, and the migration fills them and sets it again"
+        } else if detail.contains("character varying") || detail.contains("character(") {
             "convert it first (ALTER COLUMN ... TYPE text; from character varying that changes the catalog only)"
         } else {
             "rename it, convert it, or say so in stockfoil.toml (tenancy.org_type)"

@@ -10,7 +10,7 @@ use crate::{
     db::{Context as _, DbError},
     model::Model,
     org_id::OrgId,
-    sql::{Ident, QualifiedName, render},
+    sql::{Ident, QualifiedName, Statement, render},
     tenancy::{self, schema},
 };
 
@@ -32,10 +32,9 @@ pub(in crate::migration) async fn other_schema(
 }
 
 /// Stockfoil's own tables; on a database that `db-migrate` never saw they are made here.
-pub(super) fn steps() -> [Step; 6] {
+pub(super) fn steps() -> [Step; 9] {
     let table = |name| QualifiedName::new(Ident::fixed("stockfoil"), Ident::fixed(name));
-    let step =
-        |title: &str, statements, goal| Step::short(title.into(), Lock::None, vec![], statements, goal);
+    let [changed_history, negative, corrections, closings] = findings();
     [
         step(
             "create Stockfoil's own records",
@@ -59,19 +58,17 @@ pub(super) fn steps() -> [Step; 6] {
                 "source,key,channel,severity,summary,opened_at,last_sent_at",
             ),
         ),
+        changed_history,
+        negative,
+        corrections,
+        closings,
         step(
-            "keep findings of changed history",
-            vec![render(include_str!("../../../../migrations/20260107000000_changed_history.up.sql"), &[])],
-            Goal::new(
-                "SELECT to_regclass('stockfoil.finding_key_idx') IS NOT NULL
-                    AND coalesce(to_regclass('stockfoil.finding_open_key_kind'), to_regclass('stockfoil.finding_open_key_sort')) IS NOT NULL",
-                [],
-            ),
-        ),
-        step(
-            "keep findings of balances below zero",
-            vec![render(include_str!("../../../../migrations/20260111000000_negative_balances.up.sql"), &[])],
-            Goal::new("SELECT to_regclass('stockfoil.finding_open_key_sort') IS NOT NULL", []),
+            "remember which partitions were closed, and archived",
+            vec![render(
+                include_str!("../../../../migrations/20260114000000_archived_partitions.up.sql"),
+                &[],
+            )],
+            Goal::new("SELECT to_regclass('stockfoil.archived_partition') IS NOT NULL", []),
         ),
         step(
             "remember which rows are given to another organization",
@@ -83,6 +80,50 @@ pub(super) fn steps() -> [Step; 6] {
         ),
         isolation_memory(),
     ]
+}
+
+/// What was added to the findings since, in its order. An index that a later one replaced was made all the same.
+fn findings() -> [Step; 4] {
+    [
+        step(
+            "keep findings of changed history",
+            vec![render(include_str!("../../../../migrations/20260107000000_changed_history.up.sql"), &[])],
+            Goal::new(
+                "SELECT to_regclass('stockfoil.finding_key_idx') IS NOT NULL
+                    AND coalesce(to_regclass('stockfoil.finding_open_key_kind'), to_regclass('stockfoil.finding_open_key_sort'), to_regclass('stockfoil.finding_open_key_of_sort')) IS NOT NULL",
+                [],
+            ),
+        ),
+        step(
+            "keep findings of balances below zero",
+            vec![render(include_str!("../../../../migrations/20260111000000_negative_balances.up.sql"), &[])],
+            Goal::new(
+                "SELECT coalesce(to_regclass('stockfoil.finding_open_key_sort'), to_regclass('stockfoil.finding_open_key_of_sort')) IS NOT NULL",
+                [],
+            ),
+        ),
+        step(
+            "remember which entries corrected the ledger",
+            vec![render(include_str!("../../../../migrations/20260112000000_ledger_corrections.up.sql"), &[])],
+            Goal::new(
+                "SELECT count(*) = 2 FROM pg_attribute
+                 WHERE attrelid = to_regclass('stockfoil.finding') AND attname IN ('entry_id', 'reason') AND NOT attisdropped",
+                [],
+            ),
+        ),
+        step(
+            "remember what was closed",
+            vec![render(include_str!("../../../../migrations/20260113000000_closings.up.sql"), &[])],
+            Goal::new(
+                "SELECT to_regclass('stockfoil.closing_balance') IS NOT NULL AND to_regclass('stockfoil.finding_open_key_of_sort') IS NOT NULL",
+                [],
+            ),
+        ),
+    ]
+}
+
+fn step(title: &str, statements: Vec<Statement>, goal: Goal) -> Step {
+    Step::short(title.into(), Lock::None, vec![], statements, goal)
 }
 
 /// The memory takes rights and what isolation changes; on a database that `db-migrate` never saw its version is applied here.

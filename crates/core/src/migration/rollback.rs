@@ -39,6 +39,13 @@ pub(super) async fn organizations(
     default: &OrgId,
 ) -> Result<runner::Task, Error> {
     let changes = change::of(session, MIGRATE_ORG).await?;
+    // What counted inserts is left of a table that is gone.
+    let mut counted = model.tenant_tables.clone();
+    for change in &changes {
+        if change.kind == Kind::Column && !counted.contains(&change.table) {
+            counted.push(change.table.clone());
+        }
+    }
     let changes = present(session, changes).await?;
     if changes.is_empty() {
         if catalog::column(session, &model.ledger.table, &model.org_column).await?.is_some() {
@@ -48,7 +55,8 @@ pub(super) async fn organizations(
     }
     let plan = Plan::new(session, &changes).await?;
     let obstacles = obstacles::look(session, model, default, &plan).await?;
-    let mut steps = isolation::back(session, model, false).await?;
+    let columns: Vec<&QualifiedName> = plan.columns.iter().map(|(change, _)| &change.table).collect();
+    let mut steps = isolation::back(session, model, isolation::Way::ToBefore(&columns)).await?;
     // A column from before keeps its rows' organizations, which its foreign key would hold.
     for change in plan.kept(Kind::ForeignKey).rev() {
         steps.extend(foreign_key(model, change)?);
@@ -76,7 +84,7 @@ pub(super) async fn organizations(
     for change in changes.iter().rev().filter(|change| change.kind == Kind::Table) {
         steps.push(table(model, change));
     }
-    steps.extend(default_org::removal(&model.tenant_tables));
+    steps.extend(default_org::removal(&counted));
     steps.extend(resolution::removal(model, default));
     steps.push(forget(session).await?);
     Ok(runner::Task { rollback: true, obstacles, ..runner::Task::new(MIGRATE_ORG, steps) })

@@ -1,6 +1,6 @@
 //! SQL over the balances.
 
-use super::{BalanceColumn, Model, fixed, joined};
+use super::{BalanceColumn, Hot, Model, bounded, fixed, joined, queue};
 use crate::{
     org_id::KeyType,
     sql::{Fixed, Fragment, Ident, List, Statement, render},
@@ -57,19 +57,24 @@ impl Part<'_> {
     }
 }
 
+/// What tells the lots of a key apart, and no lot from each.
+const LOT_KEY: &str = "coalesce(d.lot::text, '')";
+
 /// A column that is not of the key, and its value.
 type Written = (Statement, Statement);
 
 impl BalanceSql {
-    /// `source` is what rows are read from: the table, or rows of it.
-    pub(super) fn of(model: &Model, source: &dyn Fragment) -> Self {
+    pub(super) fn of(model: &Model) -> Self {
         let (balances, key) = (&model.balances, model.ledger.key);
         let parts = parts(model);
+        let written_lot_key = balances.lot_key.as_ref().filter(|_| !balances.computes_lot_key);
         let key_columns: Vec<Statement> = std::iter::once(plain(&model.org_column))
             .chain(parts.iter().map(|part| plain(&part.column.name)))
+            .chain(written_lot_key.map(plain))
             .collect();
+        let lot_key = written_lot_key.map(|_| fixed(LOT_KEY));
         let key_values: Vec<Statement> =
-            std::iter::once(fixed("d.org")).chain(parts.iter().map(Part::value)).collect();
+            std::iter::once(fixed("d.org")).chain(parts.iter().map(Part::value)).chain(lot_key).collect();
         let quantity = (plain(&balances.quantity), fixed("d.delta"));
         let ledger_id = balances.last_ledger_id.as_ref().map(|name| (plain(name), fixed("d.ledger_id")));
         let updated =
@@ -86,11 +91,11 @@ impl BalanceSql {
         };
         let type_of = |key_type: Option<KeyType>| Fixed(key_type.unwrap_or(KeyType::Text).name());
         Self {
-            rows: rows(model, &parts, source),
-            add: Adding::of(model, &parts, &all, [&columns(&all), &values(&all)]),
+            rows: whole_rows(model, &parts),
+            add: Adding::of(model, &parts, &all, [&columns(&all), &values(&all)], balances.hot),
             drift_columns: columns(&drift),
             drift_values: values(&drift),
-            add_drift: Adding::of(model, &parts, &drift, [&columns(&drift), &values(&drift)]),
+            add_drift: Adding::of(model, &parts, &drift, [&columns(&drift), &values(&drift)], Hot::Wait),
             set_empty: set_empty(&quantity.0, &drift),
             makes_rows: fixed(if balances.makes_rows { "true" } else { "false" }),
             order: order(model, &parts),
@@ -151,20 +156,18 @@ impl Adding {
     /// A row that INSERT proposes is checked, numbered and shown to triggers before PostgreSQL finds that there is one of its
     /// key already. To an adopted table's own of these a delta would be no balance: there what is there is changed
     /// first, in the same order, and only what is not is inserted.
-    fn of(model: &Model, parts: &[Part<'_>], written: &[&Written], insert: [&Statement; 2]) -> Self {
+    fn of(
+        model: &Model,
+        parts: &[Part<'_>],
+        written: &[&Written],
+        insert: [&Statement; 2],
+        hot: Hot,
+    ) -> Self {
         let (add, order, is_d) = (upsert(model, written), order(model, parts), is_d(model, parts));
-        let quantity = plain(&model.balances.quantity);
-        let set = written.iter().map(|(column, value)| {
-            let set = if *column == quantity {
-                "{column} = coalesce(b.{column}, 0) + {value}"
-            } else {
-                "{column} = {value}"
-            };
-            render(set, &[("column", column), ("value", value)])
-        });
-        let set = joined(&set.collect::<Vec<_>>(), ", ");
+        let set = set(model, written, "{column} = coalesce(b.{column}, 0) + {value}");
+        let set_folded = self::set(model, written, "{column} = b.{column} + {value} + coalesce(f.delta, 0)");
         let [columns, values] = insert;
-        let fragments: [(&str, &dyn Fragment); 7] = [
+        let fragments: [(&str, &dyn Fragment); 10] = [
             ("balances", &model.balances.table),
             ("columns", columns),
             ("values", values),
@@ -172,9 +175,14 @@ impl Adding {
             ("order", &order),
             ("is_d", &is_d),
             ("set", &set),
+            ("set_folded", &set_folded),
+            ("q.is_d", &Fixed(queue::IS_D)),
+            ("is_current", &Fixed(queue::IS_CURRENT)),
         ];
-        let (begin, end) = if model.balances.is_adopted {
-            (
+        let [begin, end] = if hot == Hot::Queue {
+            queue::ADD
+        } else if model.balances.is_adopted {
+            [
                 "WITH d AS MATERIALIZED (
     SELECT d.*
     FROM",
@@ -195,19 +203,29 @@ impl Adding {
                         AND c.lot IS NOT DISTINCT FROM d.lot)
     ORDER BY {order}
     {add}",
-            )
+            ]
         } else {
-            (
+            [
                 "INSERT INTO {balances} AS b ({columns})
     SELECT {values}
     FROM",
                 "
     ORDER BY {order}
     {add}",
-            )
+            ]
         };
         Self { begin: render(begin, &fragments), end: render(end, &fragments), set, conflict: add.clone() }
     }
+}
+
+/// The assignments of `written` to a balance `b`; `quantity` is that of the quantity.
+fn set(model: &Model, written: &[&Written], quantity: &'static str) -> Statement {
+    let name = plain(&model.balances.quantity);
+    let set = written.iter().map(|(column, value)| {
+        let set = if *column == name { quantity } else { "{column} = {value}" };
+        render(set, &[("column", column), ("value", value)])
+    });
+    joined(&set.collect::<Vec<_>>(), ", ")
 }
 
 /// What adds `written` to a balance that is there.
@@ -259,7 +277,7 @@ fn is_d(model: &Model, parts: &[Part<'_>]) -> Statement {
             let fragments: [(&str, &dyn Fragment); 2] = [("column", &part.column.name), ("value", &value)];
             match (part.name, &model.balances.lot_key) {
                 ("lot", Some(lot_key)) => {
-                    render("b.{lot_key} = coalesce(d.lot::text, '')", &[("lot_key", lot_key)])
+                    render("b.{lot_key} = {value}", &[("lot_key", lot_key), ("value", &fixed(LOT_KEY))])
                 }
                 ("lot", None) => render("b.{column} IS NOT DISTINCT FROM {value}", &fragments),
                 _ => render("b.{column} = {value}", &fragments),
@@ -267,6 +285,32 @@ fn is_d(model: &Model, parts: &[Part<'_>]) -> Statement {
         }),
     );
     joined(&is_d.collect::<Vec<_>>(), " AND ")
+}
+
+/// The query of all balances, one row a key where the table is Stockfoil's own, with what is queued for it.
+fn whole_rows(model: &Model, parts: &[Part<'_>]) -> Statement {
+    let rows = rows(model, parts, &model.balances.table);
+    if !model.balances.has_queue {
+        return rows;
+    }
+    let delta = fixed("q.delta");
+    let delta = if model.is_bounded { bounded(&delta) } else { delta };
+    let queued = render(queue::ROWS, &[("delta", &delta)]);
+    render(
+        "SELECT r.org, r.item, r.location, r.lot, sum(r.quantity) AS quantity
+FROM (
+    {rows}
+    UNION ALL
+    {queued}
+) AS r
+GROUP BY 1, 2, 3, 4",
+        &[("rows", &rows), ("queued", &queued)],
+    )
+}
+
+/// The query of the balances of `source`: the table, or rows of its shape.
+pub(super) fn rows_of(model: &Model, source: &dyn Fragment) -> Statement {
+    rows(model, &parts(model), source)
 }
 
 /// The query of the balances of `source`.
@@ -289,14 +333,16 @@ fn rows(model: &Model, parts: &[Part<'_>], source: &dyn Fragment) -> Statement {
         read("location").unwrap_or_else(|| fixed("''::text")),
         read("lot").unwrap_or_else(|| fixed("NULL::text")),
     );
+    let quantity = render("{quantity}::numeric", &[("quantity", &model.balances.quantity)]);
+    let quantity = if model.is_bounded { bounded(&quantity) } else { quantity };
     render(
-        "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity}::numeric AS quantity FROM {source}",
+        "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity} AS quantity FROM {source}",
         &[
             ("org", &model.org_column),
             ("item", &item),
             ("location", &location),
             ("lot", &lot),
-            ("quantity", &model.balances.quantity),
+            ("quantity", &quantity),
             ("source", source),
         ],
     )

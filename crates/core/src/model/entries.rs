@@ -1,6 +1,6 @@
 //! SQL over the ledger: queries of postings, and the parts of an entry under the alias of such a query.
 
-use super::{Model, Posting, Term, fixed, joined};
+use super::{Model, Posting, Term, bounded, fixed, joined};
 use crate::{
     org_id::KeyType,
     sql::{Fragment, Ident, List, Statement, render},
@@ -33,6 +33,7 @@ impl Model {
                 true => posting.quantity.sql.clone(),
                 false => render("({quantity})::numeric", &[("quantity", &posting.quantity.sql)]),
             };
+            let quantity = if self.is_bounded { bounded(&quantity) } else { quantity };
             let mut conditions: Vec<Statement> = ledger.filter.iter().cloned().collect();
             let key = [Some(&posting.item), posting.location.as_ref()];
             for term in key.into_iter().flatten().filter(|term| term.is_nullable) {

@@ -38,6 +38,15 @@ pub(super) enum Action {
     Ask(Statement),
     /// COPY of what the second statement, another COPY, prints.
     Copy(Statement, Statement),
+    /// Plans a statement that is inside of a function: `make` makes another function that does nothing else, and `call` calls that.
+    Plan {
+        /// What makes it.
+        make: Statement,
+        /// What calls it.
+        call: Statement,
+        /// What is planned, for a message.
+        statement: Statement,
+    },
 }
 
 impl Trial {

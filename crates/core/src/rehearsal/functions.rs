@@ -1,7 +1,14 @@
 //! Functions and procedures whose text names a tenant table: made again, so that the server compiles them, checked by
-//! `plpgsql_check` where that is installed, and called with values that fit.
+//! `plpgsql_check` where that is installed, else planned statement by statement, and called with values that fit.
+
+mod bodies;
+
+use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
+
+use bodies::Body;
+pub(super) use bodies::PLANNED;
 
 use super::action::{Action, Kind, Trial};
 use crate::{
@@ -28,6 +35,14 @@ struct Function {
     is_scalar: bool,
     /// Whether it is written in PL/pgSQL.
     is_plpgsql: bool,
+    /// Its body.
+    source: String,
+    /// How `definition` begins, up to its parameters.
+    begin: String,
+    /// What calls one of its parameters by another name with NULL for each.
+    plan: String,
+    /// Of a trigger's: the tables that have one.
+    fired_by: Vec<String>,
 }
 
 /// The trials of every function that names a tenant table, each as its owner.
@@ -53,6 +68,7 @@ pub(super) async fn trials(
         .await
         .context("list the functions for the rehearsal")?;
     let checker = checker(session).await?;
+    let lower: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
     let mut trials = Vec::new();
     for function in functions {
         let owner = Ident::new(function.owner.clone())?;
@@ -71,6 +87,12 @@ pub(super) async fn trials(
             let check = check(checker, function.oid);
             trials.push(Trial { role: None, ..trial("checking function", vec![vec![Action::Run(check)]]) });
         }
+        if function.is_plpgsql && (checker.is_none() || function.call.is_none()) {
+            trials.extend(statements(&function, &lower).unwrap_or_else(|| {
+                not_probed.push(format!("planning function {}: its body was not found", function.signature));
+                Vec::new()
+            }));
+        }
         let calls: Vec<Vec<Action>> = [function.call.clone(), function.call_with_nulls.clone()]
             .into_iter()
             .flatten()
@@ -87,6 +109,55 @@ pub(super) async fn trials(
         }
     }
     Ok(trials)
+}
+
+/// What the server declares in a function that a trigger of `table` calls.
+fn trigger_variables(table: &str) -> String {
+    format!(
+        "new {table}%ROWTYPE; old {table}%ROWTYPE; tg_name name; tg_when text; tg_level text; tg_op text; tg_relid oid;
+         tg_relname name; tg_table_name name; tg_table_schema name; tg_nargs int; tg_argv text[];"
+    )
+}
+
+/// The trials that plan each statement of a function in PL/pgSQL that names one of `names`; of a trigger's for each table that
+/// has it. None where its definition is not in the parts that it should be in.
+fn statements(function: &Function, names: &BTreeSet<String>) -> Option<Vec<Trial>> {
+    let Function { definition, source, begin, plan, .. } = function;
+    let rest = definition.strip_prefix(begin.as_str())?;
+    let at = rest.rfind(source.as_str())?;
+    let (head, tail) = (&rest[..at], &rest[at + source.len()..]);
+    let body = Body::read(source)?;
+    let is_fired = !function.fired_by.is_empty();
+    // Called with NULL it has to run all the same.
+    let head = head.replace(" STRICT\n", "\n").replace(" STRICT ", " ");
+    let (head, befores) = if is_fired {
+        (head.replacen("RETURNS trigger", "RETURNS void", 1), function.fired_by.clone())
+    } else {
+        (head, vec![String::new()])
+    };
+    let what = if begin.contains(" PROCEDURE ") { "PROCEDURE" } else { "FUNCTION" };
+    let text = |text: String| render("{text}", &[("text", &Definition::from_catalog(text))]);
+    let mut trials = Vec::new();
+    for table in befores {
+        let (before, of) = match table.as_str() {
+            "" => (String::new(), String::new()),
+            table => (trigger_variables(table), format!(" for {table}")),
+        };
+        for found in body.statements(names) {
+            let made = body.with(&before, &found.plan);
+            trials.push(Trial {
+                what: format!("planning line {} of function {}{of}", found.line, function.signature),
+                kind: Kind::Other,
+                role: None,
+                ways: vec![vec![Action::Plan {
+                    make: text(format!("CREATE {what} {}({head}{made}{tail}", bodies::NAME)),
+                    call: text(plan.clone()),
+                    statement: text(found.text),
+                }]],
+            });
+        }
+    }
+    Some(trials)
 }
 
 /// The function of `plpgsql_check`, where that is installed.

@@ -72,11 +72,13 @@ impl Given {
             ("idle_in_transaction_session_timeout", "0"),
             ("default_transaction_read_only", "off"),
             ("client_min_messages", "error"),
+            ("jit", "off"),
         ]);
         let options = options.log_slow_statements(log::LevelFilter::Debug, Duration::from_secs(1));
         let told = |error: Error| RehearsalError::Given(error.to_string());
         let db = Db::connect(options.clone(), APPLICATION).await.map_err(told)?;
         let facts = db.facts().clone();
+        let options = options.options(facts.newer_settings().iter().copied());
         require_same_version(production.facts(), &facts)?;
         db.require_writable().map_err(|error| told(error.into()))?;
         db.require_direct().await.map_err(|error| told(error.into()))?;

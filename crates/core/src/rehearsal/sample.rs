@@ -33,6 +33,9 @@ pub(super) struct Sample {
 /// So many rows are taken of each table that is no tenant's, for functions and triggers that read it.
 const OTHER_ROWS_MAX: u32 = 100;
 
+/// So many rows are taken of each table that are to be filled, since a trigger or a check may refuse any of them.
+const FILLED_ROWS_MAX: u32 = 100_000;
+
 /// A table that holds rows itself: no partitioned one, but each of its partitions.
 struct Table {
     name: QualifiedName,
@@ -63,15 +66,24 @@ pub(super) async fn bring(
     let tables = tables(production).await?;
     let references = references(production).await?;
     let mut found = Places::new();
+    let mut left_out = Vec::new();
     let organizations = [&model.organizations, &model.api_keys, &model.balances.table];
     for table in model.tenant_tables.iter().chain(organizations) {
         let places = some_of(production, table, rows).await?;
         add(&mut found, places);
-        let places = nobodys(production, table, &model.org_column, rows).await?;
+        let most = if rows == 0 { 0 } else { rows.max(FILLED_ROWS_MAX) };
+        let places = nobodys(production, table, &model.org_column, most).await?;
+        if most > 0 && places.len() as u64 >= u64::from(most) {
+            left_out.push(format!(
+                "rows of {} that are to be filled, past the first {}",
+                table.plain(),
+                places.len()
+            ));
+        }
         add(&mut found, places);
     }
     for table in &model.tenant_tables {
-        let places = longest(production, table, rows).await?;
+        let places = longest(production, model, table, rows).await?;
         add(&mut found, places);
     }
     // What was done already is known by these alone.
@@ -89,7 +101,7 @@ pub(super) async fn bring(
         }
     }
     close_over(production, &tables, &references, &mut found).await?;
-    let mut sample = Sample::default();
+    let mut sample = Sample { left_out, ..Sample::default() };
     let mut admin = stage.admin().await?;
     for (oid, places) in &found {
         // What an extension made is made with it.
@@ -183,10 +195,11 @@ async fn some_of(
     places(production, &select(&Fixed(""))).await
 }
 
-/// The rows of `table` with the longest values of each unique key that can be too long for an index, which few rows are. Reads
-/// the whole table, where it has such a key.
+/// The rows of `table` with the longest values of each unique key that can be too long for an index, which few rows are, and of
+/// the balances' key. Reads the whole table, where it has such a key.
 async fn longest(
     production: &mut PgConnection,
+    model: &Model,
     table: &QualifiedName,
     rows: u32,
 ) -> Result<Vec<(i64, String)>, Error> {
@@ -198,16 +211,22 @@ async fn longest(
         .fetch_all(&mut *production)
         .await
         .context(format!("look for keys of {} that can be long", table.plain()))?;
-    let mut found = Vec::new();
+    let mut keys: Vec<Vec<Statement>> = Vec::new();
     for columns in lists {
-        let sizes: Vec<Statement> = columns
-            .into_iter()
-            .map(|column| {
-                Ok(render("coalesce(pg_column_size(t.{column}), 0)", &[("column", &Ident::new(column)?)]))
-            })
-            .collect::<Result<_, NameError>>()?;
+        let value = |column| Ok(render("t.{column}", &[("column", &Ident::new(column)?)]));
+        keys.push(columns.into_iter().map(value).collect::<Result<_, NameError>>()?);
+    }
+    if *table == model.ledger.table {
+        keys.extend(model.ledger.postings.iter().map(|posting| {
+            let terms = [Some(&posting.item), posting.location.as_ref(), posting.lot.as_ref()];
+            terms.into_iter().flatten().map(|term| term.sql.clone()).collect()
+        }));
+    }
+    let mut found = Vec::new();
+    for values in keys {
+        let sizes =
+            values.iter().map(|value| render("coalesce(pg_column_size({value}), 0)", &[("value", value)]));
         let size = sizes
-            .into_iter()
             .reduce(|all, next| render("{all} + {next}", &[("all", &all), ("next", &next)]))
             .unwrap_or_else(|| render("0", &[]));
         let query = render(

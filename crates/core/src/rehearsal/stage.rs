@@ -200,6 +200,12 @@ impl<'a> Stage<'a> {
         let ran = psql.run(Vec::new(), Some(feed), progress, drain).await.map_err(throwaway::Error::from);
         match ran.map_err(RehearsalError::from)?.complaint() {
             None => Ok(Vec::new()),
+            // The sample's rows are rows of this database: what they break here they break there.
+            Some(words) if words.contains("violates ") => Err(Error::Rehearsal(RehearsalError::Copy {
+                what: format!("{what} can't be made over the rows that are there"),
+                words,
+                remedy: "rows break a constraint that is marked as valid here, by triggers that were off or a damaged index: mend or delete the row that it names, or let the constraint be NOT VALID",
+            })),
             Some(words) => Err(Error::Rehearsal(RehearsalError::Copy {
                 what: format!("{what} can't be made in the rehearsal's server"),
                 words,

@@ -44,7 +44,13 @@ pub(crate) async fn check(
 }
 
 /// The database's default organization, and whether the migration that made it one is over.
-async fn known(session: &mut PgConnection, model: &Model) -> Result<Option<(String, bool)>, DbError> {
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn known(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Option<(String, bool)>, DbError> {
     const LOOK: &str = "look which organization is the default one";
     let settled: Option<String> = sqlx::query_scalar(include_str!("default_organization/settled.sql"))
         .fetch_optional(&mut *session)

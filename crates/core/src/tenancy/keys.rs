@@ -29,6 +29,16 @@ impl Span {
     /// A day.
     pub const DAY: Span = Span(24 * 3600);
 
+    /// So many days.
+    pub(super) const fn days(days: i64) -> Self {
+        Self(days * 24 * 3600)
+    }
+
+    /// In seconds.
+    pub(super) fn seconds(self) -> i64 {
+        self.0
+    }
+
     /// Whether it is over at once.
     pub fn is_zero(self) -> bool {
         self.0 == 0

@@ -13,6 +13,7 @@ use crate::{
     model::Model,
     org_id::{OrgId, OrgIdError},
     settings::nearest,
+    timestamp::Timestamp,
 };
 
 /// The advisory lock under which organizations are named.
@@ -120,6 +121,54 @@ pub(super) async fn refuse_same(
         }
         Some((subdomain, false, other, other_name)) => {
             Err(TenancyError::SubdomainIsId { subdomain, other, other_name }.into())
+        }
+    }
+}
+
+/// Refuses a subdomain that another organization than `id` gave up less than `days` days ago, as the records tell.
+///
+/// # Errors
+/// [`TenancyError::SubdomainHeld`].
+pub(super) async fn refuse_held(
+    connection: &mut PgConnection,
+    id: &OrgId,
+    subdomain: &str,
+    days: u16,
+) -> Result<(), crate::Error> {
+    let held: Option<(String, Timestamp)> = sqlx::query_as(include_str!("held.sql"))
+        .bind(subdomain)
+        .bind(id)
+        .bind(i32::from(days))
+        .fetch_optional(connection)
+        .await
+        .context("look whether the subdomain is held back")?;
+    match held {
+        None => Ok(()),
+        Some((org, released)) => {
+            Err(TenancyError::SubdomainHeld { subdomain: subdomain.to_owned(), org, released, days }.into())
+        }
+    }
+}
+
+/// Refuses that organization `id`, as this transaction has written it, has an id that is another's but for the case of letters.
+/// The names are held.
+///
+/// # Errors
+/// [`TenancyError::IdDiffersInCase`].
+pub(super) async fn refuse_same_but_for_case(
+    connection: &mut PgConnection,
+    model: &Model,
+    id: &OrgId,
+) -> Result<(), crate::Error> {
+    let same: Option<(OrgId, String)> = sqlx::query_as(model.render(include_str!("same_but_case.sql")).sql())
+        .bind(id)
+        .fetch_optional(connection)
+        .await
+        .context("look whether the organization's id is another's")?;
+    match same {
+        None => Ok(()),
+        Some((other, other_name)) => {
+            Err(TenancyError::IdDiffersInCase { id: id.to_string(), other, other_name }.into())
         }
     }
 }

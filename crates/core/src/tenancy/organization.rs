@@ -22,7 +22,7 @@ use crate::{
     model::Model,
     org_id::OrgId,
     org_id::check_name,
-    report::{Outcome, Report},
+    report::{Metric, Outcome, Report},
     rows::public::organizations,
     settings::Secret,
     sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
@@ -63,6 +63,8 @@ pub struct NewOrganization {
     is_generated_key: bool,
     expires: Option<Span>,
     is_active: bool,
+    /// How many days a subdomain that another one gave up is held back.
+    hold_days: u16,
 }
 
 impl Request {
@@ -89,6 +91,7 @@ impl Request {
             is_generated_key,
             expires,
             is_active: self.is_active,
+            hold_days: settings.hold_days,
         })
     }
 }
@@ -194,6 +197,10 @@ async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Option<
         Ok(inserted) => inserted,
     };
     named::refuse_same(&mut tx, model, &id, NewNames::Both).await?;
+    named::refuse_same_but_for_case(&mut tx, model, &id).await?;
+    if let Some(subdomain) = &new.subdomain {
+        named::refuse_held(&mut tx, &id, subdomain.as_str(), new.hold_days).await?;
+    }
     let api_key_expires_at = keys::insert(&mut tx, model, &id, &new.api_key, new.expires, |error| {
         key_taken(error, model, "create the organization's API key")
     })
@@ -244,6 +251,20 @@ impl Report for OrgList {
 
     fn outcome(&self) -> Outcome {
         Outcome::Clean
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let metric = |state: &str, is_active: bool| Metric {
+            name: "stockfoil_organizations",
+            help: "Organizations by state.",
+            labels: vec![("state", state.to_owned())],
+            value: self.organizations.iter().filter(|org| org.is_active == is_active).count().to_string(),
+        };
+        let mut metrics = vec![metric("active", true)];
+        if !self.active_only {
+            metrics.push(metric("inactive", false));
+        }
+        metrics
     }
 }
 

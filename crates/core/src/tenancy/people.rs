@@ -145,7 +145,9 @@ impl<'a> People<'a> {
 
 /// Says which foreign key does not let users leave what refers to them within their organization.
 fn referred(error: sqlx::Error) -> Error {
-    let broken = error.as_database_error().filter(|error| error.code().as_deref() == Some("23503"));
+    // A key that says RESTRICT is a violation of its own from PostgreSQL 18 on.
+    let broken =
+        error.as_database_error().filter(|error| matches!(error.code().as_deref(), Some("23503" | "23001")));
     match broken {
         Some(broken) => {
             let (table, key) = (broken.table().unwrap_or_default(), broken.constraint().unwrap_or_default());

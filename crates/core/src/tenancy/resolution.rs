@@ -14,16 +14,21 @@ use crate::{
 
 /// What an application's role may execute, as `GRANT EXECUTE ON FUNCTION` takes it; beside it the role needs USAGE on
 /// the schema `stockfoil`.
-pub const APPLICATION_FUNCTIONS: [Fixed; 5] = [
+pub const APPLICATION_FUNCTIONS: [Fixed; 6] = [
     Fixed("stockfoil.org_by_id(text)"),
     Fixed("stockfoil.org_by_subdomain(text)"),
     Fixed("stockfoil.org_by_api_key(text)"),
+    Fixed("stockfoil.org_by_api_key_hash(text)"),
     Fixed("stockfoil.resolve_org(text, text, text)"),
     Fixed("stockfoil.set_org(text)"),
 ];
 
 /// Their names, which no other function in the schema has.
-pub const NAMES: [&str; 5] = ["org_by_id", "org_by_subdomain", "org_by_api_key", "resolve_org", "set_org"];
+pub const NAMES: [&str; 6] =
+    ["org_by_id", "org_by_subdomain", "org_by_api_key", "org_by_api_key_hash", "resolve_org", "set_org"];
+
+/// The one that a sign-in may execute before it knows the organization, and no application by its role.
+pub const SIGN_IN: &str = "orgs_of_user";
 
 /// One of those functions.
 #[derive(Debug, Clone)]
@@ -39,11 +44,16 @@ pub struct Function {
 }
 
 /// The functions, in the order in which they call each other; `default` is who a request is for that names nobody.
-pub fn functions(model: &Model, default: &OrgId) -> [Function; 5] {
+pub fn functions(model: &Model, default: &OrgId) -> [Function; 7] {
     let form = api_key::form();
     let number = Definition::number;
     let (is_id, default) = (is_id(model.org_type), Literal::new(default.as_str()));
-    let fragments: [(&str, &dyn Fragment); 6] = [
+    let has_user = match model.users {
+        Some(_) => model.render(include_str!("resolution/has_user.sql")),
+        None => render("SELECT o.id WHERE false", &[]),
+    };
+    let fragments: [(&str, &dyn Fragment); 7] = [
+        ("has_user", &has_user),
         ("is_id", &is_id),
         ("default", &default),
         ("made_key", &form.made),
@@ -61,15 +71,22 @@ pub fn functions(model: &Model, default: &OrgId) -> [Function; 5] {
             facts: [body, parameters.to_owned(), volatility.to_owned()],
         }
     };
-    let [by_id, by_subdomain, by_api_key, resolve, set] = APPLICATION_FUNCTIONS;
+    let [by_id, by_subdomain, by_api_key, by_api_key_hash, resolve, set] = APPLICATION_FUNCTIONS;
     let given =
         "header text DEFAULT NULL::text, subdomain text DEFAULT NULL::text, api_key text DEFAULT NULL::text";
     [
         function(by_id, include_str!("resolution/org_by_id.sql"), "id text", "s"),
         function(by_subdomain, include_str!("resolution/org_by_subdomain.sql"), "subdomain text", "s"),
+        function(by_api_key_hash, include_str!("resolution/org_by_api_key_hash.sql"), "hash text", "v"),
         function(by_api_key, include_str!("resolution/org_by_api_key.sql"), "api_key text", "v"),
         function(resolve, include_str!("resolution/resolve_org.sql"), given, "v"),
         function(set, include_str!("resolution/set_org.sql"), "org text", "v"),
+        function(
+            Fixed("stockfoil.orgs_of_user(text)"),
+            include_str!("resolution/orgs_of_user.sql"),
+            "address text",
+            "s",
+        ),
     ]
 }
 

@@ -72,6 +72,8 @@ pub struct Update {
     revoke: Vec<KeyId>,
     /// The default organization, as the configuration has it.
     default_org: String,
+    /// How many days a subdomain that another one gave up is held back.
+    hold_days: u16,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,7 @@ impl Request {
             new_key,
             revoke: self.revoke.iter().map(|id| KeyId::new(id)).collect::<Result<_, _>>()?,
             default_org: settings.default_org_id.clone(),
+            hold_days: settings.hold_days,
         };
         if update.only_lists() && !self.lists_keys {
             return Err(TenancyError::NothingAsked);
@@ -129,7 +132,7 @@ impl Update {
     }
 
     fn only_lists(&self) -> bool {
-        let Self { name, subdomain, is_active, new_key, revoke, default_org: _ } = self;
+        let Self { name, subdomain, is_active, new_key, revoke, default_org: _, hold_days: _ } = self;
         name.is_none() && subdomain.is_none() && is_active.is_none() && new_key.is_none() && revoke.is_empty()
     }
 }
@@ -267,6 +270,10 @@ async fn apply(
     let (row, changed) = change(&mut tx, model, row, &update).await?;
     if names {
         named::refuse_same(&mut tx, model, org, NewNames::Subdomain).await?;
+        let is_new = changed.iter().any(|changed| changed.field == "subdomain");
+        if let Some(subdomain) = row.subdomain.as_deref().filter(|_| is_new) {
+            named::refuse_held(&mut tx, org, subdomain, update.hold_days).await?;
+        }
     }
     // First, so that a key which ends for ever is not said to end later.
     let revoked_keys = keys::revoke(&mut tx, model, org, &update.revoke).await?;
@@ -388,6 +395,7 @@ mod tests {
             default_org_id: "default".into(),
             default_org_name: "Default Organization".into(),
             reserved_subdomains: Vec::new(),
+            hold_days: 0,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Moving users to an organization.
 
+mod selection;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt as _;
@@ -7,9 +9,8 @@ use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
-    Settings, TenancyError,
+    TenancyError,
     default_organization::{self, Change},
-    email_pattern::EmailPattern,
     moves::{
         self,
         guard::{self, Sight},
@@ -31,6 +32,8 @@ use crate::{
     sql::{Fixed, Statement},
 };
 
+pub use selection::{Origin, Selector};
+
 /// The command, as `stockfoil.run` names it.
 pub const COMMAND: &str = "users-assign";
 
@@ -40,20 +43,6 @@ pub(super) const PRIMARY: &str = "primary";
 /// How often an assignment that lost to another session is tried again.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Whom to move.
-#[derive(Debug, Clone)]
-pub enum Selector {
-    /// These users; each one must be there.
-    Ids(BTreeSet<String>),
-    /// Whose address the pattern takes, in whatever organization.
-    Email(EmailPattern),
-    /// Who is still in the default organization, or in none.
-    Unassigned {
-        /// The default organization.
-        default_org: String,
-    },
-}
-
 /// Users to move to an organization.
 #[derive(Debug, Clone)]
 pub struct Assignment {
@@ -61,6 +50,8 @@ pub struct Assignment {
     pub org: OrgId,
     /// Whom.
     pub selector: Selector,
+    /// Out of which organizations.
+    pub origin: Origin,
     /// How many users must move; with any other number, none does.
     pub expect: Option<u64>,
     /// Only say who would move.
@@ -94,6 +85,17 @@ pub struct KeyConflict {
     pub other_user_id: String,
 }
 
+/// A user who stays, because nothing was said of taking users from that organization.
+#[derive(Debug, Serialize)]
+pub struct Left {
+    /// The user; by the primary key where the mapped id is NULL.
+    pub user_id: String,
+    /// The user's address.
+    pub email: Option<String>,
+    /// The organization that the user is of.
+    pub org_id: Option<String>,
+}
+
 /// How many users an organization has.
 #[derive(Debug, Serialize)]
 pub struct Members {
@@ -124,6 +126,8 @@ pub struct UsersAssigned {
     pub organizations: Vec<Members>,
     /// How many of the selected users are there already.
     pub already_there: usize,
+    /// Who of the selected users stays, since another organization than those that give has them.
+    pub left: Vec<Left>,
     /// Who can't move, if anybody.
     pub conflicts: Vec<KeyConflict>,
     /// What the operator should know.
@@ -155,7 +159,7 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
         let model = &mapping.resolve(db).await?;
         let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
         require(db, model, &[&users.table]).await?;
-        if let Selector::Unassigned { default_org } = &assignment.selector {
+        if let Origin::Default(default_org) = &assignment.origin {
             default_organization::check(&mut *db.acquire().await?, model, default_org, Change::Refused)
                 .await?;
         }
@@ -188,44 +192,6 @@ struct User {
     org_id: Option<String>,
 }
 
-impl Selector {
-    /// The selector that flags ask for: `ids`, or `email_pattern`, or `all`, and only one of them.
-    ///
-    /// # Errors
-    /// [`TenancyError::Selector`] for none or several of them, and [`TenancyError::EmailPattern`].
-    pub fn of(
-        ids: Vec<String>,
-        email_pattern: Option<&str>,
-        all: bool,
-        config: &Settings,
-    ) -> Result<Self, TenancyError> {
-        match (ids.is_empty(), email_pattern, all) {
-            (false, None, false) => Ok(Self::Ids(ids.into_iter().collect())),
-            (true, Some(pattern), false) => Ok(Self::Email(pattern.parse()?)),
-            (true, None, true) => Ok(Self::Unassigned { default_org: config.default_org_id.clone() }),
-            _ => Err(TenancyError::Selector),
-        }
-    }
-
-    /// Whether `user` is meant: the one predicate, of dry runs and real ones.
-    fn takes(&self, user: &User) -> bool {
-        match self {
-            Self::Ids(ids) => ids.contains(&user.id),
-            Self::Email(pattern) => user.email.as_deref().is_some_and(|email| pattern.takes(email)),
-            Self::Unassigned { default_org } => user.org_id.as_deref().is_none_or(|org| org == default_org),
-        }
-    }
-
-    /// What the server can already leave out: ids, and an organization.
-    fn bounds(&self) -> (Option<Vec<&str>>, Option<&str>) {
-        match self {
-            Self::Ids(ids) => (Some(ids.iter().map(String::as_str).collect()), None),
-            Self::Email(_) => (None, None),
-            Self::Unassigned { default_org } => (None, Some(default_org)),
-        }
-    }
-}
-
 async fn attempt(
     db: &Db,
     model: &Model,
@@ -241,7 +207,7 @@ async fn attempt(
     };
 
     let people = People::read(&mut tx, model, users).await?;
-    let (already_there, moves) = choose(&mut tx, &people, assignment).await?;
+    let Chosen { already_there, left, moves } = choose(&mut tx, &people, assignment).await?;
     let conflicts = conflicts(&mut tx, model, users, &people, org, &moves).await?;
     let stopped = match expect {
         Some(expect) if *expect != moves.len() as u64 => {
@@ -250,6 +216,8 @@ async fn attempt(
         _ if !conflicts.is_empty() => {
             Some(format!("{} of them can't move, because a key of theirs is taken", conflicts.len()))
         }
+        // Who is asked for by name is to move.
+        _ if !left.is_empty() && matches!(assignment.selector, Selector::Ids(_)) => Some(stay(&left)),
         _ => None,
     };
     let keys: Vec<String> = moves.iter().map(|user| user.key.clone()).collect();
@@ -258,7 +226,13 @@ async fn attempt(
     }
     let applied = !dry_run && stopped.is_none() && !moves.is_empty();
     let before = members(&mut tx, model, org, &moves).await?;
-    let warning = || format!("organization {org} is inactive: its users can't work until it is activated");
+    let mut warnings = Vec::new();
+    if !organization.is_active {
+        warnings.push(format!("organization {org} is inactive: its users can't work until it is activated"));
+    }
+    if stopped.is_none() && !left.is_empty() {
+        warnings.push(stay(&left));
+    }
     let mut report = UsersAssigned {
         org_id: org.clone(),
         dry_run: *dry_run,
@@ -268,7 +242,8 @@ async fn attempt(
         organizations: Vec::new(),
         already_there,
         conflicts,
-        warnings: (!organization.is_active).then(warning).into_iter().collect(),
+        left,
+        warnings,
         users: moves
             .into_iter()
             .map(|User { key, id, email, org_id }| Move { user_id: id, key, email, from: org_id })
@@ -281,18 +256,28 @@ async fn attempt(
     apply(tx, model, &people, report, sight).await
 }
 
-/// How many of the selected users are there already, and those who would move, by id; locked unless this is a dry run.
+/// Whom a selector means, by what becomes of them.
+struct Chosen {
+    /// How many are there already.
+    already_there: usize,
+    left: Vec<Left>,
+    /// Who would move, by id; locked unless this is a dry run.
+    moves: Vec<User>,
+}
+
 async fn choose(
     connection: &mut PgConnection,
     people: &People<'_>,
     assignment: &Assignment,
-) -> Result<(usize, Vec<User>), Error> {
-    let Assignment { org, selector, dry_run, .. } = assignment;
-    let (ids, of_org) = selector.bounds();
+) -> Result<Chosen, Error> {
+    let Assignment { org, selector, origin, dry_run, .. } = assignment;
+    let (ids, of_org) = selector.bounds(origin);
     let selected = select(&mut *connection, people, selector, (ids, of_org, None), Fixed("")).await?;
     refuse_unknown(selector, &selected)?;
-    let (already, mut moves): (Vec<User>, Vec<User>) =
-        selected.into_iter().partition(|user| user.org_id.as_deref() == Some(org.as_str()));
+    let is_there = |user: &User| user.org_id.as_deref() == Some(org.as_str());
+    let (already, others): (Vec<User>, Vec<User>) = selected.into_iter().partition(is_there);
+    let gives = |user: &User| origin.gives(user.org_id.as_deref());
+    let (mut moves, left): (Vec<User>, Vec<User>) = others.into_iter().partition(gives);
     if !dry_run {
         // While rows are waited for, others wait for those that are held already.
         sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *connection).await?;
@@ -300,11 +285,36 @@ async fn choose(
         moves =
             select(&mut *connection, people, selector, (None, None, Some(keys)), Fixed("FOR UPDATE OF t"))
                 .await?;
-        moves.retain(|user| user.org_id.as_deref() != Some(org.as_str()));
+        moves.retain(|user| !is_there(user) && gives(user));
     }
 
     moves.sort_by(|one, other| (&one.id, &one.key).cmp(&(&other.id, &other.key)));
-    Ok((already.len(), moves))
+    let mut left: Vec<Left> =
+        left.into_iter().map(|User { id, email, org_id, .. }| Left { user_id: id, email, org_id }).collect();
+    left.sort_by(|one, other| one.user_id.cmp(&other.user_id));
+    Ok(Chosen { already_there: already.len(), left, moves })
+}
+
+/// Who stays, in words, and what takes them too.
+fn stay(left: &[Left]) -> String {
+    const SHOWN: usize = 5;
+    let name = |user: &Left| {
+        let org = user.org_id.as_deref().unwrap_or("no organization");
+        format!("{} (of {org})", user.email.as_ref().unwrap_or(&user.user_id))
+    };
+    let shown: Vec<String> = left.iter().take(SHOWN).map(name).collect();
+    let more = match left.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let orgs: BTreeSet<&str> = left.iter().filter_map(|user| user.org_id.as_deref()).collect();
+    let flags: Vec<String> = orgs.iter().take(SHOWN).map(|org| format!("--from {org}")).collect();
+    format!(
+        "{} of the selected users are another organization's, and stay there: {}{more}; {} takes them from it",
+        left.len(),
+        shown.join(", "),
+        flags.join(" ")
+    )
 }
 
 /// Moves the users of `report` and records it, in the transaction that has locked their rows.

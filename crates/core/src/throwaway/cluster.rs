@@ -109,6 +109,11 @@ impl<'a> Cluster<'a> {
         flags
     }
 
+    /// The server's major version.
+    pub(crate) fn version(&self) -> u32 {
+        self.programs.version
+    }
+
     /// One of the server's programs, run by the cluster's owner.
     pub(crate) fn program(&self, name: &str) -> Program {
         self.programs.program(name).owned_by(&self.owner)
@@ -117,6 +122,12 @@ impl<'a> Cluster<'a> {
     /// `psql` in `database`, which ends at the first statement that is refused; it reads its script from a pipe.
     pub(crate) fn psql(&self, database: &str) -> Program {
         let flags = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null"];
+        self.program("psql").with_args(self.connection(database)).with_args(flags).confined(self.client())
+    }
+
+    /// `psql` in `database` as one that writes the answers to a script of one's own, and nothing else.
+    pub(crate) fn answering(&self, database: &str) -> Program {
+        let flags = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
         self.program("psql").with_args(self.connection(database)).with_args(flags).confined(self.client())
     }
 

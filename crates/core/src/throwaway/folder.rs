@@ -142,8 +142,7 @@ impl Folder {
     /// When they don't, or nobody can tell.
     pub(crate) fn require_room(&self, bytes: u64) -> Result<(), Error> {
         let needed = bytes.saturating_add(self.reserve_bytes);
-        let free = rustix::fs::statvfs(&self.path).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        match free {
+        match free_bytes(&self.path) {
             Err(error) => {
                 let text = format!("can't tell how much room {} has: {error}", self.path.display());
                 Err(Error::Machine(text))
@@ -159,6 +158,11 @@ impl Folder {
             Ok(_) => Ok(()),
         }
     }
+}
+
+/// How many bytes are free on the disk of `path`.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    Ok(rustix::fs::statvfs(path).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))?)
 }
 
 impl Drop for Folder {

@@ -90,7 +90,7 @@ impl<T> Ran<T> {
     fn words(&self) -> String {
         let is_error = |line: &&str| {
             let line = line.to_lowercase();
-            ["error:", "fatal:", "panic:"].iter().any(|sign| line.contains(sign))
+            ["error:", "fatal:", "panic:", "failed:"].iter().any(|sign| line.contains(sign))
         };
         let mut lines = self.stderr.lines().filter(|line| !line.trim().is_empty());
         let line = self.stderr.lines().find(is_error).or(lines.next());

@@ -11,6 +11,9 @@ const PROGRAMS: [&str; 4] = ["postgres", "initdb", "pg_controldata", "psql"];
 /// The same of a client's.
 const CLIENTS: [&str; 2] = ["pg_dump", "psql"];
 
+/// The program by which archives are read.
+const RESTORERS: [&str; 1] = ["pg_restore"];
+
 /// Where distributions put them.
 const FOLDERS: [&str; 4] = [
     "/usr/lib/postgresql/*/bin",
@@ -43,11 +46,25 @@ impl ServerPrograms {
         Self::newest(settings, &PROGRAMS, suits, progress).await?.ok_or_else(|| {
             let wanted = version.map_or_else(|| format!("{at_least} or newer"), |version| version.to_string());
             let text = format!(
-                "the server's programs of PostgreSQL {wanted} were not found; install the server (postgresql), or set {} to their folder",
+                "the server's programs of PostgreSQL {wanted} were not found in {}; install the server (postgresql), or set {} to their folder",
+                places(settings),
                 settings.names.programs
             );
             Error::Machine(text)
         })
+    }
+
+    /// The newest `pg_restore` that is `at_least` of this version; none where there is none.
+    ///
+    /// # Errors
+    /// When one that is there can't be run.
+    pub(crate) async fn restorer(
+        settings: &Settings,
+        at_least: u32,
+        progress: &dyn Progress,
+    ) -> Result<Option<PathBuf>, Error> {
+        let found = Self::newest(settings, &RESTORERS, |found| found >= at_least, progress).await?;
+        Ok(found.map(|programs| programs.folder.join(RESTORERS[0])))
     }
 
     /// Looks for the programs of exactly `version` that talk to a server; nothing but these is there for sure.
@@ -78,11 +95,7 @@ impl ServerPrograms {
         let mut best: Option<Self> = None;
         for folder in folders(settings, programs) {
             let ran = settings.program(&folder.join(programs[0]), "").text(["--version"], progress).await?;
-            let words = ran.whole().unwrap_or_default();
-            // "postgres (PostgreSQL) 15.18 (Debian ...)"
-            let number = words.split(' ').nth(2).unwrap_or_default();
-            let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-            let Ok(found) = digits.parse::<u32>() else { continue };
+            let Some(found) = version_in(&ran.whole().unwrap_or_default()) else { continue };
             if suits(found) && best.as_ref().is_none_or(|best| best.version < found) {
                 let (search_path, stall) = (settings.search_path.clone(), settings.stall);
                 best = Some(Self { folder, search_path, stall, version: found });
@@ -91,10 +104,30 @@ impl ServerPrograms {
         Ok(best)
     }
 
+    /// Their major version.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
+    }
+
     /// One of them.
     pub(crate) fn program(&self, name: &str) -> Program {
         let remedy = "install PostgreSQL's server and contrib programs";
         Program::bare(&self.search_path, self.stall, &self.folder.join(name), remedy)
+    }
+}
+
+/// The major version that one of PostgreSQL's programs tells: "postgres (PostgreSQL) 15.18 (Debian ...)".
+pub(crate) fn version_in(words: &str) -> Option<u32> {
+    let number = words.split(' ').nth(2)?;
+    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// Where programs are looked for, in words.
+pub(crate) fn places(settings: &Settings) -> String {
+    match &settings.programs {
+        Some(folder) => folder.display().to_string(),
+        None => format!("PATH and {}", FOLDERS.join(", ")),
     }
 }
 

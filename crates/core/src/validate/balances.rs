@@ -34,6 +34,8 @@ impl Checks {
             verdict: Verdict::Skipped,
             evidence: "not there yet: no table, function, trigger or record of balances".into(),
             remedy: "migrate-balance, then backfill-balances".into(),
+            accept: None,
+            identity: None,
             is_of_release: false,
         });
         Ok(false)
@@ -69,11 +71,12 @@ impl Checks {
             let evidence = match &state {
                 State::Intact => "there, with its definition".to_owned(),
                 State::Missing => "it is not there".to_owned(),
-                State::Unwanted => {
-                    let setting =
-                        if object.kind == balance::Kind::Query { "created_at" } else { "replicated" };
-                    format!("it is there, though [ledger] {setting} is false")
+                State::Unwanted => match object.kind {
+                    balance::Kind::Query => "it is there, though [ledger] created_at is false",
+                    balance::Kind::Record => "it is there, though [balances] hot is not \"queue\"",
+                    _ => "it is there, though [ledger] replicated is false",
                 }
+                .to_owned(),
                 State::Altered(how) => format!("it is not as it should be: {how}"),
             };
             let name = format!("{} {}", object.kind.as_str(), object.name.as_str());

@@ -1,167 +1,20 @@
 //! `validate-migration --isolation`: whether each organization's rows are really its own, and the known holes, each by the
 //! object's name with what closes it. Asks the catalog only, and reads no rows.
 
+mod accepted;
+mod looks;
+mod server;
+
 use sqlx::PgConnection;
 
 use super::{Checks, Validation, foreign_keys::unenforced};
 use crate::{
-    Error, Task, balance,
+    Error, Task,
     db::{Context as _, Db},
     mapping::Mapping,
-    migration::{isolation, privileges, runner},
+    migration::{isolation, runner},
     model::Model,
-    sql::{Fragment, render},
-    tenancy::resolution,
 };
-
-/// One look at the catalog, whose rows are an object, whether it is as it should be, what was found, and what mends it.
-struct Look {
-    name: &'static str,
-    query: &'static str,
-    /// What it means that it finds nothing.
-    nothing: &'static str,
-    /// What the query is told beside what all are.
-    more: More,
-}
-
-enum More {
-    None,
-    /// The commands' names, by which they call their sessions.
-    Commands,
-    /// The tables of organizations and of API keys.
-    Organizations,
-}
-
-const LOOKS: [Look; 18] = [
-    Look {
-        name: "application_login",
-        query: include_str!("isolation/logins.sql"),
-        nothing: "no role that can log in is a member of it yet",
-        more: More::None,
-    },
-    Look {
-        name: "login",
-        query: include_str!("isolation/reached.sql"),
-        nothing: "no login has rights on the tables",
-        more: More::None,
-    },
-    Look {
-        name: "session",
-        query: include_str!("isolation/sessions.sql"),
-        nothing: "no session of an application is past row-level security now",
-        more: More::Commands,
-    },
-    Look {
-        name: "grant",
-        query: include_str!("isolation/grants.sql"),
-        nothing: "there are no tables",
-        more: More::None,
-    },
-    Look {
-        name: "default_privilege",
-        query: include_str!("isolation/defaults.sql"),
-        nothing: "the owners' default privileges give nobody rights on tables to come",
-        more: More::None,
-    },
-    Look {
-        name: "schema",
-        query: include_str!("isolation/schemas.sql"),
-        nothing: "the application's role is not there",
-        more: More::None,
-    },
-    Look {
-        name: "view",
-        query: include_str!("isolation/views.sql"),
-        nothing: "no view reads a guarded table",
-        more: More::None,
-    },
-    Look {
-        name: "definer_function",
-        query: include_str!("isolation/functions.sql"),
-        nothing: "none runs with its owner's rights for the application",
-        more: More::None,
-    },
-    Look {
-        name: "server_function",
-        query: include_str!("isolation/server_functions.sql"),
-        nothing: "none that is for administrators is the application's to execute",
-        more: More::None,
-    },
-    Look {
-        name: "leakproof_function",
-        query: include_str!("isolation/leakproof.sql"),
-        nothing: "none but PostgreSQL's and extensions' are LEAKPROOF",
-        more: More::None,
-    },
-    Look {
-        name: "rule",
-        query: include_str!("isolation/rules.sql"),
-        nothing: "none leads to a guarded table",
-        more: More::None,
-    },
-    Look {
-        name: "unique_key",
-        query: include_str!("isolation/keys.sql"),
-        nothing: "no guarded table has one",
-        more: More::Organizations,
-    },
-    Look {
-        name: "unguarded_table",
-        query: include_str!("isolation/outside.sql"),
-        nothing: "no other table holds rows of organizations, or refers to them",
-        more: More::None,
-    },
-    Look {
-        name: "shared_parent",
-        query: include_str!("isolation/parents.sql"),
-        nothing: "no row that belongs to no organization takes rows of organizations along",
-        more: More::None,
-    },
-    Look {
-        name: "setting",
-        query: include_str!("isolation/settings.sql"),
-        nothing: "app.org_id has no default, and none takes triggers and foreign keys away",
-        more: More::None,
-    },
-    Look {
-        name: "parameter",
-        query: include_str!("isolation/parameters.sql"),
-        nothing: "the application may set none that only administrators may",
-        more: More::None,
-    },
-    Look {
-        name: "backup_role",
-        query: include_str!("isolation/backups.sql"),
-        nothing: "no login that reads everything is bound by row-level security",
-        more: More::None,
-    },
-    Look {
-        name: "publication",
-        query: include_str!("isolation/publications.sql"),
-        nothing: "no publication sends guarded rows",
-        more: More::None,
-    },
-];
-
-/// What the commands call their sessions.
-const COMMANDS: &[&str] = &[
-    "migrate-all",
-    "migrate-org",
-    "migrate-balance",
-    "validate-migration",
-    "backfill-balances",
-    "reconcile-balances",
-    "monitor-backups",
-    "verify-backup",
-    "org-create",
-    "org-list",
-    "org-update",
-    "users-assign",
-    "data-assign",
-    "db-generate",
-    "db-migrate",
-    "db-studio",
-];
 
 /// Looks for the holes.
 ///
@@ -172,14 +25,14 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping) -> Task<'a, Validation> {
         let model = &mapping.resolve(db).await?;
         let mut session = db.session().await?;
         runner::prepare(&mut session).await?;
-        // Many small parts of the catalog joined look costly, and compiling takes a hundred times what running does.
-        sqlx::query("SET jit = off").execute(&mut session).await.context("prepare the session")?;
         let mut checks = Checks::default();
         policies(&mut session, model, &mut checks).await?;
         role(&mut session, model, &mut checks).await?;
         foreign_keys(&mut session, model, &mut checks).await?;
-        looks(&mut session, model, &mut checks).await?;
-        accept(mapping.accepted_holes(), &mut checks);
+        looks::all(&mut session, model, &mut checks).await?;
+        copies(&mut session, model, &mut checks).await?;
+        server::look(db.facts().version_num, &db.facts().version, &mut checks);
+        accepted::apply(mapping.accepted_holes(), &mut checks);
         Ok(checks.validation(0))
     })
 }
@@ -300,71 +153,12 @@ async fn foreign_keys(session: &mut PgConnection, model: &Model, checks: &mut Ch
     Ok(())
 }
 
-async fn looks(session: &mut PgConnection, model: &Model, checks: &mut Checks) -> Result<(), Error> {
-    let guarded = isolation::guarded(session, model).await?;
-    let tables: Vec<String> = guarded.iter().map(|guarded| guarded.table.to_string()).collect();
-    let rights: Vec<String> = guarded.iter().map(|guarded| guarded.application.join(",")).collect();
-    let objects = balance::objects(model);
-    let functions = objects.functions.iter().map(|function| function.name.as_str());
-    let own: Vec<&str> =
-        functions.chain(balance::QUERIES).chain(resolution::NAMES).chain(["default_org"]).collect();
-    let organizations = [model.organizations.to_string(), model.api_keys.to_string()];
-    let given = render(include_str!("isolation/given.sql"), &[]);
-    let reach = render(include_str!("isolation/reach.sql"), &[]);
-    let ours = render(include_str!("isolation/ours.sql"), &[("given", &given), ("reach", &reach)]);
-    let granted = render(include_str!("isolation/granted.sql"), &[("ours", &ours)]);
-    let written = render(include_str!("isolation/written.sql"), &[("given", &given), ("granted", &granted)]);
-    let own_objects = privileges::own();
-    let fragments: [(&str, &dyn Fragment); 6] = [
-        ("given", &given),
-        ("reach", &reach),
-        ("ours", &ours),
-        ("granted", &granted),
-        ("written", &written),
-        ("own", &own_objects),
-    ];
-    for look in &LOOKS {
-        let statement = render(look.query, &fragments);
-        let query = sqlx::query_as(statement.sql())
-            .bind(&tables)
-            .bind(&rights)
-            .bind(model.roles.application.as_str())
-            .bind(model.roles.operations.as_str())
-            .bind(model.org_column.as_str())
-            .bind(&own);
-        let query = match look.more {
-            More::None => query,
-            More::Commands => query.bind(COMMANDS),
-            More::Organizations => query.bind(&organizations),
-        };
-        let rows: Vec<(String, bool, String, String)> =
-            query.fetch_all(&mut *session).await.context(format!("look for holes: {}", look.name))?;
-        if rows.is_empty() {
-            checks.add(look.name, "database", true, look.nothing.into(), "");
-        }
-        for (object, holds, evidence, remedy) in rows {
-            // As other messages name what is in that schema.
-            checks.add(look.name, object.replace(" public.", " "), holds, evidence, &remedy);
-        }
+/// Loads that row-level security ends, as far as pg_stat_statements has seen them.
+async fn copies(session: &mut PgConnection, model: &Model, checks: &mut Checks) -> Result<(), Error> {
+    for (table, evidence) in isolation::copied(session, model).await? {
+        checks.warn("copy", format!("table {table}"), evidence, isolation::INSTEAD_OF_COPY);
+        // How many there were is another thing each time.
+        checks.identify(Some(table));
     }
     Ok(())
-}
-
-/// Takes the holes that the operator lives with for what they are, and says which of those names none.
-fn accept(accepted: &[String], checks: &mut Checks) {
-    for name in accepted {
-        let mut is_one = false;
-        for check in checks.0.iter_mut().filter(|check| check.object == *name) {
-            is_one |= check.pass_as_accepted();
-        }
-        if !is_one {
-            checks.add(
-                "accepted",
-                name,
-                false,
-                "is accepted ([tenancy.isolation] accepted), and is no hole".into(),
-                "take it out of the list",
-            );
-        }
-    }
 }

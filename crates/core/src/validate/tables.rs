@@ -179,7 +179,7 @@ impl Checks {
                 "drop it if it is a left-over, then migrate-org",
             );
         }
-        self.natural_keys(model, table, &keys);
+        self.natural_keys(session, model, table, &keys).await?;
         self.invalid_indexes(session, model, table).await
     }
 
@@ -213,17 +213,35 @@ impl Checks {
     }
 
     /// What the model says is unique within an organization.
-    fn natural_keys(&mut self, model: &Model, table: &QualifiedName, keys: &[UniqueKey]) {
-        let org = Some(model.org_column.as_str());
-        for wanted in model.natural_keys.iter().filter(|wanted| wanted.table == *table) {
+    async fn natural_keys(
+        &mut self,
+        session: &mut PgConnection,
+        model: &Model,
+        table: &QualifiedName,
+        keys: &[UniqueKey],
+    ) -> Result<(), Error> {
+        let org = model.org_column.as_str();
+        'wanted: for wanted in model.natural_keys.iter().filter(|wanted| wanted.table == *table) {
+            for column in &wanted.columns {
+                if catalog::column(session, table, column).await?.is_none() {
+                    // The application calls it something else, or has none.
+                    continue 'wanted;
+                }
+            }
             let columns: Vec<&str> = wanted.columns.iter().map(|column| column.as_str()).collect();
-            let found = keys.iter().find(|key| {
-                let mut found = key.columns.iter().map(Option::as_deref);
-                key.valid && found.next().flatten() == org && found.eq(columns.iter().copied().map(Some))
+            let of_org =
+                || keys.iter().filter(|key| key.valid && key.columns.first() == Some(&Some(org.to_owned())));
+            let plain = of_org().find(|key| {
+                key.columns.iter().skip(1).map(Option::as_deref).eq(columns.iter().copied().map(Some))
             });
-            let evidence = match found {
-                Some(key) => format!("kept unique per organization by {}", key.name.as_str()),
-                None => "nothing keeps it unique per organization".to_owned(),
+            // An application's own notion of the same key, such as one without case.
+            let found = plain.or_else(|| of_org().find(|key| is_over(key, &columns)));
+            let evidence = match (plain, found) {
+                (Some(key), _) => format!("kept unique per organization by {}", key.name.as_str()),
+                (None, Some(key)) => {
+                    format!("{} keeps an expression over it unique per organization", key.name.as_str())
+                }
+                (None, None) => "nothing keeps it unique per organization".to_owned(),
             };
             let object = format!("{}({})", table.plain(), columns.join(", "));
             self.add(
@@ -234,6 +252,7 @@ impl Checks {
                 "add the unique key again, then migrate-org",
             );
         }
+        Ok(())
     }
 
     async fn invalid_indexes(
@@ -345,4 +364,14 @@ impl Checks {
         }
         Ok(())
     }
+}
+
+/// Whether each part of the key behind its first is one of `columns`, in their order, or an expression that names it.
+fn is_over(key: &UniqueKey, columns: &[&str]) -> bool {
+    let names = |printed: String, column: &str| {
+        printed.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == column)
+    };
+    key.predicate.is_none()
+        && key.parts.len() == 1 + columns.len()
+        && key.parts.iter().skip(1).zip(columns).all(|(part, column)| names(part.to_string(), column))
 }

@@ -29,6 +29,8 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, tenancy: &'a tenancy::Settings)
                     verdict: Verdict::Passed,
                     evidence,
                     remedy: String::new(),
+                    accept: None,
+                    identity: None,
                     is_of_release: false,
                 });
             }
@@ -38,6 +40,8 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, tenancy: &'a tenancy::Settings)
                 verdict: Verdict::Failed,
                 evidence: obstacle.detail,
                 remedy: obstacle.remedy,
+                accept: None,
+                identity: None,
                 is_of_release: false,
             }));
         }

@@ -1,12 +1,13 @@
 //! Archived WAL that a recovery does not get to the end of, and archives that hold it in other forms.
 
 use super::{
+    matrix::{ARCHIVE, Row},
     site::{ENTRIES_LATE, Site, overwrite, segments},
     *,
 };
 
 /// A copy of the site's base backup `name` and of its archived WAL, without a seal that would tell of lost entries.
-async fn copy_of(name: &str) -> Folder {
+pub(super) async fn copy_of(name: &str) -> Folder {
     let site = Site::shared().await;
     let folder = site.copy(&["wal", &format!("base/{name}")]);
     let top = folder.top.path().display();
@@ -18,66 +19,102 @@ async fn copy_of(name: &str) -> Folder {
 }
 
 /// The archived segments that the backup of `folder` begins in or that are newer.
-fn needed(folder: &Folder, name: &str) -> Vec<PathBuf> {
-    let label = fs::read_to_string(folder.top.path().join("base").join(name).join("backup_label")).unwrap();
+pub(super) fn needed(folder: &Folder, name: &str) -> Vec<PathBuf> {
+    needed_by(&folder.top.path().join("base").join(name))
+}
+
+fn needed_by(data: &Path) -> Vec<PathBuf> {
+    let label = fs::read_to_string(data.join("backup_label")).unwrap();
     let first = label.split("(file ").nth(1).unwrap()[..24].to_owned();
-    let mut archived = segments(&folder.top.path().join("wal"));
+    let mut archived = segments(&data.join("../../wal"));
     archived.retain(|path| path.file_name().unwrap().to_string_lossy()[..24] >= first[..]);
     archived
 }
 
-fn rename(path: &Path, suffix: &str) {
+pub(super) fn rename(path: &Path, suffix: &str) {
     let name = format!("{}{suffix}", path.file_name().unwrap().to_string_lossy());
     fs::rename(path, path.with_file_name(name)).unwrap();
 }
 
+/// What is done to an archive behind a base backup that holds the WAL which makes it whole; the path is that of the
+/// backup's data folder.
+pub(super) const MATRIX: [Row; 13] = [
+    row("records overwritten", "restore", "the recovery ended at", |data| {
+        let needed = needed_by(data);
+        overwrite(&needed[needed.len() - 3], 60, 400, 0x55);
+    }),
+    row("records zeroed", "restore", "the recovery ended at", |data| {
+        let needed = needed_by(data);
+        overwrite(&needed[needed.len() - 3], 100, 8_000, 0);
+    }),
+    row("a segment of another cluster", "full", "another cluster", |data| {
+        let needed = needed_by(data);
+        overwrite(&needed[needed.len() - 2], 24, 8, 0x55);
+    }),
+    row("a page of another segment", "full", "is not what its name says", |data| {
+        let needed = needed_by(data);
+        fs::copy(&needed[0], &needed[needed.len() - 2]).unwrap();
+    }),
+    row("a compressed segment cut off", "full", "can't be read to its end", |data| {
+        let needed = needed_by(data);
+        let path = needed[needed.len() - 2].with_extension("gz");
+        gzip(&needed[needed.len() - 2], &path);
+        fs::remove_file(&needed[needed.len() - 2]).unwrap();
+        cut(&path);
+    }),
+    row("a segment emptied", "quick", "is empty (0 bytes)", |data| {
+        let needed = needed_by(data);
+        fs::write(&needed[needed.len() - 2], "").unwrap();
+    }),
+    row("a segment cut off", "quick", "and not 16777216", |data| {
+        let needed = needed_by(data);
+        cut(&needed[needed.len() - 2]);
+    }),
+    row("compressed by lzma", "quick", "compressed by lzma, which is not read here", |data| {
+        for path in needed_by(data) {
+            fs::write(&path, b"\x5d\0\0\x80\0 compressed").unwrap();
+            rename(&path, ".lzma");
+        }
+    }),
+    row("said to be bzip2, and none", "full", "can't be read to its end", |data| {
+        for path in needed_by(data) {
+            fs::write(path, b"BZh91AY&SY compressed").unwrap();
+        }
+    }),
+    row("an unknown suffix (encrypted)", "quick", ".gpg ends otherwise than what is known here", |data| {
+        for path in needed_by(data) {
+            rename(&path, ".gpg");
+        }
+    }),
+    row("folders too deep", "quick", "/1/2/3/4 is too deep", |data| {
+        let deep = data.join("../../wal/1/2/3/4");
+        fs::create_dir_all(&deep).unwrap();
+        for path in needed_by(data) {
+            fs::rename(&path, deep.join(path.file_name().unwrap())).unwrap();
+        }
+    }),
+    row("an empty folder", "quick", "is empty: it is not mounted, or nothing was ever archived", |data| {
+        let wal = data.join("../../wal");
+        fs::remove_dir_all(&wal).unwrap();
+        fs::create_dir(wal).unwrap();
+    }),
+    row("all gone since the backup began", "quick", "holds no WAL since", |data| {
+        for path in needed_by(data) {
+            fs::remove_file(path).unwrap();
+        }
+    }),
+];
+
+const fn row(damage: &'static str, depth: &'static str, said: &'static str, damages: fn(&Path)) -> Row {
+    Row { of: "archived WAL", damage, depth, said, witness: ARCHIVE, damages }
+}
+
 #[tokio::test]
 async fn wal_that_a_recovery_does_not_get_through_is_found() {
-    type Damage = fn(&[PathBuf]);
-    // What, the lowest depth that finds it, what it says, and how it is done to the needed segments.
-    let damages: [(&str, &str, &str, Damage); 9] = [
-        ("records overwritten", "restore", "the recovery ended at", |needed| {
-            overwrite(&needed[needed.len() - 3], 60, 400, 0x55);
-        }),
-        ("records zeroed", "restore", "the recovery ended at", |needed| {
-            overwrite(&needed[needed.len() - 3], 100, 8_000, 0);
-        }),
-        ("of another cluster", "full", "another cluster", |needed| {
-            overwrite(&needed[needed.len() - 2], 24, 8, 0x55);
-        }),
-        ("a page of another segment", "full", "is not what its name says", |needed| {
-            fs::copy(&needed[0], &needed[needed.len() - 2]).unwrap();
-        }),
-        ("emptied", "quick", "is empty (0 bytes)", |needed| {
-            fs::write(&needed[needed.len() - 2], "").unwrap()
-        }),
-        ("cut off", "quick", "and not 16777216", |needed| cut(&needed[needed.len() - 2])),
-        ("xz", "quick", "compressed by xz", |needed| {
-            for path in needed {
-                fs::write(path, b"\xfd7zXZ\0\0\x04 compressed").unwrap();
-                rename(path, ".xz");
-            }
-        }),
-        ("bzip2 without a name", "quick", "compressed by bzip2", |needed| {
-            for path in needed {
-                fs::write(path, b"BZh91AY&SY compressed").unwrap();
-            }
-        }),
-        ("all gone", "quick", "holds no WAL since", |needed| {
-            for path in needed {
-                fs::remove_file(path).unwrap();
-            }
-        }),
-    ];
-    for (what, depth, said, damage) in damages {
-        // The WAL that makes it whole is in the backup itself.
+    for row in &MATRIX {
         let folder = copy_of("folder").await;
-        damage(&needed(&folder, "folder"));
-        for shallower in ["quick", "full"].iter().take_while(|shallower| **shallower != depth) {
-            folder.run("verify-backup").args(["--depth", shallower]).await.ok();
-        }
-        let run = folder.run("verify-backup").args(["--depth", depth]).await.status(1);
-        assert!(run.stdout.contains(said), "{what}: no {said:?} in {}", run.stdout);
+        (row.damages)(&folder.top.path().join("base/folder"));
+        row.holds(&folder, None).await;
     }
 }
 
@@ -258,4 +295,21 @@ async fn wal_of_the_backups_own_is_enough_where_no_archive_is_configured() {
     let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("wal_path")).collect();
     fs::write(&config, kept.join("\n")).unwrap();
     folder.run("verify-backup").arg("--restore").await.ok().says("recovered to ");
+}
+
+#[tokio::test]
+async fn a_timeline_that_was_left_before_the_backup_is_no_way() {
+    // A test's restore of an older backup, which archived to the same place.
+    for (history, said) in [
+        (
+            "1\t0/1000060\tno recovery target specified\n",
+            "leaves timeline 1 at 0/1000060, before the newest backup began",
+        ),
+        ("", "does not tell where timeline 1 was left"),
+    ] {
+        let folder = copy_of("folder").await;
+        fs::write(folder.top.path().join("wal/00000002.history"), history).unwrap();
+        Site::shared().await.give(folder.top.path());
+        folder.run("monitor-backups").await.status(1).says("00000002.history in ").says(said);
+    }
 }

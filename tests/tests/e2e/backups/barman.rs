@@ -1,7 +1,7 @@
 //! The real Barman.
 
 use super::{
-    matrix::Row,
+    matrix::{ARCHIVE, RECORDS, Row},
     site::{Site, segments},
     *,
 };
@@ -13,6 +13,7 @@ pub(super) const MATRIX: [Row; 4] = [
         damage: "no backups (Barman itself says OK)",
         depth: "quick",
         said: "no backup: server main of Barman has none",
+        witness: RECORDS,
         damages: |server| {
             for backup in fs::read_dir(server.join("base")).unwrap() {
                 fs::remove_dir_all(backup.unwrap().path()).unwrap();
@@ -24,6 +25,7 @@ pub(super) const MATRIX: [Row; 4] = [
         damage: "flipped byte in a table",
         depth: "full",
         said: "barman verify-backup found damage",
+        witness: RECORDS,
         damages: |server| flip(&backup(server).join("data").join(Site::file_of("inventory_ledger"))),
     },
     Row {
@@ -31,6 +33,7 @@ pub(super) const MATRIX: [Row; 4] = [
         damage: "first WAL gone",
         depth: "quick",
         said: "WAL is missing in Barman's archive",
+        witness: ARCHIVE,
         damages: |server| fs::remove_file(&segments(&server.join("wals/0000000100000000"))[0]).unwrap(),
     },
     Row {
@@ -38,6 +41,7 @@ pub(super) const MATRIX: [Row; 4] = [
         damage: "WAL in the middle of the recovery range gone",
         depth: "quick",
         said: "WAL is missing in Barman's archive",
+        witness: ARCHIVE,
         damages: |server| {
             let archived = segments(&server.join("wals/0000000100000000"));
             fs::remove_file(&archived[archived.len() - 2]).unwrap();
@@ -66,7 +70,7 @@ async fn each_kind_of_damage_is_found() {
     for row in &MATRIX {
         let folder = copy_of_the_server().await;
         (row.damages)(&folder.top.path().join("barman/main"));
-        row.holds(&folder).await;
+        row.holds(&folder, None).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Base backups by pg_basebackup.
 
 use super::{
-    matrix::Row,
+    matrix::{ARCHIVE, RECORDS, Row},
     site::{ENTRIES_LATE, Site, output, overwrite, segments},
     *,
 };
@@ -13,6 +13,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "flipped byte in a table",
         depth: "full",
         said: "checksum mismatch",
+        witness: RECORDS,
         damages: |data| flip(&data.join(Site::file_of("inventory_ledger"))),
     },
     Row {
@@ -20,6 +21,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "flipped byte in an index",
         depth: "full",
         said: "checksum mismatch",
+        witness: RECORDS,
         damages: |data| flip(&data.join(Site::file_of("inventory_ledger_pkey"))),
     },
     Row {
@@ -27,6 +29,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "table's file cut off",
         depth: "quick",
         said: "files are not as backup_manifest says",
+        witness: RECORDS,
         damages: |data| cut(&data.join(Site::file_of("inventory_ledger"))),
     },
     Row {
@@ -34,6 +37,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "page of zeros in a table",
         depth: "full",
         said: "checksum mismatch",
+        witness: RECORDS,
         damages: |data| overwrite(&data.join(Site::file_of("inventory_ledger")), 8192, 8192, 0),
     },
     Row {
@@ -41,6 +45,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "needed WAL missing",
         depth: "quick",
         said: "WAL is missing in it and in the archive",
+        witness: ARCHIVE,
         damages: |data| {
             let segment = segments(&data.join("pg_wal")).remove(0);
             fs::remove_file(data.join("../../wal").join(segment.file_name().unwrap())).unwrap();
@@ -52,6 +57,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "needed WAL damaged",
         depth: "full",
         said: "could not find a valid record",
+        witness: RECORDS,
         damages: |data| overwrite(&segments(&data.join("pg_wal"))[0], 40, 4096, 0x55),
     },
     Row {
@@ -59,6 +65,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "backup_label gone",
         depth: "quick",
         said: "has no backup_label",
+        witness: RECORDS,
         damages: |data| fs::remove_file(data.join("backup_label")).unwrap(),
     },
     Row {
@@ -66,6 +73,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "archived WAL missing in the middle",
         depth: "quick",
         said: "so that a recovery ends there",
+        witness: ARCHIVE,
         damages: |data| {
             let archived = segments(&data.join("../../wal"));
             fs::remove_file(&archived[archived.len() - 3]).unwrap();
@@ -76,6 +84,7 @@ pub(super) const MATRIX: [Row; 9] = [
         damage: "last archived WAL lost, with a seal",
         depth: "restore",
         said: "entries of the ledger are lost",
+        witness: RECORDS,
         damages: |data| {
             for segment in segments(&data.join("../../wal")).iter().rev().take(3) {
                 fs::remove_file(segment).unwrap();
@@ -85,7 +94,7 @@ pub(super) const MATRIX: [Row; 9] = [
 ];
 
 /// A copy of the base backup `name` and of the archived WAL, with a source for them.
-async fn copy_of(name: &str) -> Folder {
+pub(super) async fn copy_of(name: &str) -> Folder {
     let site = Site::shared().await;
     let folder = site.copy(&["wal", &format!("base/{name}"), &format!("base/{name}.seal")]);
     let top = folder.top.path().display();
@@ -108,7 +117,7 @@ async fn each_kind_of_damage_is_found() {
             fs::remove_file(seal).unwrap();
         }
         (row.damages)(&data);
-        row.holds(&folder).await;
+        row.holds(&folder, None).await;
     }
 }
 
@@ -230,8 +239,11 @@ async fn a_tablespace_that_is_missing_is_found_without_a_manifest_too() {
     take.args(["-cfast", "-Fp", "--no-manifest", &mapping, "-D"]).arg(&plain);
     output(take);
     let verify = |path: &Path| folder.run("verify-backup").arg("--file").arg(path);
-    verify(&tar).await.ok();
-    verify(&plain).await.ok();
+    // Without a manifest there is nothing to compare them with, which is said.
+    for whole in [&tar, &plain] {
+        let run = verify(whole).await.status(1).says("nothing to compare them with");
+        assert!(!run.stdout.contains("lacks"), "{}", run.stdout);
+    }
     let tablespaces = fs::read_dir(&tar).unwrap().map(|entry| entry.unwrap().path());
     let is_one = |path: &PathBuf| {
         path.file_name().unwrap().to_str().unwrap().starts_with(|c: char| c.is_ascii_digit())
@@ -240,4 +252,138 @@ async fn a_tablespace_that_is_missing_is_found_without_a_manifest_too() {
     verify(&tar).await.status(1).says("lacks the files of tablespaces");
     fs::remove_dir_all(&moved).unwrap();
     verify(&plain).await.status(1).says("lacks the tablespace").says("nothing is at");
+}
+
+#[tokio::test]
+async fn pages_that_were_damaged_before_the_backup_are_found() {
+    let site = Site::shared().await;
+    let folder = Folder::configured("");
+    let top = folder.top.path();
+    site.give(top);
+    let data = top.join("base/cluster");
+    fs::create_dir(top.join("base")).unwrap();
+    site.give(&top.join("base"));
+    let mut initdb = site.cluster.as_owner("initdb");
+    initdb.args(["--data-checksums", "--no-sync", "-D"]).arg(&data);
+    output(initdb);
+    let now = chrono::Utc::now().format("%Y-%m-%d %H:%M:%S");
+    let label =
+        format!("START WAL LOCATION: 0/F0000000 (file 000000010000000000000001)\nSTART TIME: {now} UTC\n");
+    fs::write(data.join("backup_label"), label).unwrap();
+    let config =
+        format!("[[backup.source]]\nname = 'base'\nkind = 'basebackup'\npath = '{}/base'\n", top.display());
+    fs::write(top.join("stockfoil.toml"), config).unwrap();
+    // Without a manifest there is nothing else to compare it with.
+    let run = folder.run("verify-backup").await.status(1);
+    run.says("has no backup_manifest").says("pages hold");
+    let catalog = fs::read_dir(data.join("base/1")).unwrap().map(|entry| entry.unwrap().path());
+    let largest = catalog.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    overwrite(&largest, 8192 + 4000, 8, 0x55);
+    let run = folder.run("verify-backup").await.status(1);
+    run.says("pages are not as their checksums say: page 1 in base/1/").says("not to be relied on");
+    // The same in tar files, with a tablespace in one of its own.
+    let pack = |name: &str, of: &Path, folder: &str, entries: &[&str]| {
+        let to = top.join("base").join(folder);
+        let _ = fs::create_dir(&to);
+        let mut tar = std::process::Command::new("tar");
+        tar.arg(if name.ends_with(".gz") { "-czf" } else { "-cf" }).arg(to.join(name)).arg("-C").arg(of);
+        output({
+            tar.args(entries);
+            tar
+        });
+    };
+    let whole = ["backup_label", "PG_VERSION", "base", "global"];
+    pack("base.tar.gz", &data, "packed", &whole);
+    let space = top.join("space/PG_15/1");
+    fs::create_dir_all(&space).unwrap();
+    fs::rename(&largest, space.join(largest.file_name().unwrap())).unwrap();
+    pack("base.tar", &data, "spaced", &whole);
+    fs::rename(&data, top.join("cluster")).unwrap();
+    let verify = async |said: &str| folder.run("verify-backup").await.status(1).says(said);
+    fs::rename(top.join("base/packed"), top.join("packed")).unwrap();
+    verify("pages hold").await.says("has no backup_manifest");
+    pack("16384.tar", &top.join("space"), "spaced", &["PG_15"]);
+    verify("pages are not as their checksums say: page 1 in pg_tblspc/16384/PG_15/1/").await;
+    fs::rename(top.join("base/spaced"), top.join("spaced")).unwrap();
+    fs::rename(top.join("packed"), top.join("base/packed")).unwrap();
+    verify("pages are not as their checksums say: page 1 in base/1/").await;
+}
+
+#[tokio::test]
+async fn incremental_backups_are_combined_with_those_on_which_they_build() {
+    let Some(cluster) = Cluster::of_version("18", &["--set", "summarize_wal=on"]) else { return };
+    let folder = Folder::configured("");
+    let top = folder.top.path();
+    let (uid, gid) = cluster.owner();
+    fs::create_dir(top.join("base")).unwrap();
+    for path in [top.to_path_buf(), top.join("base")] {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+    }
+    let back_up = |name: &str, on: Option<&str>| {
+        let mut command = cluster.as_owner("pg_basebackup");
+        command.args(["--checkpoint=fast", "--no-sync", "--pgdata"]).arg(top.join("base").join(name));
+        if let Some(on) = on {
+            let manifest = top.join("base").join(on).join("backup_manifest");
+            command.arg(format!("--incremental={}", manifest.display()));
+        }
+        output(command);
+    };
+    let execute = |database: &str, sql: &str| {
+        let mut command = cluster.program("psql");
+        command.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]);
+        output(command)
+    };
+    execute("postgres", "CREATE DATABASE stock");
+    Binary::new("migrate-all").env("DATABASE_URL", cluster.url("stock")).await.ok();
+    let add = "INSERT INTO items (item_number, name) SELECT 'I-' || gen_random_uuid(), 'Item';
+        INSERT INTO locations (site, name) VALUES ('Hall', gen_random_uuid()::text);
+        INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) SELECT i.id, l.id, 1 FROM items i, locations l";
+    execute("stock", add);
+    back_up("full", None);
+    execute("stock", add);
+    back_up("first", Some("full"));
+    execute("stock", add);
+    back_up("second", Some("first"));
+    let entries = execute("stock", "SELECT count(*) FROM inventory_ledger");
+    let bin = Path::new(cluster.program("postgres").get_program()).parent().unwrap().display().to_string();
+    let config = format!(
+        "[backup]\npg_bin = '{bin}'\n[[backup.source]]\nname = 'base'\nkind = 'basebackup'\npath = '{}/base'\nmin_count = 3\n",
+        top.display()
+    );
+    fs::write(top.join("stockfoil.toml"), config).unwrap();
+    // Not every build of pg_verifybackup works; without their manifests it is not asked.
+    for name in ["full", "first", "second"] {
+        fs::remove_file(top.join("base").join(name).join("backup_manifest")).unwrap();
+    }
+    // An incremental one is smaller than the full one before, and that is as it should be.
+    folder.run("monitor-backups").await.ok().says("3 good backups");
+    let run = folder.run("verify-backup").await.status(1);
+    run.says("builds on full, which was read as well").says("builds on first, which was read as well");
+    // Where the server lacks amcheck, its indexes can't be read, and that is all.
+    let report = folder.run("verify-backup").args(["--restore", "--format", "json"]).await.json();
+    for finding in report["backups"][0]["findings"].as_array().unwrap() {
+        let text = finding["text"].as_str().unwrap();
+        assert!(text.contains("backup_manifest") || text.contains("pg_amcheck"), "{report}");
+    }
+    let tables = report["backups"][0]["drill"]["databases"][0]["tables"].as_array().unwrap();
+    let ledger = tables.iter().find(|table| table["name"] == "inventory_ledger").unwrap();
+    assert_eq!(ledger["rows"].to_string(), entries.trim());
+    let named = top.join("base/second");
+    folder
+        .run("verify-backup")
+        .arg("--file")
+        .arg(&named)
+        .await
+        .status(1)
+        .says("builds on full, which was read");
+
+    flip(&top.join("base/full/base/1/1259"));
+    let run = folder.run("verify-backup").await.status(1);
+    run.says("pages are not as their checksums say: ").says("not to be relied on");
+    fs::remove_dir_all(top.join("base/first")).unwrap();
+    folder
+        .run("monitor-backups")
+        .await
+        .status(1)
+        .says("is incremental, and the base backup on which it builds");
 }

@@ -21,7 +21,7 @@ pub(super) async fn dump() -> &'static Path {
 }
 
 /// The migrated inventory with content of an hour ago.
-async fn sound() -> TestDb {
+pub(super) async fn sound() -> TestDb {
     let db = TestDb::migrated().await;
     db.execute(
         "INSERT INTO items (item_number, name) SELECT 'I-' || n, 'Item ' || n FROM generate_series(1, 50) n;
@@ -217,15 +217,17 @@ async fn a_killed_drill_is_cleaned_up_by_the_next() {
     fs::write(&list, pid).unwrap();
     gone(&list).await;
 
-    // An interrupted one cleans up itself.
-    let mut child = drill().spawn();
-    while running_server(drills.path()).is_none() {
-        assert!(child.try_wait().unwrap().is_none());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    // An interrupted one cleans up itself, also where the terminal is gone.
+    for sent in [Signal::INT, Signal::HUP] {
+        let mut child = drill().spawn();
+        while running_server(drills.path()).is_none() {
+            assert!(child.try_wait().unwrap().is_none());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        signal(&child, sent);
+        assert_eq!(child.wait().await.unwrap().code(), Some(130));
+        assert_eq!(left_in(&drills), 0);
     }
-    signal(&child, Signal::INT);
-    assert_eq!(child.wait().await.unwrap().code(), Some(130));
-    assert_eq!(left_in(&drills), 0);
 }
 
 /// The process id of the server that runs in a drill below `folder`.

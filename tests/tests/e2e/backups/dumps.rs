@@ -319,7 +319,10 @@ async fn a_seal_shows_every_change_of_a_byte() {
 }
 
 /// What is done to a dump; the path is that of its file or folder.
-pub(super) const MATRIX: [matrix::Row; 17] = [
+pub(super) const MATRIX: [matrix::Row; 18] = [
+    row("custom dump", "a copy of an earlier one", "full", "has the same bytes as", |path| {
+        fs::copy(path, path.with_file_name("earlier.dump")).unwrap();
+    }),
     row("custom dump", "emptied (0 bytes)", "quick", "is empty (0 bytes)", |path| {
         fs::write(path, "").unwrap()
     }),
@@ -380,7 +383,7 @@ const fn row(
     said: &'static str,
     damages: fn(&Path),
 ) -> matrix::Row {
-    matrix::Row { of, damage, depth, said, damages }
+    matrix::Row { of, damage, depth, said, witness: matrix::RECORDS, damages }
 }
 
 /// Puts another of the dumps in the place of `path`.
@@ -416,6 +419,6 @@ async fn the_matrix_holds() {
             fs::write(folder.path(&format!("{name}.sha256")), sum).unwrap();
         }
         (row.damages)(&folder.path(name));
-        row.holds(&folder).await;
+        row.holds(&folder, None).await;
     }
 }

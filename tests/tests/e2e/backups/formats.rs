@@ -91,6 +91,49 @@ async fn prometheus_gets_the_time_of_the_last_good_backup() {
 }
 
 #[tokio::test]
+async fn a_run_keeps_the_numbers_that_it_did_not_measure() {
+    let dump = drill::dump().await;
+    let folder = Folder::new("");
+    fs::copy(dump, folder.path("stock.dump")).unwrap();
+    fs::copy(dump.with_extension("dump.seal"), folder.path("stock.dump.seal")).unwrap();
+    let config = folder.top.path().join("stockfoil.toml");
+    let other = "[[backup.source]]\nname = 'a \"quoted\\\\ name'\nkind = 'dump'\npath = '/nowhere'\n";
+    fs::write(&config, fs::read_to_string(&config).unwrap() + other).unwrap();
+    let file = folder.top.path().join("backups.prom");
+    let run = async |binary: &str, args: &[&str], status| {
+        let run = folder.run(binary).args(["--format", "prometheus", "--output"]).arg(&file).args(args);
+        run.await.status(status);
+        read_prometheus(&fs::read_to_string(&file).unwrap())
+    };
+    let value = |samples: &[(String, String, String)], name: &str| {
+        let name = format!("stockfoil_backup_{name}");
+        samples.iter().find(|sample| sample.0 == name && sample.1 == "nightly").map(|sample| sample.2.clone())
+    };
+    run("monitor-backups", &[], 1).await;
+    let drilled = run("verify-backup", &["--restore", "--source", "nightly"], 0).await;
+    let proven = value(&drilled, "last_proven_timestamp_seconds");
+    assert!(proven.is_some() && value(&drilled, "rpo_seconds").is_some(), "{drilled:?}");
+    assert_eq!(value(&drilled, "restored_timestamp_seconds"), proven);
+    // Those of the other source are still there, and those of the other command.
+    assert!(drilled.iter().any(|sample| sample.0 == "stockfoil_backup_status" && sample.1 != "nightly"));
+    let read = run("verify-backup", &["--source", "nightly"], 0).await;
+    for name in ["last_proven_timestamp_seconds", "rpo_seconds", "restored_timestamp_seconds", "status"] {
+        assert_eq!(value(&read, name), value(&drilled, name), "{name}");
+    }
+    // A drill that fails has measured, but what was proven stays proven.
+    flip(&folder.path("stock.dump"));
+    let failed = run("verify-backup", &["--restore", "--source", "nightly"], 1).await;
+    assert_eq!(value(&failed, "restored_timestamp_seconds").as_deref(), Some("0"));
+    assert_eq!(value(&failed, "read_whole_timestamp_seconds").as_deref(), Some("0"));
+    assert_eq!(value(&failed, "last_proven_timestamp_seconds"), proven);
+    // What is not configured any more is forgotten.
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(other, "")).unwrap();
+    let forgotten = run("monitor-backups", &[], 0).await;
+    assert!(forgotten.iter().all(|sample| sample.1 == "nightly"), "{forgotten:?}");
+}
+
+#[tokio::test]
 async fn the_monitors_json_is_stable() {
     let folder = Folder::with("custom.dump").await;
     let report = folder.run("monitor-backups").args(["--format", "json"]).await.ok().json();
@@ -99,7 +142,7 @@ async fn the_monitors_json_is_stable() {
     assert_eq!(keys(&report), "schema outcome run_id checked_at depth sources alerts");
     assert_eq!(
         keys(&report["sources"][0]),
-        "name kind place path pattern status summary count good_count last_good_at newest findings"
+        "name kind place path pattern status summary count good_count last_good_at newest findings wal rpo notes"
     );
     assert_eq!(
         keys(&report["sources"][0]["newest"]),

@@ -1,7 +1,7 @@
 //! The real pgBackRest, with a full, a differential and an incremental backup.
 
 use super::{
-    matrix::Row,
+    matrix::{ARCHIVE, RECORDS, Row},
     site::{Site, overwrite, segments},
     *,
 };
@@ -13,6 +13,7 @@ pub(super) const MATRIX: [Row; 7] = [
         damage: "referenced file damaged",
         depth: "full",
         said: "pgbackrest verify found damage",
+        witness: RECORDS,
         damages: |repository| {
             let file = format!("pg_data/{}.gz", Site::file_of("inventory_ledger_pkey"));
             let full = newest(repository, 'F');
@@ -28,6 +29,7 @@ pub(super) const MATRIX: [Row; 7] = [
         damage: "newest backup's folder gone",
         depth: "quick",
         said: "is gone: pgBackRest lists it",
+        witness: RECORDS,
         damages: |repository| fs::remove_dir_all(newest(repository, 'I')).unwrap(),
     },
     Row {
@@ -35,6 +37,7 @@ pub(super) const MATRIX: [Row; 7] = [
         damage: "referenced backup's folder gone",
         depth: "quick",
         said: "needs the backup",
+        witness: RECORDS,
         damages: |repository| fs::remove_dir_all(newest(repository, 'F')).unwrap(),
     },
     Row {
@@ -42,6 +45,7 @@ pub(super) const MATRIX: [Row; 7] = [
         damage: "start WAL gone, its .backup file kept",
         depth: "quick",
         said: "WAL is missing in the archive",
+        witness: ARCHIVE,
         damages: |repository| {
             let wal = wal(repository);
             let labels =
@@ -59,6 +63,7 @@ pub(super) const MATRIX: [Row; 7] = [
         damage: "WAL in the middle of the recovery range gone",
         depth: "quick",
         said: "so that a recovery ends there",
+        witness: ARCHIVE,
         damages: |repository| {
             let archived = segments(&wal(repository));
             fs::remove_file(&archived[archived.len() - 3]).unwrap();
@@ -69,6 +74,7 @@ pub(super) const MATRIX: [Row; 7] = [
         damage: "last archived WAL lost, with a seal",
         depth: "restore",
         said: "entries of the ledger are lost",
+        witness: RECORDS,
         damages: |repository| {
             for segment in segments(&wal(repository)).iter().rev().take(3) {
                 fs::remove_file(segment).unwrap();
@@ -80,6 +86,7 @@ pub(super) const MATRIX: [Row; 7] = [
         damage: "page checksum error flagged when it was made",
         depth: "quick",
         said: "has pages whose checksum does not hold",
+        witness: RECORDS,
         damages: |repository| {
             // As pgBackRest records it where the cluster has page checksums.
             let top = repository.parent().unwrap();
@@ -118,7 +125,7 @@ async fn each_kind_of_damage_is_found() {
     for row in &MATRIX {
         let folder = copy_of_the_repository().await;
         (row.damages)(&folder.top.path().join("pgbackrest"));
-        row.holds(&folder).await;
+        row.holds(&folder, None).await;
     }
 }
 
@@ -208,4 +215,43 @@ async fn no_stanza_and_no_backup_are_never_ok() {
         .await
         .status(3)
         .tells("pgbackrest was not found");
+}
+
+#[tokio::test]
+async fn each_repository_is_judged_by_itself() {
+    let folder = copy_of_the_repository().await;
+    let top = folder.top.path();
+    let mut copied = std::process::Command::new("cp");
+    copied.arg("-a").args([top.join("pgbackrest"), top.join("second")]);
+    assert!(copied.status().unwrap().success());
+    let tool = top.join("pgbackrest.conf");
+    let text = fs::read_to_string(&tool).unwrap();
+    fs::write(&tool, text.replace("[global]\n", &format!("[global]\nrepo2-path={}/second\n", top.display())))
+        .unwrap();
+    let config = top.join("stockfoil.toml");
+    let both = fs::read_to_string(&config).unwrap();
+    let with = |repo: &str| fs::write(&config, format!("{both}{repo}")).unwrap();
+    folder.run("monitor-backups").await.ok();
+    folder.run("verify-backup").await.ok();
+    for repo in ["repo = 1\n", "repo = 2\n"] {
+        with(repo);
+        folder.run("verify-backup").arg("--restore").await.ok().says("verified and restored");
+    }
+    with("repo = 3\n");
+    folder.run("monitor-backups").await.status(1).says("knows no repository 3");
+
+    // What is missing in the one is not made up for by the other.
+    let archived = segments(&wal(&top.join("second")));
+    fs::remove_file(&archived[archived.len() - 3]).unwrap();
+    with("");
+    folder
+        .run("monitor-backups")
+        .await
+        .status(1)
+        .says("repository 2: ")
+        .says("so that a recovery ends there");
+    with("repo = 1\n");
+    folder.run("monitor-backups").await.ok();
+    with("repo = 2\n");
+    folder.run("monitor-backups").await.status(1).says("so that a recovery ends there");
 }

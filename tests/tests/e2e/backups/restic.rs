@@ -54,6 +54,24 @@ async fn a_snapshot_is_found_read_and_restored() {
 }
 
 #[tokio::test]
+async fn a_repository_with_a_password_is_in_no_argument() {
+    let folder = Folder::configured("");
+    let program = folder.top.path().join("restic");
+    let seen = folder.top.path().join("seen");
+    let script = format!("#!/bin/sh\necho \"$RESTIC_REPOSITORY: $*\" >>'{}'\necho '[]'\n", seen.display());
+    write_program(&program, &script);
+    let config = format!(
+        "[[backup.source]]\nname = 'offsite'\nkind = 'restic'\nprogram = {program:?}\nrepository = 'rest:https://stock:hunter22@backup/stock'\n"
+    );
+    fs::write(folder.top.path().join("stockfoil.toml"), config).unwrap();
+    folder.run("monitor-backups").await.status(1).says("no backup: the repository of restic has none");
+    let seen = fs::read_to_string(seen).unwrap();
+    let (repository, arguments) = seen.trim().split_once(": ").unwrap();
+    assert_eq!(repository, "rest:https://stock:hunter22@backup/stock");
+    assert!(arguments.contains("snapshots") && !arguments.contains("hunter22"), "{arguments}");
+}
+
+#[tokio::test]
 async fn a_young_snapshot_of_an_old_dump_is_stale() {
     let folder = repository().await;
     set_age(&folder.top.path().join("data/stock.dump"), 26 * 60 * MINUTE);

@@ -187,3 +187,87 @@ async fn what_a_dump_leaves_out_production_tells() {
     let run = folder.run("verify-backup").env("DATABASE_URL", db.url()).await.status(1);
     run.says("holds 1300 rows of items, and production has about 3300");
 }
+
+/// The inventory as it would be after a loss, which its dump does not show by itself.
+async fn with_entries(count: u32) -> TestDb {
+    let db = empty().await;
+    db.execute(format!(
+        "INSERT INTO items (item_number, name, created_at) VALUES ('I-1', 'Item', now() - interval '1 day');
+        INSERT INTO locations (site, name, created_at) VALUES ('Hall', 'A', now() - interval '1 day');
+        INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical, created_at)
+        SELECT 'entry-' || n, i.id, l.id, n, now() - interval '3 hours' FROM items i, locations l, generate_series(1, {count}) n;
+        CREATE TABLE orders (created_at timestamptz); INSERT INTO orders SELECT now() - interval '1 day' FROM generate_series(1, 9)"
+    ))
+    .await;
+    db
+}
+
+#[tokio::test]
+async fn a_drill_names_the_entries_and_rows_that_production_has_and_it_lacks() {
+    let db = with_entries(1000).await;
+    let folder = Folder::new("");
+    super::dump(&db, &["-Fc"], &folder.path("stock.dump"));
+    let drill =
+        || folder.run("verify-backup").env("DATABASE_URL", db.url()).args(["--restore", "--format", "json"]);
+    let run = drill().await.ok();
+    let tables = run.json()["backups"][0]["drill"]["databases"][0]["tables"].clone();
+    let orders = tables.as_array().unwrap().iter().find(|table| table["name"] == "orders");
+    assert_eq!(orders.unwrap()["rows"], 9, "{tables}");
+
+    // What came since with a time from before is no loss, and what is new is none of its business.
+    db.execute(
+        "INSERT INTO inventory_ledger (id, item_id, location_id, qty_canonical, created_at)
+        SELECT 'late-' || n, i.id, l.id, 1, now() - interval '5 hours' FROM items i, locations l, generate_series(1, 2) n;
+        INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) SELECT i.id, l.id, 1 FROM items i, locations l",
+    )
+    .await;
+    let run = drill().await;
+    assert!(run.stdout.contains("2 entries came to production since"), "{}", run.stdout);
+    assert!(!run.stdout.contains("were not restored"), "{}", run.stdout);
+
+    // A dump of a copy that lost some in the midst: as many rows as ever are newer.
+    db.execute("DELETE FROM inventory_ledger WHERE id LIKE 'late-%'").await;
+    let copy = with_entries(1000).await;
+    copy.execute("DELETE FROM inventory_ledger WHERE id IN ('entry-17', 'entry-400'); DELETE FROM orders WHERE ctid = '(0,1)'")
+        .await;
+    let path = folder.path("stock.dump");
+    fs::remove_file(&path).unwrap();
+    let plain = folder.path("stock.sql");
+    super::dump(&copy, &["-Fp"], &plain);
+    let run = drill().await.status(1);
+    let text = run.json()["backups"][0]["findings"].to_string();
+    assert!(
+        text.contains(
+            "2 entries of the ledger that production has from before the backup began were not restored"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("entry-17 (default, ") && text.contains("entry-400 (default, "), "{text}");
+    assert!(text.contains("holds 8 rows of orders, and production has 9 from before it began"), "{text}");
+}
+
+#[tokio::test]
+async fn an_empty_restored_inventory_beside_a_full_production_is_critical_though_emptiness_is_expected() {
+    let (full, none) = (with_entries(50).await, empty().await);
+    let folder = Folder::new("expect_empty = true\n");
+    super::dump(&none, &["-Fp"], &folder.path("stock.sql"));
+    let run =
+        folder.run("verify-backup").env("DATABASE_URL", full.url()).args(["--restore", "--format", "json"]);
+    let text = run.await.status(1).json()["backups"][0]["findings"].to_string();
+    assert!(text.contains("holds 0 rows of inventory_ledger, and production has 50"), "{text}");
+    assert!(text.contains("\"critical\""), "{text}");
+    let run =
+        folder.run("monitor-backups").env("DATABASE_URL", full.url()).args(["--depth", "restore"]).await;
+    run.status(1).says("production was heard");
+    folder.run("monitor-backups").args(["--depth", "full"]).await.ok().says("production was not heard");
+}
+
+#[tokio::test]
+async fn a_dump_without_its_last_section_is_no_backup() {
+    let db = with_entries(5).await;
+    for (name, args) in [("stock.dump", &["-Fc"][..]), ("stock.sql", &["-Fp"]), ("folder", &["-Fd"])] {
+        let folder = Folder::new("");
+        super::dump(&db, &[args, &["--section=pre-data", "--section=data"]].concat(), &folder.path(name));
+        folder.run("verify-backup").await.status(1).says("holds no key and no index");
+    }
+}

@@ -149,6 +149,8 @@ impl Site {
             self.switch_wal().await;
         }
         self.tool("barman", &["-c", &conf, "archive-wal", "main"]);
+        // Where its last WAL came later than the backup ended, only this makes it whole.
+        self.tool("barman", &["-c", &conf, "check-backup", "main", "latest"]);
         for name in ["folder", "tar", "bare"] {
             let path = self.path("base").join(name);
             self.seal(Binary::new("verify-backup").arg("--file").arg(path)).await;

@@ -179,9 +179,9 @@ async fn balances_that_were_replaced_are_compared_key_by_key() {
     reconcile(&db, 0, &[]).await;
     // A row of zero too few is in no total.
     db.execute(
-        "CREATE TABLE kept AS SELECT org_id, item_id, location_id, lot_id, qty_canonical FROM inventory_balances WHERE lot_id IS DISTINCT FROM 'zero';
+        "CREATE TABLE kept AS SELECT org_id, item_id, location_id, lot_id, lot_key, qty_canonical FROM inventory_balances WHERE lot_id IS DISTINCT FROM 'zero';
          TRUNCATE inventory_balances;
-         INSERT INTO inventory_balances (org_id, item_id, location_id, lot_id, qty_canonical) SELECT * FROM kept",
+         INSERT INTO inventory_balances (org_id, item_id, location_id, lot_id, lot_key, qty_canonical) SELECT * FROM kept",
     )
     .await;
     let report = reconcile(&db, 0, &[]).await;

@@ -275,3 +275,44 @@ async fn replicated_rows_of_any_schema_are_counted() {
         run("reconcile-balances").await.ok();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn balances_go_to_a_subscriber_and_writers_see_no_error() {
+    let publisher = Side::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), "");
+    publisher.run("migrate-all", folder.path()).arg("--contract").await.ok();
+    let dump = publisher.0.program("pg_dump").args(["-s", "postgres"]).output().unwrap();
+    assert!(dump.status.success());
+    let schema = String::from_utf8(dump.stdout).unwrap();
+    let schema: Vec<&str> = schema.lines().filter(|line| !line.starts_with('\\')).collect();
+    let subscriber = Side(Cluster::start(&["--set", "wal_level=logical"]));
+    subscriber.execute(&schema.join("\n")).await;
+    publisher
+        .execute(
+            "INSERT INTO inventory_ledger (item_id, location_id, lot_id, qty_canonical) VALUES ('bolt', 'l1', NULL, 1), ('bolt', 'l1', 'A', 2);
+             CREATE PUBLICATION everything FOR ALL TABLES",
+        )
+        .await;
+    let (host, port, user) = (publisher.0.host(), publisher.0.port(), publisher.0.superuser());
+    subscriber
+        .execute(&format!(
+            "CREATE SUBSCRIPTION everything CONNECTION 'host={host} port={port} user={user} dbname=postgres' PUBLICATION everything"
+        ))
+        .await;
+    subscriber.wait_for("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel").await;
+    publish(
+        &publisher,
+        &subscriber,
+        "INSERT INTO inventory_ledger (id, item_id, location_id, lot_id, qty_canonical)
+         VALUES ('e1', 'bolt', 'l1', NULL, 5), ('e2', 'bolt', 'l1', 'A', 0.25), ('e3', 'bolt', 'l1', 'B', 7);
+         UPDATE inventory_ledger SET lot_id = 'B' WHERE id = 'e2'; DELETE FROM inventory_ledger WHERE id = 'e1'",
+    )
+    .await;
+    subscriber.wait_for(&format!("SELECT ({BOLTS}) = '1, A 2, B 7.25'")).await;
+    publisher.run("backfill-balances", folder.path()).await.ok();
+    publisher.run("reconcile-balances", folder.path()).arg("--full").await.ok();
+    publish(&publisher, &subscriber, "UPDATE inventory_ledger SET qty_canonical = 8 WHERE id = 'e3'").await;
+    subscriber.wait_for(&format!("SELECT ({BOLTS}) = '1, A 2, B 8.25'")).await;
+    subscriber.execute("DROP SUBSCRIPTION everything").await;
+}

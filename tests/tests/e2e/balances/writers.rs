@@ -72,7 +72,7 @@ async fn write(mut connection: PgConnection, seed: u64, stop: &AtomicBool) -> u3
 
 /// Adds what no entry says to one balance. Who waits for a row holds its place in the row's queue, and so can stand in
 /// a circle of waiting writers; where it is the one that must give way, it tries again.
-async fn damage(session: &mut PgConnection, item: &str) {
+pub(super) async fn damage(session: &mut PgConnection, item: &str) {
     let update = "UPDATE inventory_balances SET qty_canonical = qty_canonical + 0.001
         WHERE (org_id, item_id, location_id, lot_key) = ('acme', $1, 'l1', 'A')";
     while let Err(error) = sqlx::query(update).bind(item).execute(&mut *session).await {
@@ -82,7 +82,7 @@ async fn damage(session: &mut PgConnection, item: &str) {
 }
 
 /// Eight writers at work while `work` runs.
-async fn while_writing<T>(db: &TestDb, work: impl Future<Output = T>) -> T {
+pub(super) async fn while_writing<T>(db: &TestDb, work: impl Future<Output = T>) -> T {
     let stop = AtomicBool::new(false);
     let mut connections = Vec::new();
     for _ in 0..8 {

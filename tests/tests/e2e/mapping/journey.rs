@@ -161,7 +161,8 @@ async fn has_tenants(sample: &Sample) {
     // By id, back and forth.
     let id = moved["users"][0]["user_id"].as_str().unwrap().to_owned();
     assert_eq!(
-        json(&db, "users-assign", 0, &["--org-id", default, "--user-id", &id]).await["users"][0]["from"],
+        json(&db, "users-assign", 0, &["--org-id", default, "--from", acme, "--user-id", &id]).await["users"]
+            [0]["from"],
         acme
     );
     assert_eq!(

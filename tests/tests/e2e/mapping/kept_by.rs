@@ -46,3 +46,35 @@ async fn the_applications_own_balances_are_compared_and_repaired() {
     run("reconcile-balances").await.ok();
     run("validate-migration").await.ok();
 }
+
+#[tokio::test]
+async fn a_table_of_stockfoils_own_that_the_application_writes_tells_lots_apart() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "INSERT INTO items (id, item_number, name) VALUES ('i1', 'i1', 'i1'); INSERT INTO locations (id, site, name) VALUES ('l1', 's', 'l')",
+    )
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), "[balances]\nkept_by = \"application\"\n").unwrap();
+    db.run("migrate-all").arg("--contract").folder(&folder).await.ok();
+    // It names the lot alone.
+    db.execute(
+        "INSERT INTO inventory_ledger (item_id, location_id, lot_id, qty_canonical) VALUES ('i1', 'l1', 'A', 2), ('i1', 'l1', NULL, 3), ('i1', 'l1', 'B', 4);
+         INSERT INTO inventory_balances (org_id, item_id, location_id, lot_id, qty_canonical) VALUES ('default', 'i1', 'l1', 'A', 2), ('default', 'i1', 'l1', NULL, 3)",
+    )
+    .await;
+    db.run("backfill-balances").folder(&folder).await.ok();
+    db.run("reconcile-balances").folder(&folder).await.ok();
+    db.run("validate-migration").folder(&folder).await.ok();
+
+    // From triggers to the application, the column stays as it is: then it names both.
+    let db = TestDb::migrated().await;
+    db.execute(
+        "INSERT INTO items (id, item_number, name) VALUES ('i1', 'i1', 'i1'); INSERT INTO locations (id, site, name) VALUES ('l1', 's', 'l');
+         INSERT INTO inventory_ledger (item_id, location_id, lot_id, qty_canonical) VALUES ('i1', 'l1', 'A', 2), ('i1', 'l1', NULL, 3)",
+    )
+    .await;
+    db.execute("DELETE FROM inventory_balances WHERE lot_id = 'A'").await;
+    db.run("backfill-balances").folder(&folder).await.ok().says("1 written");
+    db.run("reconcile-balances").folder(&folder).await.ok();
+}

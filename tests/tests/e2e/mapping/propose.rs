@@ -92,7 +92,7 @@ async fn what_is_special_in_each_database_is_seen() {
     let (_, warehouse) = proposed(Mapped::Warehouse).await;
     assert_eq!(
         warehouse["ledger"]["quantity"]["sql"].as_str(),
-        Some("CASE WHEN \"direction\" = 'OUT' THEN -\"quantity\" ELSE \"quantity\" END")
+        Some("(CASE WHEN \"direction\" = 'OUT' THEN -\"quantity\" ELSE \"quantity\" END)::numeric(14,3)")
     );
     assert_eq!(warehouse["ledger"]["lot"].as_bool(), Some(false));
 

@@ -61,7 +61,7 @@ async fn a_run_that_forgets_it_is_refused_and_moves_nothing() {
     // What uses no default organization asks for none.
     db.run("org-list").await.ok();
     db.run("reconcile-balances").await.ok();
-    db.run("users-assign").args(["--org-id", "globex", "--user-id", "u2"]).await.ok();
+    db.run("users-assign").args(["--org-id", "globex", "--from", "acme", "--user-id", "u2"]).await.ok();
     db.run("data-assign")
         .args(["--org-id", "globex", "--from", "acme", "--items", "id = 'none'", "--yes"])
         .await;

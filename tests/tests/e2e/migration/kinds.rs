@@ -98,10 +98,17 @@ async fn organizations_that_are_there_and_can_not_be_told_apart() {
         &db,
         &[],
         3,
-        &["several organizations of the subdomain acme", "has the column country, which needs a value"],
+        &[
+            "several organizations of the subdomain acme",
+            "has the column country, which needs a value",
+            "no unique key of its subdomain alone",
+        ],
     )
     .await;
-    db.execute("ALTER TABLE organizations ALTER COLUMN country DROP NOT NULL; UPDATE organizations SET subdomain = id").await;
+    db.execute("ALTER TABLE organizations ALTER COLUMN country DROP NOT NULL; UPDATE organizations SET subdomain = upper(id);
+                ALTER TABLE organizations ADD UNIQUE (subdomain)").await;
+    refused(&db, &[], 3, &["has subdomains with capital letters"]).await;
+    db.execute("UPDATE organizations SET subdomain = id").await;
     let before = schema(&db);
     db.run("migrate-all").rehearsing().await.ok();
     db.execute("DELETE FROM organizations WHERE id <> 'default'").await;
@@ -324,4 +331,74 @@ async fn what_came_with_18_goes_there_and_back() {
         .tells("foreign key unasked of count_lines is NOT ENFORCED");
     db.run("migrate-all").args(["--rollback", "--yes"]).rehearsing().await.ok();
     same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn a_ledger_with_room_for_one_column_more() {
+    let db = TestDb::inventory().await;
+    // Dropped columns are in no dump, so no copy has them.
+    db.execute(
+        "DO $$ DECLARE gone int[]; BEGIN
+             SELECT array_agg(n) INTO gone FROM pg_class, generate_series(relnatts + 1, 1599) AS n WHERE oid = 'inventory_ledger'::regclass;
+             EXECUTE 'ALTER TABLE inventory_ledger ' || (SELECT string_agg('ADD COLUMN gone_' || n || ' int', ', ') FROM unnest(gone) AS n);
+             EXECUTE 'ALTER TABLE inventory_ledger ' || (SELECT string_agg('DROP COLUMN gone_' || n, ', ') FROM unnest(gone) AS n);
+             END $$",
+    )
+    .await;
+    refused(&db, &[], 3, &["inventory_ledger", "that it takes no 2 more", "into a new table"]).await;
+}
+
+#[tokio::test]
+async fn a_lot_that_is_too_long_for_the_balances_key() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute(
+        "INSERT INTO inventory_ledger (item_id, location_id, qty_canonical)
+         SELECT item_id, location_id, 1 FROM inventory_ledger, generate_series(1, 3000) LIMIT 3000;
+         UPDATE inventory_ledger SET lot_id = (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 400) AS g)
+         WHERE id = (SELECT max(id) FROM inventory_ledger)",
+    )
+    .await;
+    refused(&db, &[], 1, &["build index inventory_ledger_balance_key_idx", "index row"]).await;
+}
+
+#[tokio::test]
+async fn a_key_in_the_applications_own_notion() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    db.execute(
+        "ALTER TABLE users DROP CONSTRAINT users_email_key; CREATE UNIQUE INDEX users_email_lower ON users (lower(email));
+         ALTER TABLE items RENAME COLUMN item_number TO sku",
+    )
+    .await;
+    let before = schema(&db);
+    db.run("migrate-all").rehearsing().await.ok();
+    db.run("validate-migration").await.ok();
+    db.execute("INSERT INTO organizations (id, name) VALUES ('acme', 'Acme')").await;
+    db.execute("DELETE FROM organizations WHERE id = 'acme'").await;
+    db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn a_row_without_the_parent_that_its_key_says_it_has() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "INSERT INTO locations (id, site, name) VALUES ('l1', 'North', 'Bin 1');
+         SET session_replication_role = replica;
+         INSERT INTO inventory_ledger (item_id, location_id, qty_canonical) SELECT 'nowhere', min(id), 1 FROM locations;
+         RESET session_replication_role",
+    )
+    .await;
+    refused(
+        &db,
+        &[],
+        2,
+        &[
+            "can't be made over the rows that are there",
+            "inventory_ledger_item_id_fkey",
+            "mend or delete the row",
+        ],
+    )
+    .await;
 }

@@ -184,3 +184,53 @@ async fn a_ledger_without_partitions_is_one_without_entries() {
     moves.run("migrate-all").args(["--rollback", "--yes"]).rehearsing().await.ok();
     same_schema(&moves.db, &before);
 }
+
+#[tokio::test]
+async fn a_table_that_was_renamed_or_moved_stands_in_the_way_until_it_has_its_name_again() {
+    let db = TestDb::inventory().await;
+    let original = schema(&db);
+    db.run("migrate-all").await.ok();
+    let folder = tempfile::tempdir().unwrap();
+    for (there, back, name) in [
+        (
+            "ALTER TABLE audit_logs RENAME TO audit_entries",
+            "ALTER TABLE audit_entries RENAME TO audit_logs",
+            "audit_entries",
+        ),
+        (
+            "CREATE SCHEMA later; ALTER TABLE audit_logs SET SCHEMA later",
+            "ALTER TABLE later.audit_logs SET SCHEMA public; DROP SCHEMA later",
+            "later.audit_logs",
+        ),
+    ] {
+        db.execute(there).await;
+        let config = format!(
+            "[tenancy]\ntables = ['users', 'items', 'locations', 'inventory_ledger', 'count_sheets', 'count_lines', '{name}', 'feature_flags']"
+        );
+        std::fs::write(folder.path().join("stockfoil.toml"), config).unwrap();
+        let before = schema(&db);
+        db.run("validate-migration").folder(&folder).arg("--rollback-ready").await.status(1).says(&format!(
+            "{name}: refers to organizations, and nothing is remembered of a change under this name"
+        ));
+        db.run("migrate-all").folder(&folder).args(["--rollback", "--yes"]).await.refuses(3, name);
+        same_schema(&db, &before);
+        db.execute(back).await;
+    }
+    db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    same_schema(&db, &original);
+}
+
+#[tokio::test]
+async fn a_table_that_is_gone_leaves_nothing_behind() {
+    let (db, without) = (TestDb::inventory().await, TestDb::inventory().await);
+    db.run("migrate-all").await.ok();
+    for db in [&db, &without] {
+        db.execute("DROP TABLE feature_flags").await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[tenancy]\ntables = ['users', 'items', 'locations', 'inventory_ledger', 'count_sheets', 'count_lines', 'audit_logs']";
+    std::fs::write(folder.path().join("stockfoil.toml"), config).unwrap();
+    db.run("validate-migration").folder(&folder).arg("--rollback-ready").await.ok();
+    db.run("migrate-all").folder(&folder).args(["--rollback", "--yes"]).rehearsing().await.ok();
+    same_schema(&db, &schema(&without));
+}

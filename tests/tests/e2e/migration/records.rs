@@ -47,7 +47,8 @@ pub(crate) async fn as_of_old(db: &TestDb) {
     session.close().await.unwrap();
     db.execute(
         "UPDATE _sqlx_migrations SET execution_time = 7000000 WHERE version <> 20260101000000 AND execution_time < 0;
-         DROP TABLE IF EXISTS stockfoil.migration",
+         DROP TABLE IF EXISTS stockfoil.migration, stockfoil.archived_partition, stockfoil.closing_partition,
+             stockfoil.closing_balance, stockfoil.closing",
     )
     .await;
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod bodies;
 mod others;
 
 /// Rows in every table, a login of the application's, and what it does.

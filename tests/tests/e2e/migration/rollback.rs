@@ -158,7 +158,7 @@ async fn what_was_there_before_stays() {
          CREATE INDEX longer ON audit_logs (created_at)",
     )
     .await;
-    db.execute("CREATE TABLE organizations (id text PRIMARY KEY, name text NOT NULL, subdomain text, is_active boolean NOT NULL DEFAULT true, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
+    db.execute("CREATE TABLE organizations (id text PRIMARY KEY, name text NOT NULL, subdomain text UNIQUE, is_active boolean NOT NULL DEFAULT true, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
                 ALTER TABLE locations ADD CONSTRAINT mine_too FOREIGN KEY (org_id) REFERENCES organizations NOT VALID").await;
     let before = schema(&db);
     db.run("migrate-org").arg("--contract").await.ok();

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use testkit::TestDb;
 
-use super::two_organizations;
+use super::{assert_exact, two_organizations};
 
 mod mapped;
 mod traffic;
@@ -65,18 +65,6 @@ async fn crossing(db: &TestDb) -> String {
                  WHERE c.org_id <> s.org_id OR c.org_id <> i.org_id)",
     )
     .await
-}
-
-async fn assert_exact(db: &TestDb) {
-    let wrong = db
-        .rows(
-            "SELECT * FROM (SELECT org_id, item_id, location_id, coalesce(lot_id, '') AS lot_key, sum(qty_canonical) AS entries
-                            FROM inventory_ledger GROUP BY 1, 2, 3, 4) AS l
-             FULL JOIN inventory_balances AS b USING (org_id, item_id, location_id, lot_key)
-             WHERE l.entries IS DISTINCT FROM b.qty_canonical AND NOT (l.entries IS NULL AND b.qty_canonical = 0)",
-        )
-        .await;
-    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[tokio::test]

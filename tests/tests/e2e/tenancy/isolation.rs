@@ -5,11 +5,18 @@ use std::collections::HashMap;
 use serde_json::Value;
 use testkit::{Binary, Mapped, TestDb};
 
+mod accepting;
+mod attacks;
+mod beside;
+mod generated;
 mod holes;
+mod life;
 mod logins;
 mod migration;
 mod online;
+mod pooled;
 mod rows;
+mod server;
 mod tools;
 
 /// Held shared by who expects nothing of the cluster's roles, and alone by who makes one that every database would find.
@@ -47,20 +54,7 @@ impl Tenants {
             format!("{base}\n[tenancy.isolation]\napp_role = \"{app}\"\noperations_role = \"{ops}\"\n");
         std::fs::write(config.path(), text).unwrap();
         let (org, default, tables): (_, _, &[&str]) = match mapped {
-            None => (
-                "org_id",
-                "default",
-                &[
-                    "users",
-                    "items",
-                    "locations",
-                    "inventory_ledger",
-                    "count_sheets",
-                    "count_lines",
-                    "audit_logs",
-                    "feature_flags",
-                ],
-            ),
+            None => ("org_id", "default", &super::TABLES),
             Some(Mapped::Prisma) => (
                 "organizationId",
                 "00000000-0000-0000-0000-000000000001",

@@ -92,7 +92,11 @@ async fn an_id_that_is_anothers_subdomain_is_refused_with_both() {
     db.run("org-update").args(["--org-id", "org-2", "--subdomain", "second"]).await.ok();
     db.run("org-update").args(["--org-id", "acme", "--list-keys"]).await.ok();
     // An organization may have the same text for both.
-    db.run("org-update").args(["--org-id", "acme", "--subdomain", "acme"]).await.ok();
+    let unheld = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(unheld.path(), "[tenancy]\nhold_days = 0\n").unwrap();
+    let same = ["--org-id", "acme", "--subdomain", "acme"];
+    db.run("org-update").args(same).await.refuses(2, "was organization org-2's until");
+    db.run("org-update").env("STOCKFOIL_CONFIG", unheld.path()).args(same).await.ok();
     db.run("org-update").args(["--org-id", "acme", "--list-keys"]).await.ok();
 }
 

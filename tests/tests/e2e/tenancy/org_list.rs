@@ -55,7 +55,10 @@ async fn an_empty_list_is_said() {
     db.execute("UPDATE organizations SET is_active = false").await;
     let run = db.run("org-list").args(["--active-only"]).await.ok();
     assert_eq!(run.stdout, "no active organization\n");
-    db.run("org-list").args(["--format", "prometheus"]).await.refuses(2, "no prometheus format");
+    let metrics = db.run("org-list").args(["--format", "prometheus"]).await.ok();
+    metrics
+        .says("stockfoil_organizations{state=\"active\"} 0")
+        .says("stockfoil_organizations{state=\"inactive\"} 1");
 }
 
 #[tokio::test]
@@ -85,4 +88,43 @@ async fn counting_takes_one_statement_however_many_organizations_there_are() {
     for table in ["organizations", "users", "items"] {
         assert_eq!(log.matches(&format!("FROM \"public\".\"{table}\"")).count(), 1, "{table}");
     }
+}
+
+#[tokio::test]
+async fn what_each_organization_uses_is_told() {
+    let db = two_organizations().await;
+    db.execute(
+        "INSERT INTO items (id, item_number, name, org_id) VALUES ('i', 'I', 'I', 'acme');
+         INSERT INTO locations (id, site, name, org_id) VALUES ('l', 'S', 'L', 'acme');
+         INSERT INTO inventory_ledger (item_id, location_id, qty_canonical, org_id, created_at)
+         SELECT 'i', 'l', 1, 'acme', date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - n * interval '1 day' FROM generate_series(0, 9) AS n;
+         INSERT INTO inventory_ledger (item_id, location_id, qty_canonical, org_id, created_at) VALUES ('i', 'l', 1, 'acme', '-infinity'), ('i', 'l', 1, 'acme', '0044-03-15 BC')",
+    )
+    .await;
+    db.execute("UPDATE organization_api_keys SET last_used_on = current_date WHERE org_id = 'acme'").await;
+    let used = db.value("SELECT count(*) FROM organization_api_keys WHERE org_id = 'acme'").await;
+    let report = db.run("org-list").args(["--usage", "--days", "3", "--format", "json"]).await.ok().json();
+    assert_eq!((&report["schema"], &report["days"]), (&json!("stockfoil.org-usage/1"), &json!(3)));
+    let of =
+        |id: &str| report["organizations"].as_array().unwrap().iter().find(|org| org["id"] == id).unwrap();
+    let acme = of("acme");
+    assert_eq!((&acme["entries"], &acme["rows"]), (&json!(12), &json!(15)));
+    assert_eq!(acme["used_keys"].to_string(), used);
+    assert!(acme["bytes"].as_i64().unwrap() > 500, "{acme}");
+    let days = acme["days"].as_array().unwrap();
+    assert_eq!(days.len(), 3, "{days:?}");
+    assert!(days.iter().all(|day| day["entries"] == 1 && day["bytes"].as_i64().unwrap() > 0), "{days:?}");
+    assert_eq!(acme["last_write"].as_str().unwrap()[..10], *days[0]["day"].as_str().unwrap());
+    let globex = of("globex");
+    assert_eq!(
+        (&globex["entries"], &globex["last_write"], &globex["days"]),
+        (&json!(0), &json!(null), &json!([]))
+    );
+    let metrics = db.run("org-list").args(["--usage", "--format", "prometheus"]).await.ok();
+    metrics
+        .says("stockfoil_organization_entries{org=\"acme\"} 12")
+        .says("stockfoil_organization_last_write_timestamp_seconds{org=\"acme\"}");
+    let page = db.run("org-list").arg("--usage").await.ok().says("LAST ENTRY");
+    assert!(page.stdout.lines().all(|line| line.chars().count() <= 100), "{}", page.stdout);
+    db.run("org-list").args(["--days", "3"]).await.refuses(2, "--days goes with --usage");
 }

@@ -103,6 +103,7 @@ async fn what_default_privileges_gave_before_is_taken_by_running_the_migrations_
             "default_org EXECUTE",
             "inventory_balances SELECT",
             "org_by_api_key EXECUTE",
+            "org_by_api_key_hash EXECUTE",
             "org_by_id EXECUTE",
             "org_by_subdomain EXECUTE",
             "organizations SELECT",

@@ -473,6 +473,6 @@ async fn a_function_that_was_changed_is_found_and_mended() {
         db.run("validate-migration").await.ok();
     }
     db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
-    let left = "SELECT count(*) FROM pg_proc WHERE proname IN ('org_by_id', 'org_by_subdomain', 'org_by_api_key', 'resolve_org', 'set_org')";
+    let left = "SELECT count(*) FROM pg_proc WHERE proname IN ('org_by_id', 'org_by_subdomain', 'org_by_api_key', 'org_by_api_key_hash', 'resolve_org', 'set_org', 'orgs_of_user')";
     assert_eq!(db.value(left).await, "0");
 }

@@ -1,4 +1,5 @@
 mod conflicts;
+mod origins;
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -52,7 +53,7 @@ async fn users_move_by_id() {
                 "organizations": [{ "org_id": "acme", "before": 0, "after": 2 }, { "org_id": "default", "before": 3, "after": 1 }],
                 "users": [{ "user_id": "u1", "email": "a@x.example", "from": "default" },
                           { "user_id": "u3", "email": "c@x.example", "from": "default" }],
-                "already_there": 0, "conflicts": [], "warnings": [] })
+                "already_there": 0, "left": [], "conflicts": [], "warnings": [] })
     );
     assert_eq!(members(&db, "acme").await, ["u1", "u3"]);
 
@@ -73,7 +74,7 @@ async fn a_run_is_recorded_and_put_back() {
         let run = db.run("users-assign").args(["--format", "json"]).args(args);
         async move { run.await.status(status).json() }
     };
-    let all = ["--org-id", "acme", "--email-pattern", "@x.example"];
+    let all = ["--org-id", "acme", "--email-pattern", "@x.example", "--from", "default", "--from", "globex"];
     let dry = json(&[&all[..], &["--dry-run"]].concat(), 0).await;
     assert_eq!(
         (&dry["run_id"], db.value("SELECT count(*) FROM stockfoil.move").await.as_str()),
@@ -159,7 +160,7 @@ async fn case_and_normal_form_do_not_matter() {
     let db = with_users(&["josé@müller.example", decomposed, "jose@muller.example"]).await;
     db.run("users-assign").args(["--org-id", "acme", "--email-pattern", "JOSÉ@Müller.example"]).await.ok();
     assert_eq!(members(&db, "acme").await, ["u1", "u2"]);
-    let args = ["--org-id", "globex", "--email-pattern", "@mu\u{308}ller.EXAMPLE"];
+    let args = ["--org-id", "globex", "--from", "acme", "--email-pattern", "@mu\u{308}ller.EXAMPLE"];
     db.run("users-assign").args(args).await.ok();
     assert_eq!(members(&db, "globex").await, ["u1", "u2"]);
 }

@@ -4,16 +4,13 @@ use std::{collections::BTreeSet, fs::File, path::Path};
 
 use sqlx::Connection as _;
 
-use super::proof::{failed, session};
+use super::proof::{LOADED, failed, session};
 use crate::{
     Error,
     backup::{Backup, Finding, Format, reading::Reader, source::dump, tool::PgRestore},
     sql::{Ident, render},
-    throwaway::{Cluster, Feed, drain},
+    throwaway::{self, Cluster, Feed, Owner, drain},
 };
-
-/// The database that a dump is loaded into.
-const LOADED: &str = "restored";
 
 /// Loads a dump into the running server.
 pub(super) async fn load(
@@ -24,8 +21,19 @@ pub(super) async fn load(
     notes: &mut Vec<String>,
 ) -> Result<(), Finding> {
     let named = dump::named(reader, path, dump).await?;
-    let refused =
-        |what: &str, words: String| Finding::critical("load", format!("{what} refused it: {words}"));
+    let version = server.version();
+    let refused = |what: &str, words: String| {
+        let text = format!("{what} refused it: {words}");
+        if dump.needs <= version {
+            return Finding::critical("load", text);
+        }
+        let text = format!(
+            "{text}; programs of PostgreSQL {} wrote it, and this server is of {version}: install the server of that version or newer (looked for in {})",
+            dump.needs,
+            throwaway::places(&reader.config.backup.throwaway())
+        );
+        Finding::unknown("tool", text)
+    };
     let mut database = "postgres";
     if !named.is_cluster {
         database = LOADED;
@@ -40,7 +48,10 @@ pub(super) async fn load(
     let limit = reader.config.backup.timeout;
     let (file, feed) = dump::how_to_give(path, dump.compression);
     if dump.format != Some(Format::Plain) {
-        let pg_restore = PgRestore::of(reader.config.backup).within(limit).confined(server.client());
+        let settings = reader.config.backup;
+        let own = server.program("pg_restore").owned_by(&Owner::Caller);
+        let chosen = PgRestore::choose(settings, dump.needs, reader.progress).await?;
+        let pg_restore = chosen.of_server(settings, own).within(limit).confined(server.client());
         let ran = pg_restore.load(server.connection(database), file, feed, reader.progress).await?;
         return match ran.complaint() {
             Some(complaint) => Err(refused("pg_restore", complaint)),

@@ -1,20 +1,24 @@
 //! What is proven of a restored database: its schema, its balances, its rows, its indexes.
 
-use std::ffi::OsString;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
-use super::Drilled;
+use super::{
+    Drilled, Subject,
+    answers::{self, Answer},
+    pages,
+};
 use crate::{
     Error,
     backup::{
-        Backup, BackupSource, Configured, Finding,
+        Backup, Configured, Finding,
         figures::{self, Figures},
         reading::Reader,
-        seal::Seal,
         source::dump,
+        witness::{RestoredDatabase, Witness},
     },
     balance::reconcile::{self, Breakage, Counts},
     catalog,
@@ -26,10 +30,13 @@ use crate::{
     validate::{self, Verdict},
 };
 
+/// The database that a dump of one is loaded into.
+pub(super) const LOADED: &str = "restored";
+
 /// How the sessions of a drill call themselves.
 const APPLICATION: &str = "stockfoil-drill";
 
-/// How many claims that don't hold, or damaged relations, are named.
+/// How many claims that don't hold are named.
 const NAMED_MAX: usize = 5;
 
 /// What was proven of one restored database.
@@ -37,22 +44,23 @@ const NAMED_MAX: usize = 5;
 pub struct DatabaseProof {
     /// Its name in the throwaway cluster.
     pub name: String,
-    /// Rows by table.
+    /// What findings of it begin with, where there are several.
+    #[serde(skip)]
+    pub(super) whose: String,
+    /// Rows by table: those of the inventory, and behind them all others.
     pub tables: Vec<TableCount>,
     /// When the newest entry of the ledger was made.
     pub newest_entry_at: Option<DateTime<Utc>>,
+    /// How long before the drill that was, in seconds.
+    pub rpo_seconds: Option<u64>,
     /// Claims of the migrations that hold; none where the database is not migrated.
     pub checks_passed: Option<usize>,
     /// The comparison of ledger and balances; none where it could not be made.
     pub reconcile: Option<ReconcileProof>,
+    /// What each `[[backup.check]]` gave.
+    pub checks: Vec<Answer>,
     /// Whether the rows were held against a seal.
     pub is_compared: bool,
-    /// The cluster's system identifier.
-    #[serde(skip)]
-    pub(in crate::backup) system_identifier: Option<String>,
-    /// Its UNLOGGED tables, where it is of a base backup: such a backup never holds their rows.
-    #[serde(skip)]
-    pub(in crate::backup) unlogged: Vec<QualifiedName>,
 }
 
 /// The rows of a table.
@@ -78,26 +86,33 @@ pub struct ReconcileProof {
 /// Proves every database of the throwaway cluster that holds the inventory.
 pub(super) async fn prove(
     reader: &Reader<'_>,
-    source: Option<&BackupSource>,
-    backup: &Backup,
-    seal: Option<&Seal>,
+    subject: &Subject<'_>,
     server: &Cluster<'_>,
     clock: &mut Clock,
     drilled: &mut Drilled,
 ) -> Result<Vec<DatabaseProof>, Finding> {
+    let Subject { source, backup, .. } = subject;
     let wanted = source.and_then(|source| source.database.as_deref());
-    let names = databases(server, wanted).await.map_err(|error| failed("looked at", &error))?;
-    let mut proofs = Vec::new();
-    let mut lacking = None;
+    let names = databases(server, backup, wanted).await.map_err(|error| failed("looked at", &error))?;
+    let mut proofs: Vec<DatabaseProof> = Vec::new();
+    let mut found = Vec::new();
+    let (mut lacking, mut stale) = (None, BTreeSet::new());
     for name in names {
+        let known = drilled.findings.len();
         let db = Db::connect(server.connect_options(&name), APPLICATION).await;
         let db = db.map_err(|error| failed("connected to", &error))?;
         match reader.config.mapping.resolve(&db).await {
             Ok(model) => {
                 let expect_empty = source.is_some_and(|source| source.expect_empty);
                 let inventory = Inventory { db: &db, model: &model, expect_empty };
-                let proof = prove_database(reader, inventory, backup, seal, clock, drilled).await;
-                proofs.push(proof.map_err(|error| failed("proven", &error))?);
+                let proof = prove_database(reader, inventory, subject, clock, drilled).await;
+                let mut proof = proof.map_err(|error| failed("proven", &error))?;
+                proof.checks = answers::ask(reader, subject, server, &name, drilled).await?;
+                proofs.push(proof);
+                found.push(known..drilled.findings.len());
+                if !backup.is_dump() {
+                    stale.extend(pages::stale(&db).await.map_err(|error| failed("looked at", &error))?);
+                }
             }
             // One that holds something else.
             Err(error @ Error::Model(_)) => lacking = lacking.or(Some(error)),
@@ -113,9 +128,34 @@ pub(super) async fn prove(
         };
         return Err(Finding::critical("contents", text));
     }
-    check_pages(reader, server, drilled).await?;
+    if proofs.len() > 1 {
+        for (proof, found) in proofs.iter_mut().zip(found) {
+            proof.whose = format!("database {}: ", proof.name);
+            for finding in &mut drilled.findings[found] {
+                finding.text = format!("{}{}", proof.whose, finding.text);
+            }
+        }
+    }
+    if wanted.is_none() {
+        drilled.findings.extend(lost_databases(subject, &proofs));
+    }
+    pages::check(reader, server, &stale, drilled).await?;
     clock.lap("check_indexes");
     Ok(proofs)
+}
+
+/// The databases that were sealed and did not come back.
+fn lost_databases(subject: &Subject<'_>, proofs: &[DatabaseProof]) -> Vec<Finding> {
+    let Some(seal) = subject.seal.filter(|_| !subject.backup.is_dump()) else { return Vec::new() };
+    let is_lost = |name: &&str| proofs.iter().all(|proof| proof.name != **name);
+    let lost = seal.databases().filter(is_lost);
+    lost.map(|name| {
+        Finding::critical(
+            "rows",
+            format!("the database {name} was sealed, and was not restored with the inventory in it"),
+        )
+    })
+    .collect()
 }
 
 /// A restored database that holds the inventory.
@@ -129,29 +169,30 @@ struct Inventory<'a> {
 async fn prove_database(
     reader: &Reader<'_>,
     inventory: Inventory<'_>,
-    backup: &Backup,
-    seal: Option<&Seal>,
+    subject: &Subject<'_>,
     clock: &mut Clock,
     drilled: &mut Drilled,
 ) -> Result<DatabaseProof, Error> {
     let Inventory { db, model, .. } = inventory;
+    let backup = subject.backup;
     let mut session = db.session().await?;
     let name = db.facts().database.clone();
+    let sealed = sealed_figures(subject, &name, drilled);
     let is_migrated = catalog::is_there(&mut session, &model.organizations.to_string()).await?;
-    let (checks_passed, reconciled) = if is_migrated {
-        let (passed, reconciled) = prove_migrated(reader, db, clock, drilled).await?;
-        (Some(passed), reconciled)
+    let (mut checks_passed, mut reconciled) = (None, None);
+    if is_migrated {
+        let (passed, proof) = prove_migrated(reader, db, clock, drilled).await?;
+        (checks_passed, reconciled) = (Some(passed), proof);
     } else {
         let text =
             format!("the database {name} was not migrated, so neither schema nor balances can be proven");
         drilled.findings.push(Finding::warning("schema", text));
-        (None, None)
-    };
-    let sealed = seal.and_then(|seal| seal.figures.entries.as_ref());
-    let before = sealed.map_or_else(Utc::now, |entries| entries.before);
+    }
+    let entries = sealed.and_then(|figures| figures.entries.as_ref());
+    let before = entries.map_or_else(Utc::now, |entries| entries.before);
     let found = figures::read(&mut session, model, before).await?;
-    if let Some(seal) = seal {
-        compare(backup, &seal.figures, &found, drilled);
+    if let Some(sealed) = sealed {
+        compare(backup, sealed, &found, drilled);
     }
     let ledger = model.ledger.table.plain();
     if found.rows.get(&ledger) == Some(&0) && !inventory.expect_empty {
@@ -160,23 +201,66 @@ async fn prove_database(
     let newest_entry_at = figures::newest_entry(&mut session, model).await?;
     let unlogged = if backup.is_dump() { Vec::new() } else { figures::unlogged(&mut session, model).await? };
     drilled.findings.extend(unlogged_finding(&unlogged));
+    let rows = figures::all_rows(&mut session).await?;
+    let restored =
+        RestoredDatabase { session: &mut session, model, rows: &rows, newest_entry_at, unlogged: &unlogged };
+    let is_alone = backup.is_dump() && name == LOADED;
+    let system = found.system_identifier.as_deref();
+    let is_of = |witness: &&Witness| is_migrated && witness.is_of(backup, &name, system, is_alone);
+    if let (Some(witness), Some(production)) = (subject.witness.filter(is_of), reader.production) {
+        let asked = (production, reader.config.mapping);
+        let of = (backup, subject.source);
+        let found = witness.judge_restored(asked, of, restored, &mut drilled.notes).await;
+        drilled.findings.extend(found);
+        drilled.is_witnessed = true;
+    }
     session.close().await?;
     clock.lap("count");
-    let tables = found.rows.iter().map(|(table, rows)| TableCount {
-        name: table.clone(),
-        rows: *rows,
-        rows_sealed: seal.and_then(|seal| seal.figures.rows.get(table).copied()),
-    });
+    let lost = newest_entry_at.map(|newest| (subject.started_at - newest).max(TimeDelta::zero()));
     Ok(DatabaseProof {
         name,
-        tables: tables.collect(),
+        whose: String::new(),
+        tables: counts(&found, &rows, sealed),
         newest_entry_at,
+        rpo_seconds: lost.map(|lost| lost.num_seconds().unsigned_abs()),
         checks_passed,
         reconcile: reconciled,
-        is_compared: seal.is_some(),
-        system_identifier: found.system_identifier,
-        unlogged,
+        checks: Vec::new(),
+        is_compared: sealed.is_some(),
     })
+}
+
+/// What the seal says of the restored database `name`; where there is one that says nothing of it, that is noted.
+fn sealed_figures<'a>(subject: &Subject<'a>, name: &str, drilled: &mut Drilled) -> Option<&'a Figures> {
+    // The dump of one database is loaded under a name of ours.
+    let sealed_as = Some(name).filter(|name| !subject.backup.is_dump() || *name != LOADED);
+    let seal = subject.seal?;
+    let sealed = seal.figures_of(sealed_as);
+    if sealed.is_none() {
+        drilled.notes.push(format!(
+            "the seal says nothing of the database {name}; run verify-backup --seal with DATABASE_URL of each"
+        ));
+    }
+    sealed
+}
+
+/// The rows of the inventory's tables, and behind them of all others.
+fn counts(
+    found: &Figures,
+    rows: &BTreeMap<(String, String), u64>,
+    sealed: Option<&Figures>,
+) -> Vec<TableCount> {
+    let plain = |(schema, name): &(String, String)| {
+        if schema == "public" { name.clone() } else { format!("{schema}.{name}") }
+    };
+    let others = rows.iter().map(|(table, rows)| (plain(table), *rows));
+    let others: Vec<(String, u64)> = others.filter(|(name, _)| !found.rows.contains_key(name)).collect();
+    let inventory = found.rows.iter().map(|(table, rows)| (table.clone(), *rows));
+    let count = |(name, rows): (String, u64)| {
+        let rows_sealed = sealed.and_then(|figures| figures.rows.get(&name).copied());
+        TableCount { name, rows, rows_sealed }
+    };
+    inventory.chain(others).map(count).collect()
 }
 
 /// Validates what the migrations claim, and compares the balances; says how many claims hold.
@@ -246,11 +330,12 @@ async fn compare_balances(
     db: &Db,
     drilled: &mut Drilled,
 ) -> Result<Option<ReconcileProof>, Error> {
-    // A balance below zero says nothing of a backup.
+    // A balance below zero says nothing of a backup, nor does what was entered into a closed period.
     let options = reconcile::Options {
         dry_run: true,
         full: true,
         negative_but_in: None,
+        closed_periods: false,
         ..reconcile::Options::of(reader.config.reconcile)
     };
     let Configured { mapping, alerts, history, .. } = reader.config;
@@ -342,48 +427,13 @@ fn compare(backup: &Backup, sealed: &Figures, found: &Figures, drilled: &mut Dri
     }
 }
 
-/// Reads every page of every table and index, and looks for each row in its indexes.
-async fn check_pages(
-    reader: &Reader<'_>,
+/// The databases of the cluster; only `wanted`, where one is. The dump of one database says nothing of others, and
+/// is loaded under a name of ours.
+async fn databases(
     server: &Cluster<'_>,
-    drilled: &mut Drilled,
-) -> Result<(), Finding> {
-    let mut args: Vec<OsString> = [
-        "--all",
-        "--install-missing",
-        "--heapallindexed",
-        "--no-password",
-        "--username",
-        &server.superuser(),
-    ]
-    .map(OsString::from)
-    .into();
-    args.extend(["--host".into(), server.socket().into()]);
-    let pg_amcheck = server.program("pg_amcheck").within(reader.config.backup.timeout);
-    let ran = pg_amcheck.text(args, reader.progress).await?;
-    let said = ran.output.as_ref().map_or("", String::as_str);
-    // Corruption goes to standard output, what kept it from looking to standard error.
-    let damaged: Vec<&str> = said.lines().filter(|line| !line.starts_with(' ')).collect();
-    match (damaged.as_slice(), ran.complaint()) {
-        ([], None) => {
-            drilled.notes.push("every row was found in its indexes (pg_amcheck --heapallindexed)".into());
-        }
-        ([], Some(complaint)) => {
-            let text =
-                format!("pg_amcheck could not look: {complaint}; install PostgreSQL's contrib modules");
-            drilled.findings.push(Finding::unknown("pages", text));
-        }
-        (damaged, _) => {
-            let named = damaged.iter().take(NAMED_MAX).map(|line| line.trim()).collect::<Vec<_>>().join("; ");
-            let text = format!("{} damaged tables or indexes: {named}", damaged.len());
-            drilled.findings.push(Finding::critical("pages", text));
-        }
-    }
-    Ok(())
-}
-
-/// The databases of the cluster; only `wanted`, where one is.
-async fn databases(server: &Cluster<'_>, wanted: Option<&str>) -> Result<Vec<String>, Error> {
+    backup: &Backup,
+    wanted: Option<&str>,
+) -> Result<Vec<String>, Error> {
     let mut session = session(server, "template1").await?;
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT datname::text FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1",
@@ -391,6 +441,9 @@ async fn databases(server: &Cluster<'_>, wanted: Option<&str>) -> Result<Vec<Str
     .fetch_all(&mut session)
     .await?;
     session.close().await?;
+    let is_there = |wanted: &str| names.iter().any(|name| name == wanted);
+    let is_of_one = backup.is_dump() && is_there(LOADED);
+    let wanted = wanted.filter(|wanted| !is_of_one || is_there(wanted));
     Ok(names.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == name)).collect())
 }
 

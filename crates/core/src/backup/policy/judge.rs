@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SourceState;
 use crate::backup::{
-    Backup, BackupSource, Depth, Finding, age_text, duration_text, listing::Listing, size_text, source, worst,
+    Backup, BackupSource, Depth, Finding, Status, age_text, duration_text, listing::Listing, size_text,
+    source, worst,
 };
 
 /// Against so many earlier backups the newest one's size is held.
@@ -14,7 +15,7 @@ const MEDIAN_OF: usize = 7;
 
 /// Holds what was found against what is expected of `source`.
 pub(super) fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>) -> SourceState {
-    let Listing { backups, problems: mut findings } = listing;
+    let Listing { backups, problems: mut findings, wal, archive_end_at } = listing;
     if backups.is_empty() && findings.is_empty() {
         findings.push(source::nothing_found(source));
     }
@@ -32,7 +33,7 @@ pub(super) fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>)
     }
     let good: Vec<&Backup> =
         backups.iter().filter(|backup| backup.findings.is_empty() && !is_future(backup)).collect();
-    findings.extend(check_good(source, &good, backups.len(), now));
+    findings.extend(check_good(source, &good, &backups, now));
     findings.extend(check_mixed(&good));
     let drop = check_drop(source, &good);
     // A backup that lost a third of its size is not one to rely on.
@@ -53,6 +54,10 @@ pub(super) fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>)
         last_good_at,
         newest: backups.into_iter().next(),
         findings,
+        wal,
+        rpo: None,
+        notes: Vec::new(),
+        archive_end_at,
         reached: Depth::Quick,
         min_count: source.min_count,
         warn_age_seconds: source.warn_age().as_secs(),
@@ -77,9 +82,21 @@ fn summary(findings: &[Finding], good: &[&Backup], now: DateTime<Utc>) -> String
 }
 
 /// Whether the last of the good backups is young enough, and whether they are as many as there should be.
-fn check_good(source: &BackupSource, good: &[&Backup], count: usize, now: DateTime<Utc>) -> Vec<Finding> {
+fn check_good(
+    source: &BackupSource,
+    good: &[&Backup],
+    backups: &[Backup],
+    now: DateTime<Utc>,
+) -> Vec<Finding> {
+    let count = backups.len();
     let Some(last) = good.first() else {
-        let none_good = || Finding::critical("count", format!("none of {count} backups is good"));
+        let is_unknown = |backup: &Backup| worst(&backup.findings) == Status::Unknown;
+        let none_good = || match backups.iter().all(is_unknown) {
+            true => {
+                Finding::unknown("count", format!("of none of {count} backups it is known that it is good"))
+            }
+            false => Finding::critical("count", format!("none of {count} backups is good")),
+        };
         return (count > 0).then(none_good).into_iter().collect();
     };
     let too_few = || {
@@ -128,7 +145,10 @@ fn check_drop(source: &BackupSource, good: &[&Backup]) -> Option<Finding> {
     let (newest, earlier) = good.split_first()?;
     let mut sizes: Vec<u64> = earlier
         .iter()
-        .filter(|backup| (backup.format, backup.compression) == (newest.format, newest.compression))
+        .filter(|backup| {
+            let make = |backup: &Backup| (backup.format, backup.compression, backup.begun.from.is_some());
+            make(backup) == make(newest)
+        })
         .map(|backup| backup.size_bytes)
         .take(MEDIAN_OF)
         .collect();
@@ -157,7 +177,7 @@ mod tests {
     use super::*;
     use crate::{
         alert::Deliveries,
-        backup::{Format, Status, policy::MonitorReport},
+        backup::{Format, policy::MonitorReport},
         report::{Outcome, Report as _},
     };
 
@@ -179,7 +199,7 @@ mod tests {
     }
 
     fn checks(backups: Vec<Backup>) -> Vec<(Status, &'static str)> {
-        let state = judge(&source(), Listing { backups, problems: Vec::new() }, now());
+        let state = judge(&source(), Listing { backups, ..Listing::default() }, now());
         state.findings.iter().map(|finding| (finding.status, finding.check)).collect()
     }
 
@@ -200,6 +220,10 @@ mod tests {
         use Status::Critical;
         assert_eq!(checks(vec![bad(1), bad(1441)]), [(Critical, "size"), (Critical, "count")]);
         assert_eq!(checks(vec![bad(1), backup(60, 9)]), [(Critical, "size")]);
+        let dark = Backup { findings: vec![Finding::unknown("format", "is encrypted")], ..backup(1, 9) };
+        let unknown = [(Status::Unknown, "format"), (Status::Unknown, "count")];
+        assert_eq!(checks(vec![dark.clone()]), unknown);
+        assert_eq!(checks(vec![dark, bad(60)]), [(Critical, "count"), (Status::Unknown, "format")]);
         assert_eq!(checks(vec![backup(1, 50), bad(60), bad(120), backup(180, 100)]), [(Critical, "drop")]);
         assert_eq!(checks(vec![backup(1, 70), bad(60), backup(120, 100), backup(180, 100)]), []);
         assert_eq!(checks(vec![backup(1, 69), backup(120, 100), backup(180, 100)]), [(Critical, "drop")]);
@@ -221,18 +245,20 @@ mod tests {
             checked_at: now(),
             depth: Depth::Quick,
             sources: vec![],
+            configured: vec![],
             alerts: Deliveries::default(),
         };
         assert_eq!(report.outcome(), Outcome::Findings);
         let problems = vec![Finding::unknown("folder", "can't be read")];
-        let state = judge(&source(), Listing { backups: vec![backup(1, 9)], problems }, now());
+        let state =
+            judge(&source(), Listing { backups: vec![backup(1, 9)], problems, ..Listing::default() }, now());
         let report = MonitorReport { sources: vec![state], ..report };
         assert!(report.require().unwrap_err().to_string().contains("can't be read"));
     }
 
     #[test]
     fn the_last_success_is_a_time_and_never_a_suspicious_backup() {
-        let listing = Listing { backups: vec![backup(1, 50), backup(60, 100)], problems: Vec::new() };
+        let listing = Listing { backups: vec![backup(1, 50), backup(60, 100)], ..Listing::default() };
         assert_eq!(judge(&source(), listing, now()).last_good_at, Some(now() - TimeDelta::minutes(60)));
     }
 }

@@ -26,6 +26,8 @@ pub enum BackupKind {
     Walg,
     /// Snapshots of a restic repository that hold dumps or base backups.
     Restic,
+    /// Dumps and base backups in object storage that speaks S3.
+    S3,
     /// Whatever a program tells of, in documented JSON.
     Command,
 }
@@ -40,6 +42,7 @@ impl BackupKind {
             Self::Barman => "barman",
             Self::Walg => "walg",
             Self::Restic => "restic",
+            Self::S3 => "s3",
             Self::Command => "command",
         }
     }
@@ -57,7 +60,7 @@ pub struct BackupSource {
     #[serde(default)]
     pub path: PathBuf,
     /// `dump`, `basebackup`: which entries of the folder are its backups (`*.dump`, `*/db.tar`); none: all that look
-    /// like one.
+    /// like one. `s3`: which of those below `prefix`.
     #[serde(default)]
     pub pattern: Option<String>,
     /// `basebackup`: the folder that the server archives its WAL to.
@@ -66,6 +69,9 @@ pub struct BackupSource {
     /// `pgbackrest`: the stanza.
     #[serde(default)]
     pub stanza: Option<String>,
+    /// `pgbackrest`: the repository by its number; none: each that is configured.
+    #[serde(default)]
+    pub repo: Option<u32>,
     /// `barman`: the server.
     #[serde(default)]
     pub server: Option<String>,
@@ -81,6 +87,27 @@ pub struct BackupSource {
     /// `pgbackrest`, `barman`, `walg`, `restic`: the tool, a name that is looked for in PATH, or a path.
     #[serde(default)]
     pub program: Option<PathBuf>,
+    /// `s3`: the bucket.
+    #[serde(default)]
+    pub bucket: Option<String>,
+    /// `s3`: below what its backups lie in the bucket (`stock/nightly`); none: all of it.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// `s3`: the storage's address (`https://minio.example:9000`); none: that of AWS.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// `s3`: the region; none: AWS_REGION, or us-east-1.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// `s3`: whether the bucket is named in the path and not in the host; none: where there is an `endpoint`.
+    #[serde(default)]
+    pub path_style: Option<bool>,
+    /// `s3`: whether the endpoint may be one without TLS.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// `s3`: a file with the keys, as the tools of AWS have it; none: the environment.
+    #[serde(default)]
+    pub credentials_file: Option<PathBuf>,
     /// `command`: the program that lists the backups, with its arguments.
     #[serde(default)]
     pub list: Vec<String>,
@@ -90,6 +117,10 @@ pub struct BackupSource {
     /// `command`: the program that restores the backup `{backup}` into the folder `{folder}`.
     #[serde(default)]
     pub restore: Vec<String>,
+    /// The program that decrypts a backup's file, with its arguments: it reads the file from standard input and writes
+    /// what is in it to standard output.
+    #[serde(default)]
+    pub decrypt: Vec<String>,
     /// Variables for the source's program, beside those of this process.
     #[serde(default)]
     pub environment: BTreeMap<String, Secret>,
@@ -150,14 +181,23 @@ impl BackupSource {
             pattern: None,
             wal_path: None,
             stanza: None,
+            repo: None,
             server: None,
             repository: None,
             tag: None,
             config_file: None,
             program: None,
+            bucket: None,
+            prefix: None,
+            endpoint: None,
+            region: None,
+            path_style: None,
+            allow_http: false,
+            credentials_file: None,
             list: Vec::new(),
             verify: Vec::new(),
             restore: Vec::new(),
+            decrypt: Vec::new(),
             environment: BTreeMap::new(),
             database: None,
             seal_folder: None,
@@ -188,6 +228,12 @@ impl BackupSource {
             BackupKind::Barman => format!("server {} of Barman", text(&self.server)),
             BackupKind::Walg => "the storage of WAL-G".to_owned(),
             BackupKind::Restic => "the repository of restic".to_owned(),
+            BackupKind::S3 => match self.prefix.as_deref().map(|prefix| prefix.trim_matches('/')) {
+                Some(prefix) if !prefix.is_empty() => {
+                    format!("prefix {prefix} of bucket {}", text(&self.bucket))
+                }
+                _ => format!("bucket {}", text(&self.bucket)),
+            },
             BackupKind::Command => {
                 format!("what {} tells of", self.list.first().map_or("the program", String::as_str))
             }
@@ -203,6 +249,35 @@ impl BackupSource {
         }
         if self.pattern.as_ref().is_some_and(|pattern| pattern.is_empty() || pattern.starts_with('/')) {
             return wrong("pattern", "must be relative to path; write it like *.dump");
+        }
+        if self.decrypt.iter().any(|word| word.trim().is_empty()) {
+            return wrong(
+                "decrypt",
+                "has an empty word; write it like [\"gpg\", \"--batch\", \"--decrypt\"]",
+            );
+        }
+        if let Some(word) = shown_secret(&self.decrypt) {
+            return wrong(
+                "decrypt",
+                &format!(
+                    "gives a secret as an argument ({word}), which the list of processes shows to everybody; give a file, or a variable in environment"
+                ),
+            );
+        }
+        if let Some(endpoint) = &self.endpoint {
+            let (scheme, host) = endpoint.split_once("://").unwrap_or_default();
+            if !["http", "https"].contains(&scheme) || host.is_empty() || host.contains(['@', '?', '#']) {
+                return wrong(
+                    "endpoint",
+                    "is no address; write it like https://minio.example:9000, without a user and without a query",
+                );
+            }
+            if scheme == "http" && !self.allow_http {
+                return wrong(
+                    "endpoint",
+                    "has no TLS, so that everybody on the way could read the backups; write https://, or set allow_http = true",
+                );
+            }
         }
         if self.max_age.is_zero() {
             return wrong(
@@ -224,23 +299,32 @@ impl BackupSource {
 
     /// Checks that the kind has the keys that it needs and no others.
     fn check_keys(&self) -> Result<(), ConfigError> {
-        use BackupKind::{Barman, Basebackup, Command, Dump, Pgbackrest, Restic, Walg};
+        use BackupKind::{Barman, Basebackup, Command, Dump, Pgbackrest, Restic, S3, Walg};
         type Key = (&'static str, bool, &'static [BackupKind], &'static [BackupKind]);
         let is_text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
         // Key, whether it is set, which kinds need it, which others take it.
-        let keys: [Key; 14] = [
+        let keys: [Key; 23] = [
             ("path", !self.path.as_os_str().is_empty(), &[Dump, Basebackup], &[]),
-            ("pattern", self.pattern.is_some(), &[], &[Dump, Basebackup]),
+            ("pattern", self.pattern.is_some(), &[S3], &[Dump, Basebackup]),
             ("wal_path", self.wal_path.is_some(), &[], &[Basebackup]),
             ("stanza", is_text(&self.stanza), &[Pgbackrest], &[]),
+            ("repo", self.repo.is_some(), &[], &[Pgbackrest]),
             ("server", is_text(&self.server), &[Barman], &[]),
             ("repository", is_text(&self.repository), &[], &[Restic]),
             ("tag", is_text(&self.tag), &[], &[Restic]),
             ("config_file", self.config_file.is_some(), &[], &[Pgbackrest, Barman, Walg]),
             ("program", self.program.is_some(), &[], &[Pgbackrest, Barman, Walg, Restic]),
+            ("bucket", is_text(&self.bucket), &[S3], &[]),
+            ("prefix", self.prefix.is_some(), &[], &[S3]),
+            ("endpoint", is_text(&self.endpoint), &[], &[S3]),
+            ("region", is_text(&self.region), &[], &[S3]),
+            ("path_style", self.path_style.is_some(), &[], &[S3]),
+            ("allow_http", self.allow_http, &[], &[S3]),
+            ("credentials_file", self.credentials_file.is_some(), &[], &[S3]),
             ("list", !self.list.is_empty(), &[Command], &[]),
             ("verify", !self.verify.is_empty(), &[], &[Command]),
             ("restore", !self.restore.is_empty(), &[], &[Command]),
+            ("decrypt", !self.decrypt.is_empty(), &[], &[Dump, Basebackup, Restic, Command, S3]),
             ("seal_folder", self.seal_folder.is_some(), &[], &[Pgbackrest, Barman, Walg]),
             ("max_wal_age", self.max_wal_age.is_some(), &[], &[Basebackup, Pgbackrest, Barman, Command]),
         ];
@@ -263,6 +347,20 @@ impl BackupSource {
         }
         Ok(())
     }
+}
+
+/// The option by which a program is given a secret as an argument, where one of `words` is such an option.
+fn shown_secret(words: &[String]) -> Option<&str> {
+    let program = words.first().map_or("", |word| word.rsplit('/').next().unwrap_or(word));
+    words.iter().skip(1).find_map(|word| {
+        let option = word.split('=').next().unwrap_or(word);
+        let is_secret = match option {
+            "--passphrase" | "--password" => true,
+            "-k" | "-K" => program == "openssl",
+            _ => word.starts_with("pass:"),
+        };
+        is_secret.then(|| if word.starts_with("pass:") { "pass:" } else { option })
+    })
 }
 
 fn max_age() -> Duration {

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,11 +18,14 @@ use crate::{
         reading::{Reader, Reading},
         restored::{Place, Recovery, Restored, Supply},
         tool,
-        wal::{self, Archive, Segment},
+        wal::{Archive, Begin, Segment, page_note},
     },
     progress::Silent,
     throwaway::Program,
 };
+
+/// What the archived WAL is called.
+const ARCHIVE: &str = "Barman's archive";
 
 /// What `barman verify-backup` says when all is well.
 const VERIFIED: &str = "successfully verified";
@@ -51,7 +53,6 @@ struct Shown {
 struct Base {
     begin_time_timestamp: String,
     begin_wal: String,
-    begin_lsn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -106,55 +107,31 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
         newest.started_at = seconds(&base.begin_time_timestamp)
             .ok_or_else(|| Finding::unknown("tool", "barman tells of an impossible time"))?;
         newest.server_version = shown.postgresql_version.map(|version| (version / 10_000).to_string());
-        let (missing, newest_at) = look_at_wal(reader, source, &newest.name, base).await?;
-        newest.findings.extend(missing);
-        listing.problems.extend(wal::age_finding(source, newest_at, Utc::now()));
+        let (name, base) = (newest.name.clone(), base.begin_wal.clone());
+        let archive = archive_of(reader, source, &name).await?;
+        let first = Segment::parse(&base, archive.segment_bytes)
+            .ok_or_else(|| Finding::unknown("tool", "barman tells of WAL by a name that is none"))?;
+        newest.findings.extend(archive.faults(Path::new(ARCHIVE), first, None));
+        listing.archived_until(source, archive.newest_at, Utc::now());
+        listing.wal = Some(archive.holdings(Path::new(ARCHIVE)).state(&[Begin::bare(&name, first)], &[]));
     }
     listing.problems.extend(checks(reader, source).await?);
     Ok(listing)
 }
 
-/// The WAL from the start of the backup `id` on: what is missing of it, and when the last of it was archived.
-async fn look_at_wal(
-    reader: &Reader<'_>,
-    source: &BackupSource,
-    id: &str,
-    base: &Base,
-) -> Result<(Option<Finding>, Option<DateTime<Utc>>), Finding> {
+/// The archived WAL from the start of the backup `id` on.
+async fn archive_of(reader: &Reader<'_>, source: &BackupSource, id: &str) -> Result<Archive, Finding> {
     let args = ["list-files", "--target", "wal", server(source), id];
     let text = program(reader, source).text(args, &Silent).await?.whole()?;
-    let bytes = [wal::SEGMENT_BYTES]
-        .into_iter()
-        .chain((20..=30).map(|power| 1 << power))
-        .find(|bytes| {
-            let segment = Segment::parse(&base.begin_wal, *bytes);
-            let lsn = base.begin_lsn.as_deref().unwrap_or_default();
-            segment.is_some_and(|segment| Segment::of_lsn(segment.timeline, lsn, *bytes) == Some(segment))
-        })
-        .unwrap_or(wal::SEGMENT_BYTES);
-    let first = Segment::parse(&base.begin_wal, bytes)
-        .ok_or_else(|| Finding::unknown("tool", "barman tells of WAL by a name that is none"))?;
     let paths: Vec<PathBuf> = text.lines().map(|line| line.trim().into()).collect();
     reader
         .looking(move |meter| {
-            let (mut segments, mut newest_at) = (Vec::new(), None);
-            for path in paths {
-                meter.add(1);
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let (Some(segment), Ok(metadata)) = (Segment::parse(&name, bytes), fs::metadata(&path))
-                else {
-                    continue;
-                };
-                if metadata.len() > 0 {
-                    segments.push(segment);
-                    newest_at = newest_at.max(metadata.modified().ok().map(DateTime::from));
-                }
-            }
-            let missing = wal::missing(&segments, first);
-            (wal::missing_finding(&missing, bytes, "Barman's archive"), newest_at)
+            meter.add(1);
+            // It lists what it once recorded.
+            Archive::of(paths.into_iter().filter(|path| path.exists()).collect())
         })
         .await
-        .map_err(|lost| Finding::unknown("wal", format!("looking at Barman's archive {lost}")))
+        .map_err(|lost| Finding::unknown("wal", format!("looking at {ARCHIVE} {lost}")))
 }
 
 /// What `barman check` finds wrong. It also asks the server, which may be down; so nothing here is critical.
@@ -199,8 +176,26 @@ async fn ask<T: serde::de::DeserializeOwned>(
         .map_err(|error| Finding::unknown("tool", format!("barman wrote what is not its JSON: {error}")))
 }
 
-/// Has Barman compare every file with the backup's manifest.
+/// Has Barman compare every file with the backup's manifest, and reads the archived WAL behind it.
 pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Reading {
+    let mut reading = verify(reader, source, backup).await;
+    match read_archive(reader, source, backup).await {
+        Ok(count) => reading.notes.push(page_note(count)),
+        Err(finding) => reading.findings.push(finding),
+    }
+    reading
+}
+
+/// Reads each archived segment from the backup's first on.
+async fn read_archive(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Result<usize, Finding> {
+    let base = show(reader, source, &backup.name).await?.base_backup_information;
+    let archive = archive_of(reader, source, &backup.name).await?;
+    let first = Segment::parse(&base.begin_wal, archive.segment_bytes)
+        .ok_or_else(|| Finding::unknown("tool", "barman tells of WAL by a name that is none"))?;
+    reader.blocking(move |meter| archive.check(first, None, meter)).await?
+}
+
+async fn verify(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Reading {
     let program = program(reader, source).within(reader.config.backup.timeout);
     let ran = match program.text(["verify-backup", server(source), &backup.name], reader.progress).await {
         Ok(ran) => ran,
@@ -245,11 +240,8 @@ pub(super) async fn restore(
     args.extend([server(source).to_owned(), backup.name.clone(), data.display().to_string()]);
     let program = program(reader, source).within(reader.config.backup.timeout);
     tool::restored(program.text(args, reader.progress).await?)?;
-    let args = ["list-files", "--target", "wal", server(source), &backup.name];
-    let text = self::program(reader, source).text(args, &Silent).await?.whole()?;
-    let paths: Vec<PathBuf> = text.lines().map(|line| line.trim().into()).collect();
-    let archive = reader.blocking(move |_| Archive::of(paths)).await?;
-    let holdings = Some(archive.holdings(Path::new("Barman's archive")));
+    let archive = archive_of(reader, source, &backup.name).await?;
+    let holdings = Some(archive.holdings(Path::new(ARCHIVE)));
     Ok(Restored::Data(Recovery { supply: Supply::Folder(Arc::new(archive)), holdings }))
 }
 

@@ -1,5 +1,6 @@
 //! Base backups: a data folder or tar files of one, as pg_basebackup writes them, with the WAL that makes them whole.
 
+mod checksums;
 mod manifest;
 mod read;
 mod restore;
@@ -9,11 +10,12 @@ use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use chrono::{DateTime, Local, NaiveDateTime, Utc};
 
+use super::bundle;
 use crate::backup::{
     Backup, BackupSource, Finding, Format, error_text,
     listing::Listing,
     start,
-    wal::{self, Archive, Segment},
+    wal::{self, Archive, Begin, Segment},
 };
 use manifest::Manifest;
 pub(super) use read::read;
@@ -24,6 +26,9 @@ const LABEL: &str = "backup_label";
 
 /// The file that lists all files.
 const MANIFEST: &str = "backup_manifest";
+
+/// The file without which nothing in the folder is a cluster's.
+const CONTROL: &str = "global/pg_control";
 
 /// How many files are named in a finding.
 const NAMED_MAX: usize = 3;
@@ -67,6 +72,9 @@ pub(super) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
         }
         _ => {
             backup.server_version = Some(fs::read_to_string(path.join("PG_VERSION"))?.trim().to_owned());
+            if !path.join(CONTROL).is_file() {
+                backup.find("format", format!("has no {CONTROL}, without which no server starts"));
+            }
             match fs::read_to_string(path.join(LABEL)) {
                 Ok(label) => note_label(&mut backup, &label, written),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => backup.find("format", no_label()),
@@ -83,7 +91,7 @@ pub(super) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
 /// Checks that `data` is a data folder, as far as a glance tells.
 pub(super) fn is_data_folder(data: &Path) -> Result<(), Finding> {
     let is_there = |name: &str| data.join(name).exists();
-    match ["PG_VERSION", "global/pg_control", LABEL].iter().find(|name| !is_there(name)) {
+    match ["PG_VERSION", CONTROL, LABEL].iter().find(|name| !is_there(name)) {
         None => Ok(()),
         Some(name) => {
             Err(Finding::critical("read", format!("what was fetched is no base backup: it has no {name}")))
@@ -116,17 +124,40 @@ pub(super) fn check_wal(source: &BackupSource, listing: &mut Listing, now: DateT
         }
     }
     let Some(archive) = archive else { return };
-    listing.problems.extend(wal::age_finding(source, archive.newest_at, now));
-    let newest = listing.backups.iter().max_by_key(|backup| backup.started_at);
-    let first = newest.and_then(|backup| first_segment(backup.path.as_deref()?, archive.segment_bytes));
-    if let (Some(first), Some(place)) = (first, &source.wal_path) {
-        let unusable = archive.unusable_finding(first);
-        let own = newest.and_then(|backup| own_wal(backup.path.as_deref()?));
-        let own: Vec<Segment> = own.map(|own| own.segments.into_keys().collect()).unwrap_or_default();
-        let faults = archive.holdings(place).faults(first, &own);
-        // That a file is of no use says why it is missing.
-        listing.problems.extend(unusable.map_or(faults, |unusable| vec![unusable]));
+    listing.archived_until(source, archive.newest_at, now);
+    let Some(place) = &source.wal_path else { return };
+    if archive.is_empty {
+        let text = format!(
+            "the folder of the WAL, {}, is empty: it is not mounted, or nothing was ever archived there",
+            place.display()
+        );
+        listing.problems.push(Finding::unknown("wal", text));
+        return;
     }
+    let first = |backup: &Backup| first_segment(backup.path.as_deref()?, archive.segment_bytes);
+    let own = |backup: &Backup| {
+        let own = own_wal(backup.path.as_deref()?)?;
+        Some(own.segments.into_keys().collect::<Vec<Segment>>())
+    };
+    let begin =
+        |backup: &Backup| Some(Begin::with(&backup.name, first(backup)?, &own(backup).unwrap_or_default()));
+    let begins: Vec<Begin> = listing.backups.iter().filter_map(begin).collect();
+    let newest = listing.backups.iter().max_by_key(|backup| backup.started_at);
+    let own: Vec<Segment> = newest.and_then(own).unwrap_or_default();
+    if let Some(first) = newest.and_then(first) {
+        listing.problems.extend(archive.faults(place, first, Some(&own)));
+    }
+    listing.wal = Some(archive.holdings(place).state(&begins, &own));
+}
+
+/// What is missing in the source's archive from where the backup at `path` begins on.
+pub(super) fn wal_faults(source: &BackupSource, path: &Path) -> Vec<Finding> {
+    let Some(place) = &source.wal_path else { return Vec::new() };
+    // That the folder can't be read is said with the listing.
+    let Ok(archive) = Archive::look(place) else { return Vec::new() };
+    let Some(first) = first_segment(path, archive.segment_bytes) else { return Vec::new() };
+    let own = own_wal(path).map(|own| own.segments.into_keys().collect::<Vec<Segment>>());
+    archive.holdings(place).faults(first, Some(&own.unwrap_or_default()))
 }
 
 /// The finding for WAL without which the backup is not whole, and that is nowhere.
@@ -193,8 +224,42 @@ fn no_label() -> String {
     )
 }
 
+/// Notes of which backups each incremental one of `backups` is made, and finds what is missing of them.
+pub(super) fn link_parents(backups: &mut [Backup]) {
+    let all = backups.to_vec();
+    for backup in backups.iter_mut() {
+        let mut next = backup.begun.from;
+        while let Some(from) = next {
+            let parent = all.iter().find(|other| other.begun.at == Some(from) && other.is_physical());
+            // One that builds on itself would go round for ever.
+            let Some(parent) = parent.filter(|_| backup.parents.len() < all.len()) else {
+                let text = format!(
+                    "is incremental, and the base backup on which it builds, begun at {}, is gone",
+                    wal::lsn_text(from)
+                );
+                backup.findings.push(Finding::critical("chain", text));
+                break;
+            };
+            if let Some(finding) = parent.findings.first() {
+                let text = format!("builds on {}, which {}", parent.name, finding.text);
+                backup.findings.push(Finding { text, check: "chain", ..finding.clone() });
+            }
+            backup.parents.insert(0, parent.clone());
+            next = parent.begun.from;
+        }
+    }
+}
+
+/// The place in WAL that the label's line tells which begins with `words`.
+fn place_in(label: &str, words: &str) -> Option<u64> {
+    let rest = label.lines().find_map(|line| line.strip_prefix(words))?;
+    wal::lsn_of(rest.trim().split(' ').next()?)
+}
+
 /// Notes when the backup began, as its label says: `START TIME: 2026-01-31 02:00:00 UTC`.
-fn note_label(backup: &mut Backup, label: &str, written: DateTime<Utc>) {
+pub(super) fn note_label(backup: &mut Backup, label: &str, written: DateTime<Utc>) {
+    backup.begun.at = place_in(label, "START WAL LOCATION: ");
+    backup.begun.from = place_in(label, "INCREMENTAL FROM LSN: ");
     let Some(text) = label.lines().find_map(|line| line.strip_prefix("START TIME: ")) else {
         return backup.find("format", format!("{LABEL} does not say when it began"));
     };
@@ -214,6 +279,7 @@ fn note_label(backup: &mut Backup, label: &str, written: DateTime<Utc>) {
 pub(in crate::backup) fn first_segment(path: &Path, segment_bytes: u64) -> Option<Segment> {
     let label = match fs::read_to_string(path.join(LABEL)) {
         Ok(label) => label,
+        Err(_) if path.is_file() => bundle::label(path)?,
         Err(_) => tar_files::Parts::look(path).ok()?.head(LABEL).ok()??,
     };
     let name = label.lines().next()?.split("(file ").nth(1)?.trim_end_matches(')');

@@ -13,7 +13,7 @@ use crate::{
         listing::Listing,
         reading::{Reader, Reading},
         restored::{Place, Restored},
-        tool, wal,
+        tool,
     },
     progress::Silent,
     throwaway::Program,
@@ -126,7 +126,7 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
         listing.backups.push(backup);
     }
     listing.problems.extend(listed.problems.into_iter().map(|text| Finding::critical("status", text)));
-    listing.problems.extend(wal::age_finding(source, listed.last_wal_at, Utc::now()));
+    listing.archived_until(source, listed.last_wal_at, Utc::now());
     Ok(listing)
 }
 
@@ -163,7 +163,7 @@ async fn read_restored(
     std::fs::create_dir(&files)
         .map_err(|error| Finding::unknown("drill", format!("{} can't be made: {error}", files.display())))?;
     fetch(reader, source, backup, &files).await?;
-    payload::read(reader, &files).await
+    payload::read(reader, source, &files).await
 }
 
 /// Has the program restore the backup, and makes a database of what comes.
@@ -175,7 +175,7 @@ pub(super) async fn restore(
 ) -> Result<Restored, Finding> {
     let files = place.scratch("files")?;
     fetch(reader, source, backup, &files).await?;
-    payload::restore(reader, place, &files).await
+    payload::restore(reader, place, source, &files).await
 }
 
 async fn fetch(

@@ -1,34 +1,51 @@
 //! What pg_dump writes: which format a file or folder is of, and the marks that show at a glance whether it is whole.
 
 mod archive;
+mod expected;
+mod objects;
 mod parents;
 mod read;
 mod restrict;
 mod script;
 mod statements;
+mod tally;
 
-pub(in crate::backup) use read::{how_to_give, named, no_rows, read};
+pub(in crate::backup) use expected::no_rows;
+pub(in crate::backup) use read::{how_to_give, named, read};
 pub(in crate::backup) use restrict::Restricted;
 
 use std::{
     fs::{self, File, Metadata},
     io::{self, BufReader, Read, Seek as _, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use chrono::{DateTime, Local, Utc};
 
-use crate::backup::{Backup, Compression, Finding, Format, error_text, file_name, start};
+use super::{
+    basebackup,
+    bundle::{self, TAR_BLOCK_BYTES},
+};
+use crate::backup::{
+    Backup, Compression, Finding, Format, compression,
+    encryption::{self, Encryption},
+    error_text, file_name,
+    listing::{Extent, major},
+    reading::Objects,
+    start,
+};
+use crate::progress::meter::Meter;
 use archive::{ArchiveError, Container, Entry, Header, Place, Toc};
 
 /// So much of a file's beginning tells its format.
 const HEAD_BYTES: usize = 1 << 16;
 
+/// A dump of roles and tablespaces is shorter.
+const GLOBALS_BYTES_MAX: u64 = 1 << 24;
+
 /// So much of a plain dump's end holds its last lines.
 const TAIL_BYTES: u64 = 1 << 10;
-
-/// The unit in which a tar is written; it ends with two of zeros.
-pub(in crate::backup) const TAR_BLOCK_BYTES: u64 = 512;
 
 /// The name of the table of contents in a directory and in a tar.
 const TOC_FILE: &str = "toc.dat";
@@ -36,16 +53,39 @@ const TOC_FILE: &str = "toc.dat";
 /// What is wrong with a dump that `--enable-row-security` was given for.
 const FILTERED: &str = "was made under row-level security (SET row_security = on): it holds no more rows than its role could see; make it as a role with BYPASSRLS and without --enable-row-security";
 
+/// What pg_dump calls keys and indexes.
+const KEYS: [&str; 3] = ["CONSTRAINT", "INDEX", "FK CONSTRAINT"];
+
 /// Endings by which a file is taken for a backup even when its content says nothing (when it is empty, say).
 const SUFFIXES: [&str; 10] = ["dump", "dmp", "backup", "bak", "custom", "pgdump", "pgc", "tar", "tgz", "sql"];
 
 /// Whether `backup` should be taken for a dump where no pattern says so.
 pub(super) fn looks_like_one(backup: &Backup) -> bool {
-    let name = backup.name.to_lowercase();
-    let name =
-        [".gz", ".zst", ".zstd", ".lz4"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-    backup.format.is_some() || SUFFIXES.contains(&suffix)
+    match backup.format {
+        // Anything may be encrypted.
+        Some(Format::Encrypted) => is_called_like_one(&backup.name),
+        Some(_) => true,
+        None => {
+            let name = backup.name.to_lowercase();
+            let name = compression::SUFFIXES.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+            has_suffix(name)
+        }
+    }
+}
+
+/// Whether a file called `name`, compressed and encrypted in whatever order, is called like a dump.
+pub(super) fn is_called_like_one(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let mut name = lower.as_str();
+    let ends = || compression::SUFFIXES.iter().chain(&encryption::SUFFIXES);
+    while let Some(shorter) = ends().find_map(|end| name.strip_suffix(end)) {
+        name = shorter;
+    }
+    has_suffix(name)
+}
+
+fn has_suffix(name: &str) -> bool {
+    SUFFIXES.contains(&name.rsplit_once('.').map_or("", |(_, suffix)| suffix))
 }
 
 fn note_header(backup: &mut Backup, header: &Header, modified_at: DateTime<Utc>) {
@@ -53,6 +93,7 @@ fn note_header(backup: &mut Backup, header: &Header, modified_at: DateTime<Utc>)
     (backup.started_at, backup.started_from) = (start.at, start.from);
     backup.database = Some(header.database.clone());
     backup.server_version = Some(header.server_version.clone());
+    backup.needs = major(&header.server_version).max(major(&header.made_by));
 }
 
 fn note_error(backup: &mut Backup, error: &ArchiveError) {
@@ -60,6 +101,23 @@ fn note_error(backup: &mut Backup, error: &ArchiveError) {
         ArchiveError::Io(_) | ArchiveError::Version(_) => Finding::unknown("format", error.to_string()),
         _ => Finding::critical("format", error.to_string()),
     });
+}
+
+/// The extensions that the dump at `path` makes; none where its table of contents does not tell.
+pub(super) fn extensions(
+    path: &Path,
+    format: Format,
+    compression: Compression,
+    meter: &Arc<Meter>,
+) -> Option<Vec<String>> {
+    let path = match format {
+        Format::Custom => path.to_path_buf(),
+        Format::Directory => path.join(TOC_FILE),
+        _ => return None,
+    };
+    let source = compression.reader(meter.read(File::open(path).ok()?)).ok()?;
+    let entries = archive::read_toc(source).ok()?.entries;
+    Some(entries.into_iter().filter(|entry| entry.kind == "EXTENSION").map(|entry| entry.name).collect())
 }
 
 /// Looks at a file or folder; none for what can't be a backup (a folder of other things, a socket).
@@ -77,6 +135,17 @@ pub(in crate::backup) fn inspect(path: &Path) -> io::Result<Option<Backup>> {
     }
 }
 
+/// What a dump of roles and tablespaces makes.
+///
+/// # Errors
+/// When it can't be read.
+pub(in crate::backup) fn globals(path: &Path) -> io::Result<Objects> {
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    let script = script::read_script(Compression::of(&head).reader(File::open(path)?)?)?;
+    Ok(script.objects)
+}
+
 /// One of the files of a directory dump that hold data.
 #[derive(Debug, Clone)]
 struct DataFile {
@@ -85,6 +154,8 @@ struct DataFile {
     what: String,
     /// The table, where it holds the COPY data of one.
     table: Option<(String, String)>,
+    /// The statement that reads it.
+    copy: String,
     /// The table, where it holds INSERT statements for one.
     inserts: Option<(String, String)>,
 }
@@ -95,9 +166,9 @@ struct DataFile {
 /// When the folder or a list of large objects can't be read.
 fn data_files(folder: &Path, toc: &Toc) -> io::Result<(Vec<DataFile>, Vec<Finding>)> {
     let (mut files, mut findings) = (Vec::new(), Vec::new());
-    let mut add = |name: &str, what: String, table, inserts| match stored(folder, name) {
+    let mut add = |name: &str, what: String, copy: &str, table, inserts| match stored(folder, name) {
         Some(path) => {
-            files.push(DataFile { path: path.clone(), what, table, inserts });
+            files.push(DataFile { path: path.clone(), what, table, copy: copy.to_owned(), inserts });
             Some(path)
         }
         None => {
@@ -109,11 +180,11 @@ fn data_files(folder: &Path, toc: &Toc) -> io::Result<(Vec<DataFile>, Vec<Findin
         let Place::File(name) = &entry.place else { continue };
         let table = (entry.kind == "TABLE DATA" && entry.is_copy).then(|| table_key(entry));
         let inserts = (entry.kind == "TABLE DATA" && !entry.is_copy).then(|| table_key(entry));
-        let Some(path) = add(name, data_text(entry), table, inserts) else { continue };
+        let Some(path) = add(name, data_text(entry), &entry.copy, table, inserts) else { continue };
         if entry.kind.starts_with("BLOB") {
             for blob in fs::read_to_string(path)?.lines() {
                 let (oid, name) = blob.split_once(' ').unwrap_or(("?", blob));
-                add(name, format!("the large object {oid}"), None, None);
+                add(name, format!("the large object {oid}"), "", None, None);
             }
         }
     }
@@ -201,21 +272,24 @@ fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
     let mut start = Vec::new();
     (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut start)?;
     backup.compression = Compression::of(&start);
+    backup.encryption = Encryption::of(&start);
+    if backup.encryption.is_some() {
+        note_encrypted(&mut backup);
+        return Ok(backup);
+    }
     let head = match backup.compression {
         Compression::None => start,
-        compression => {
-            file.seek(SeekFrom::Start(0))?;
-            let mut head = Vec::new();
-            // What could be read before an error tells the format all the same.
-            if let Err(error) = compression.reader(&file)?.take(HEAD_BYTES as u64).read_to_end(&mut head) {
-                backup.find("format", format!("can't be decompressed: {}", error_text(&error)));
-            }
-            head
-        }
+        _ => decompressed_head(&mut backup, &mut file)?,
     };
     backup.format = format_of(&head);
+    if backup.format == Some(Format::Plain) {
+        note_script(&mut backup, &head, &mut file)?;
+    }
     if script::is_filtered_at(&head) {
         backup.find("contents", FILTERED);
+    }
+    if backup.format.is_none() {
+        note_wrapped(&mut backup, &head);
     }
     match backup.format {
         None if backup.findings.is_empty() => {
@@ -239,20 +313,86 @@ fn inspect_file(path: &Path, metadata: &Metadata) -> io::Result<Backup> {
             }
         },
         Some(Format::Tar) => check_tar(&mut backup, file, &head)?,
-        Some(Format::Plain) if backup.compression == Compression::None => {
-            let from = backup.size_bytes.saturating_sub(TAIL_BYTES);
-            file.seek(SeekFrom::Start(from))?;
-            let mut tail = Vec::new();
-            file.read_to_end(&mut tail)?;
-            let tail = String::from_utf8_lossy(&tail);
-            if ![script::DUMP_END, script::CLUSTER_END].iter().any(|end| tail.contains(end)) {
-                backup.find("format", format!("lacks its last line, {:?}", script::DUMP_END));
-            }
-        }
+        Some(Format::Plain) if backup.compression == Compression::None => check_end(&mut backup, file)?,
         // A folder's make is known elsewhere; what a compressed script holds only reading it tells.
         _ => {}
     }
     Ok(backup)
+}
+
+/// Finds a script of statements without the line that `pg_dump` writes last.
+fn check_end(backup: &mut Backup, mut file: File) -> io::Result<()> {
+    let from = backup.size_bytes.saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let tail = String::from_utf8_lossy(&tail);
+    if ![script::DUMP_END, script::CLUSTER_END].iter().any(|end| tail.contains(end)) {
+        backup.find("format", format!("lacks its last line, {:?}", script::DUMP_END));
+    }
+    Ok(())
+}
+
+/// Notes in what a dump or a base backup lies, where the `head` of what is none by itself shows it.
+fn note_wrapped(backup: &mut Backup, head: &[u8]) {
+    let modified_at = backup.modified_at;
+    if let Some(format) = bundle::inside(head) {
+        backup.format = Some(format);
+        if format == Format::ClusterTar
+            && let Some(label) = bundle::label_in(head)
+        {
+            basebackup::note_label(backup, &label, modified_at);
+        }
+    } else if backup.compression == Compression::None {
+        backup.encryption = Encryption::by_name(&backup.name);
+        if backup.encryption.is_some() {
+            note_encrypted(backup);
+        }
+    }
+}
+
+/// Notes that what is in it can't be told. A name is all that tells a dump of roles from one with data.
+fn note_encrypted(backup: &mut Backup) {
+    backup.format = Some(Format::Encrypted);
+    let name = backup.name.to_lowercase();
+    if ["globals", "roles"].iter().any(|word| name.contains(word)) {
+        backup.extent = Extent::Globals;
+    }
+}
+
+/// The beginning of what a compressed file holds.
+fn decompressed_head(backup: &mut Backup, file: &mut File) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut head = Vec::new();
+    let mut source = backup.compression.reader(&*file)?.take(HEAD_BYTES as u64);
+    // What could be read before an error tells the format all the same.
+    if let Err(error) = source.read_to_end(&mut head) {
+        backup.find("format", format!("can't be decompressed: {}", error_text(&error)));
+    }
+    Ok(head)
+}
+
+/// Notes what the `head` of a plain dump says of it: versions, when it began, and of how much it is.
+fn note_script(backup: &mut Backup, head: &[u8], file: &mut File) -> io::Result<()> {
+    let (of, by) = script::versions(head);
+    backup.needs = [&of, &by].into_iter().flatten().map(|version| major(version)).max().unwrap_or(0);
+    backup.server_version = of;
+    if let Some((started, is_utc)) = script::started(head) {
+        let start = if is_utc {
+            start::from_header(&Utc, started, false, backup.modified_at)
+        } else {
+            start::from_header(&Local, started, false, backup.modified_at)
+        };
+        (backup.started_at, backup.started_from) = (start.at, start.from);
+    }
+    if script::begins_with_cluster(head) {
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        // Of what can't be read to there, more is said elsewhere.
+        let _ = backup.compression.reader(&*file)?.take(GLOBALS_BYTES_MAX).read_to_end(&mut text);
+        backup.extent = if script::is_globals(&text) { Extent::Globals } else { Extent::Cluster };
+    }
+    Ok(())
 }
 
 fn check_custom(backup: &mut Backup, mut file: File) -> io::Result<()> {

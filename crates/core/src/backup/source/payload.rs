@@ -5,18 +5,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{dump, files};
+use super::{bare, dump, files, wrapped};
 use crate::backup::{
-    Backup, Finding,
+    Backup, BackupSource, Finding,
     reading::{Reader, Reading},
     restored::{Place, Restored},
     seal,
 };
 
 /// Reads the backup below `folder` to its end.
-pub(super) async fn read(reader: &Reader<'_>, folder: &Path) -> Result<Reading, Finding> {
-    let (path, backup) = find(reader, folder).await?;
-    let mut reading = files::read(reader, None, &backup, &path).await;
+pub(super) async fn read(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    folder: &Path,
+) -> Result<Reading, Finding> {
+    let (path, mut backup) = find(reader, folder).await?;
+    wrapped::require_key(reader, Some(source), &mut backup);
+    let of = Some(source).filter(|_| backup.is_wrapped());
+    let mut reading = files::read(reader, of, &backup, &path).await;
     reading.findings.splice(0..0, backup.findings);
     reading.notes.insert(0, format!("holds {}", backup.name));
     Ok(reading)
@@ -26,12 +32,14 @@ pub(super) async fn read(reader: &Reader<'_>, folder: &Path) -> Result<Reading, 
 pub(super) async fn restore(
     reader: &Reader<'_>,
     place: &Place<'_>,
+    source: &BackupSource,
     folder: &Path,
 ) -> Result<Restored, Finding> {
     let (path, backup) = find(reader, folder).await?;
+    let of = Some(source).filter(|_| backup.is_wrapped());
     match backup.findings.first() {
         Some(finding) => Err(finding.clone()),
-        None => files::restore(reader, place, None, &backup, &path).await,
+        None => files::restore(reader, place, of, &backup, &path).await,
     }
 }
 
@@ -55,7 +63,7 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Backup)>) -> io::Result<()> 
         if kind.is_symlink() || seal::is_seal(&path) {
             continue;
         }
-        match files::inspect(&path, None)? {
+        match bare::inspect(&path, None)? {
             Some(backup) if backup.is_physical() || dump::looks_like_one(&backup) => {
                 found.push((path, backup))
             }

@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use crate::{
     backup::{
-        Backup, BackupSource, Finding, Format,
+        Backup, BackupSource, Finding, Format, duration_text,
         listing::Listing,
         reading::{Reader, Reading},
         restored::{Place, Recovery, Restored, Supply},
         tool,
-        wal::{self, Holdings, Segment},
+        wal::{self, Begin, Holdings, Segment, WalState},
     },
     progress::Silent,
     throwaway::Program,
@@ -52,6 +52,8 @@ struct Database {
     #[serde(rename = "repo-key")]
     repository: u32,
     version: String,
+    #[serde(default, rename = "system-id")]
+    system: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +108,12 @@ fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
     tool::of_source(reader.config.backup, source, "pgbackrest").with_args(options(source))
 }
 
+/// The same for the repository that `backup` is in, where there are several.
+fn program_for(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Program {
+    let repository = backup.repository.map(|key| format!("--repo={key}"));
+    program(reader, source).with_args(repository)
+}
+
 /// The options of every call.
 fn options(source: &BackupSource) -> Vec<OsString> {
     let mut options: Vec<OsString> = Vec::new();
@@ -129,9 +137,8 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
     let Some(stanza) = stanzas.into_iter().find(|stanza| stanza.name == name) else {
         return Err(Finding::critical("listing", format!("pgBackRest knows no stanza {name}")));
     };
-    listing.problems.extend(problems(&stanza));
-    let mut folders = BTreeMap::new();
-    let mut archive = Files::new();
+    listing.problems.extend(problems(&stanza, source.repo));
+    let (mut folders, mut archives) = (BTreeMap::new(), BTreeMap::new());
     if !stanza.backup.is_empty() {
         for repository in &stanza.repo {
             let list = |path: String, is_deep| {
@@ -139,29 +146,78 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
                 async move { list_files(program, stanza, repository.key, &path, is_deep).await }
             };
             folders.insert(repository.key, list(format!("backup/{name}"), false).await?);
-            archive.extend(list(format!("archive/{name}"), true).await?);
+            archives.insert(repository.key, list(format!("archive/{name}"), true).await?);
         }
     }
-    for entry in &stanza.backup {
-        listing.backups.push(look_at(entry, &stanza, &folders, &archive)?);
+    let nothing = Files::new();
+    let asked = stanza.repo.iter().filter(|repository| source.repo.is_none_or(|key| repository.key == key));
+    let asked: Vec<u32> = asked.map(|repository| repository.key).collect();
+    if let (Some(key), true) = (source.repo, asked.is_empty()) {
+        return Err(Finding::critical(
+            "listing",
+            format!("pgBackRest knows no repository {key} of the stanza {name}"),
+        ));
     }
-    if let Some(newest) = stanza.backup.iter().max_by_key(|entry| entry.timestamp.start) {
-        listing.problems.extend(check_archive(source, newest, &archive));
+    for key in &asked {
+        let archive = archives.get(key).unwrap_or(&nothing);
+        let entries: Vec<&Entry> =
+            stanza.backup.iter().filter(|entry| entry.database.repository == *key).collect();
+        for entry in &entries {
+            let mut backup = look_at(entry, &stanza, &folders, archive)?;
+            backup.repository = (stanza.repo.len() > 1).then_some(*key);
+            listing.backups.push(backup);
+        }
+        let mut own = Listing::default();
+        match entries.iter().max_by_key(|entry| entry.timestamp.start) {
+            Some(newest) => {
+                check_archive(source, &stanza, &entries, newest, archive, &mut own);
+                own.problems.extend(stale(source, newest).filter(|_| asked.len() > 1));
+            }
+            None if asked.len() > 1 => own.problems.push(Finding::critical("listing", "holds no backup")),
+            None => {}
+        }
+        for finding in &mut own.problems {
+            if asked.len() > 1 {
+                finding.text = format!("repository {key}: {}", finding.text);
+            }
+        }
+        listing.problems.append(&mut own.problems);
+        // A restore takes what goes furthest.
+        listing.wal = [listing.wal, own.wal].into_iter().flatten().max_by_key(WalState::end);
+        listing.archive_end_at = listing.archive_end_at.max(own.archive_end_at);
     }
     Ok(listing)
 }
 
+/// The finding for a repository whose `newest` backup is too old: behind a younger one in another it would hide.
+fn stale(source: &BackupSource, newest: &Entry) -> Option<Finding> {
+    let (now, at) = (Utc::now(), DateTime::from_timestamp(newest.timestamp.start, 0)?);
+    let age = (now - at).to_std().ok()?;
+    (age > source.max_age).then(|| {
+        let text = format!(
+            "its newest backup, {}, began {} ago, more than max_age ({})",
+            newest.label,
+            duration_text(age),
+            duration_text(source.max_age)
+        );
+        Finding::critical("age", text)
+    })
+}
+
 /// What pgBackRest itself finds wrong with the stanza and its repositories.
-fn problems(stanza: &Stanza) -> Vec<Finding> {
+fn problems(stanza: &Stanza, only: Option<u32>) -> Vec<Finding> {
     let problem = |status: &Status, what: String| {
         let text = || format!("{what} is not well: {}", status.message);
         (status.code != 0).then(|| Finding::critical("status", text()))
     };
     let name = &stanza.name;
-    let mut problems: Vec<Finding> =
-        problem(&stanza.status, format!("the stanza {name}")).into_iter().collect();
+    let mut problems = Vec::new();
+    if only.is_none() {
+        problems.extend(problem(&stanza.status, format!("the stanza {name}")));
+    }
     if stanza.repo.len() > 1 {
-        problems.extend(stanza.repo.iter().filter_map(|repository| {
+        let asked = stanza.repo.iter().filter(|repository| only.is_none_or(|key| repository.key == key));
+        problems.extend(asked.filter_map(|repository| {
             problem(&repository.status, format!("repository {} of the stanza {name}", repository.key))
         }));
     }
@@ -195,24 +251,50 @@ fn look_at(
     Ok(backup)
 }
 
-/// What the archive lacks of what came after the `newest` backup.
-fn check_archive(source: &BackupSource, newest: &Entry, archive: &Files) -> Vec<Finding> {
+/// Looks at what the archive has of what came after the `newest` backup.
+fn check_archive(
+    source: &BackupSource,
+    stanza: &Stanza,
+    entries: &[&Entry],
+    newest: &Entry,
+    archive: &Files,
+    listing: &mut Listing,
+) {
     let bytes = segment_bytes(newest);
-    let mut problems = Vec::new();
-    if let Some(first) = newest.archive.start.as_deref().and_then(|name| Segment::parse(name, bytes)) {
+    let holdings = holdings_of(stanza, newest, archive);
+    let parse = |name: &Option<String>| Segment::parse(name.as_deref()?, bytes);
+    if let Some(first) = parse(&newest.archive.start) {
         // What the backup itself lacks is said with it.
-        let stop = newest.archive.stop.as_deref().and_then(|name| Segment::parse(name, bytes));
-        let after = stop.unwrap_or(first);
-        let missing = wal::missing(&segments(archive, bytes), after);
-        let missing: Vec<Segment> =
-            missing.into_iter().filter(|segment| segment.number > after.number).collect();
-        problems.extend(wal::missing_finding(&missing, bytes, "the archive"));
+        let last = parse(&newest.archive.stop).map_or(first.number, |last| last.number.max(first.number));
+        let own: Vec<Segment> = (first.number..=last).map(|number| Segment { number, ..first }).collect();
+        listing.problems.extend(holdings.faults(first, Some(&own)));
     }
-    let times = archive.iter().filter(|(path, _)| segment_of(path, bytes).is_some());
-    let newest_at = times.filter_map(|(_, file)| file.time).max();
-    let newest_at = newest_at.and_then(|time| DateTime::from_timestamp(time, 0));
-    problems.extend(wal::age_finding(source, newest_at, Utc::now()));
-    problems
+    let begin = |entry: &Entry| Some(Begin::bare(&entry.label, parse(&entry.archive.start)?));
+    let begins: Vec<Begin> = entries.iter().copied().filter_map(begin).collect();
+    listing.archived_until(source, holdings.times.values().max().copied(), Utc::now());
+    listing.wal = Some(holdings.state(&begins, &[]));
+}
+
+/// What the `archive` of the stanza holds of WAL, in segments as long as those of `entry`.
+fn holdings_of(stanza: &Stanza, entry: &Entry, archive: &Files) -> Holdings {
+    let segment_bytes = segment_bytes(entry);
+    let timeline =
+        |path: &String| u32::from_str_radix(path.rsplit('/').next()?.strip_suffix(".history")?, 16).ok();
+    let time = |(path, file): (&String, &Listed)| {
+        Some((segment_of(path, segment_bytes)?, DateTime::from_timestamp(file.time?, 0)?))
+    };
+    let of = |database: &&Database| {
+        (database.id, database.repository) == (entry.database.id, entry.database.repository)
+    };
+    Holdings {
+        place: format!("the archive of stanza {}", stanza.name),
+        segments: segments(archive, segment_bytes),
+        histories: Some(archive.keys().filter_map(timeline).collect()),
+        segment_bytes,
+        times: archive.iter().filter_map(time).collect(),
+        system: stanza.db.iter().find(of).and_then(|database| database.system),
+        ..Holdings::default()
+    }
 }
 
 fn describe(entry: &Entry, databases: &[Database]) -> Result<Backup, Finding> {
@@ -288,7 +370,7 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
 }
 
 async fn verify(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Result<Reading, Finding> {
-    let program = program(reader, source).within(reader.config.backup.timeout);
+    let program = program_for(reader, source, backup).within(reader.config.backup.timeout);
     let ran = program.text(["verify", "--output=text", "--verbose"], reader.progress).await?;
     let text = ran.whole()?;
     let status = text.lines().find_map(|line| line.trim().strip_prefix("status: "));
@@ -334,12 +416,12 @@ pub(super) async fn restore(
     args.push(format!("--tablespace-map-all={}", tablespaces.display()).into());
     args.push(format!("--set={}", backup.name).into());
     args.push("restore".into());
-    let program = program(reader, source).within(reader.config.backup.timeout);
+    let program = program_for(reader, source, backup).within(reader.config.backup.timeout);
     tool::restored(program.text(args, reader.progress).await?)?;
     private.push("--no-archive-async".into());
     private.push("archive-get".into());
     let holdings = Some(holdings(reader, source, backup).await?);
-    let supply = Supply::Tool(self::program(reader, source).with_args(private));
+    let supply = Supply::Tool(program_for(reader, source, backup).with_args(private));
     Ok(Restored::Data(Recovery { supply, holdings }))
 }
 
@@ -352,20 +434,16 @@ async fn holdings(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -
     let stanza =
         stanza.ok_or_else(|| Finding::critical("listing", format!("pgBackRest knows no stanza {name}")))?;
     let mut archive = Files::new();
-    for repository in &stanza.repo {
+    let is_of_it = |key| backup.repository.is_none_or(|repository| repository == key);
+    for repository in stanza.repo.iter().filter(|repository| is_of_it(repository.key)) {
         archive
             .extend(list_files(&program, &stanza, repository.key, &format!("archive/{name}"), true).await?);
     }
     let entry = stanza.backup.iter().find(|entry| entry.label == backup.name);
-    let segment_bytes = entry.map_or(wal::SEGMENT_BYTES, segment_bytes);
-    let timeline =
-        |path: &String| u32::from_str_radix(path.rsplit('/').next()?.strip_suffix(".history")?, 16).ok();
-    Ok(Holdings {
-        place: format!("the archive of stanza {name}"),
-        segments: segments(&archive, segment_bytes),
-        histories: Some(archive.keys().filter_map(timeline).collect()),
-        segment_bytes,
-    })
+    let entry = entry.ok_or_else(|| {
+        Finding::critical("listing", format!("pgBackRest does not list {} any more", backup.name))
+    })?;
+    Ok(holdings_of(&stanza, entry, &archive))
 }
 
 /// The files of a repository in the folder `path`.

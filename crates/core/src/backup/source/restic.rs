@@ -16,6 +16,7 @@ use crate::{
         tool,
     },
     progress::Silent,
+    settings::Secret,
     throwaway::Program,
 };
 
@@ -41,12 +42,13 @@ struct Node {
 
 fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
     let program = tool::of_source(reader.config.backup, source, "restic");
-    match &source.repository {
-        Some(repository) => program.with_args(["--repo", repository]),
-        None => program,
-    }
-    // Looking needs no lock, and a repository may be read-only.
-    .with_args(["--no-lock", "--quiet"])
+    // Not as an argument: a URL may hold a password, and everybody sees the arguments of a process.
+    let repository = source.repository.iter();
+    let repository = repository.map(|place| ("RESTIC_REPOSITORY".to_owned(), Secret::new(place.as_str())));
+    program
+        .and_environment(repository.collect())
+        // Looking needs no lock, and a repository may be read-only.
+        .with_args(["--no-lock", "--quiet"])
 }
 
 /// Finds the snapshots of the repository.
@@ -106,7 +108,7 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
         folder.require_room(backup.size_bytes)?;
         let files = folder.path().join("files");
         fetch(reader, source, backup, &files).await?;
-        let mut reading = payload::read(reader, &files).await?;
+        let mut reading = payload::read(reader, source, &files).await?;
         reading.is_checksummed = true;
         reading.notes.push("every block was compared with its checksum (restic restore)".into());
         Ok(reading)
@@ -123,7 +125,7 @@ pub(super) async fn restore(
 ) -> Result<Restored, Finding> {
     let files = place.scratch("files")?;
     fetch(reader, source, backup, &files).await?;
-    payload::restore(reader, place, &files).await
+    payload::restore(reader, place, source, &files).await
 }
 
 async fn fetch(

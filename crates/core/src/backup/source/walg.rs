@@ -13,7 +13,7 @@ use crate::{
         reading::{Reader, Reading},
         restored::{Place, Recovery, Restored, Supply},
         tool,
-        wal::{Holdings, SEGMENT_BYTES, Segment},
+        wal::{Begin, Holdings, SEGMENT_BYTES, Segment, page_note},
     },
     progress::Silent,
     throwaway::Program,
@@ -34,6 +34,8 @@ struct Entry {
     uncompressed_size: u64,
     #[serde(default)]
     compressed_size: u64,
+    #[serde(default)]
+    system_identifier: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -92,19 +94,39 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
     let timelines: Option<Vec<Timeline>> =
         tool::json(&program, ["wal-show", "--detailed-json"], &Silent).await?;
     let timelines = timelines.unwrap_or_default();
-    let newest = timelines.iter().max_by_key(|timeline| timeline.id);
-    match newest {
-        None => listing.problems.push(Finding::critical("wal", "no WAL was ever archived")),
-        Some(Timeline { status, .. }) if status == "OK" => {}
-        Some(Timeline { id, status, missing_segments, .. }) => {
-            let missing = missing_segments.clone().unwrap_or_default();
-            let named = missing.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-            let text =
-                format!("WAL is missing on timeline {id} ({status}), so that a recovery ends there: {named}");
-            listing.problems.push(Finding::critical("wal", text));
-        }
+    if timelines.is_empty() {
+        listing.problems.push(Finding::critical("wal", "no WAL was ever archived"));
+    } else {
+        check_archive(&entries, &timelines, &mut listing)?;
     }
     Ok(listing)
+}
+
+/// Looks at what the storage has of what came after the newest backup.
+fn check_archive(entries: &[Entry], timelines: &[Timeline], listing: &mut Listing) -> Result<(), Finding> {
+    let begin = |entry: &Entry| Some(Begin::bare(&entry.backup_name, first_segment(&entry.backup_name)?));
+    let begins: Vec<Begin> = entries.iter().filter_map(begin).collect();
+    let newest = entries.iter().max_by_key(|entry| entry.start_time.unwrap_or(entry.time));
+    let first = newest.and_then(|entry| first_segment(&entry.backup_name));
+    if let (Some(mut holdings), Some(first)) = (holdings(timelines)?, first) {
+        holdings.system = newest.and_then(|entry| entry.system_identifier);
+        listing.problems.extend(holdings.faults(first, None));
+        listing.wal = Some(holdings.state(&begins, &[]));
+        return Ok(());
+    }
+    // Where it does not tell by segments, its word is all there is.
+    if let Some(timeline) = timelines.iter().max_by_key(|timeline| timeline.id)
+        && timeline.status != "OK"
+    {
+        let text = format!("WAL is missing on timeline {} ({})", timeline.id, timeline.status);
+        listing.problems.push(Finding::critical("wal", text));
+    }
+    Ok(())
+}
+
+/// The segment in which a backup begins, as its name tells it: `base_000000010000000000000004_D_...`.
+fn first_segment(name: &str) -> Option<Segment> {
+    Segment::parse(name.strip_prefix("base_")?.get(..24)?, SEGMENT_BYTES)
 }
 
 /// Fetches the backup, which decompresses and decrypts all of it, and looks at what came.
@@ -114,14 +136,34 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
         folder.require_room(backup.size_bytes)?;
         let data = folder.path().join("data");
         fetch(reader, source, backup, &data).await?;
-        basebackup::is_data_folder(&data)
+        basebackup::is_data_folder(&data)?;
+        let count = read_archive(reader, source, backup, folder.path()).await?;
+        Ok::<_, Finding>(count)
     };
     match fetched.await {
-        Ok(()) => {
-            Reading { notes: vec!["fetched to its end (wal-g backup-fetch)".into()], ..Reading::default() }
+        Ok(count) => {
+            let notes = ["fetched to its end (wal-g backup-fetch)".to_owned()].into_iter();
+            Reading { notes: notes.chain(count.map(page_note)).collect(), ..Reading::default() }
         }
         Err(finding) => Reading::of(finding),
     }
+}
+
+/// Fetches each segment of WAL from the backup's first on into `scratch`, and reads it; none where WAL-G does not tell
+/// which there are.
+async fn read_archive(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    backup: &Backup,
+    scratch: &std::path::Path,
+) -> Result<Option<usize>, Finding> {
+    let program = program(reader, source);
+    let timelines: Option<Vec<Timeline>> =
+        tool::json(&program, ["wal-show", "--detailed-json"], &Silent).await?;
+    let held = holdings(&timelines.unwrap_or_default())?;
+    let (Some(held), Some(first)) = (held, first_segment(&backup.name)) else { return Ok(None) };
+    let supply = Supply::Tool(program.with_args(["wal-fetch"]));
+    Ok(Some(supply.check(&held, first, &scratch.join("segment")).await?))
 }
 
 /// Fetches the backup, and lets the server fetch its WAL.
@@ -155,7 +197,7 @@ fn holdings(timelines: &[Timeline]) -> Result<Option<Holdings>, Finding> {
         segments.extend(numbers.filter(|segment| !missing.contains(segment)));
     }
     let place = "the storage of WAL-G".to_owned();
-    Ok(Some(Holdings { place, segments, histories: None, segment_bytes: SEGMENT_BYTES }))
+    Ok(Some(Holdings { place, segments, segment_bytes: SEGMENT_BYTES, ..Holdings::default() }))
 }
 
 async fn fetch(

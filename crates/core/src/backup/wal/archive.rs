@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Holdings, NAMED_MAX, SEGMENT_BYTES, Segment, page};
+use super::{Holdings, NAMED_MAX, SEGMENT_BYTES, Segment, lsn_of, page};
 use crate::{
     backup::{Compression, Finding, error_text},
     progress::meter::Meter,
@@ -23,7 +23,7 @@ const DEPTH_MAX: usize = 3;
 const SUFFIXES: [&str; 7] = [".gz", ".zst", ".lz4", ".xz", ".bz2", ".zstd", ".lzma"];
 
 /// What files begin with that are compressed in a form that is not read here.
-const FOREIGN: [(&[u8], &str); 3] = [(b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), (b"\x5d\0\0", "lzma")];
+const FOREIGN: [(&[u8], &str); 1] = [(b"\x5d\0\0", "lzma")];
 
 /// A folder that WAL is archived to.
 #[derive(Debug, Default)]
@@ -38,6 +38,17 @@ pub(in crate::backup) struct Archive {
     pub(in crate::backup) newest_at: Option<DateTime<Utc>>,
     /// Files of segments that can't be used, each with why.
     unusable: BTreeMap<Segment, String>,
+    /// Files of segments in a form that is not read here, each with which.
+    unknown: BTreeMap<Segment, String>,
+    /// Files that begin like a segment and end otherwise.
+    strange: Vec<PathBuf>,
+    /// Folders that are too deep to be looked into.
+    deep: Vec<PathBuf>,
+    /// Whether there is nothing at all.
+    pub(in crate::backup) is_empty: bool,
+    times: BTreeMap<Segment, DateTime<Utc>>,
+    /// The identifier of the cluster, as a segment tells it.
+    system: Option<u64>,
 }
 
 /// A file that is called like a segment.
@@ -46,6 +57,7 @@ struct Named {
     path: PathBuf,
     head: [u8; 40],
     bytes: u64,
+    at: Option<DateTime<Utc>>,
 }
 
 impl Archive {
@@ -60,6 +72,7 @@ impl Archive {
     /// When it can't be read.
     pub(in crate::backup) fn look(folder: &Path) -> io::Result<Self> {
         let mut archive = Self::empty();
+        archive.is_empty = fs::read_dir(folder)?.next().is_none();
         let mut named = Vec::new();
         archive.collect(folder, 0, &mut named)?;
         archive.take(named);
@@ -79,21 +92,37 @@ impl Archive {
 
     fn take(&mut self, named: Vec<Named>) {
         let archive = self;
-        let told = named.iter().find_map(|file| page::segment_bytes(&file.head));
+        let told = named.iter().find(|file| page::segment_bytes(&file.head).is_some());
         let unpacked = || {
             let file = named.iter().find(|file| Compression::of(&file.head) != Compression::None)?;
             let mut head = Vec::new();
             open(&file.path, &Arc::new(Meter::default())).ok()?.take(40).read_to_end(&mut head).ok()?;
-            page::segment_bytes(&head)
+            Some(head)
         };
-        if let Some(bytes) = told.or_else(unpacked) {
-            archive.segment_bytes = bytes;
+        if let Some(head) = told.map(|file| file.head.to_vec()).or_else(unpacked) {
+            archive.segment_bytes = page::segment_bytes(&head).unwrap_or(SEGMENT_BYTES);
+            archive.system = page::system(&head);
+        }
+        for path in &archive.strange {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let segment = name.get(..24).and_then(|name| Segment::parse(name, archive.segment_bytes));
+            let text = format!("{} ends otherwise than what is known here", path.display());
+            archive.unknown.extend(segment.map(|segment| (segment, text)));
         }
         for file in named {
             let Some(segment) = Segment::parse(&file.name, archive.segment_bytes) else { continue };
+            if let Some((_, form)) = FOREIGN.iter().find(|(magic, _)| file.head.starts_with(magic)) {
+                let shown = file.path.display();
+                let text = format!(
+                    "{shown} is compressed by {form}, which is not read here; archive it plain or by gzip, Zstandard, LZ4, xz or bzip2"
+                );
+                archive.unknown.insert(segment, text);
+                continue;
+            }
             match archive.fault(&file) {
                 None => {
                     archive.unusable.remove(&segment);
+                    archive.times.extend(file.at.map(|at| (segment, at)));
                     archive.segments.insert(segment, file.path);
                 }
                 // Another file of the same segment may be whole.
@@ -103,6 +132,7 @@ impl Archive {
                 }
             }
         }
+        archive.unknown.retain(|segment, _| !archive.segments.contains_key(segment));
     }
 
     fn collect(&mut self, folder: &Path, depth: usize, named: &mut Vec<Named>) -> io::Result<()> {
@@ -114,6 +144,8 @@ impl Archive {
                 self.add(path, named);
             } else if depth < DEPTH_MAX && !["archive_status", "summaries"].contains(&file.as_str()) {
                 self.collect(&path, depth + 1, named)?;
+            } else if depth >= DEPTH_MAX {
+                self.deep.push(path);
             }
         }
         Ok(())
@@ -129,16 +161,19 @@ impl Archive {
             self.histories.insert(name, path);
         } else if is_segment {
             let mut head = [0; 40];
-            let mut bytes = 0;
+            let (mut bytes, mut at) = (0, None);
             if let Ok(metadata) = path.metadata() {
                 bytes = metadata.len();
-                self.newest_at = self.newest_at.max(metadata.modified().ok().map(DateTime::from));
+                at = metadata.modified().ok().map(DateTime::from);
+                self.newest_at = self.newest_at.max(at);
             }
             if let Ok(mut file) = File::open(&path) {
                 // A file that can't be read is found so where it is used.
                 let _ = read_head(&mut file, &mut head);
             }
-            named.push(Named { name, path, head, bytes });
+            named.push(Named { name, path, head, bytes, at });
+        } else if is_strange(&file) {
+            self.strange.push(path);
         }
     }
 
@@ -150,11 +185,6 @@ impl Archive {
         }
         if file.bytes == 0 {
             return Some(format!("{shown} is empty (0 bytes)"));
-        }
-        if let Some((_, form)) = FOREIGN.iter().find(|(magic, _)| file.head.starts_with(magic)) {
-            return Some(format!(
-                "{shown} is compressed by {form}, which is not read here; archive it plain or by gzip, Zstandard or LZ4"
-            ));
         }
         let is_plain = Compression::of(&file.head) == Compression::None;
         (is_plain && file.bytes != self.segment_bytes)
@@ -169,23 +199,52 @@ impl Archive {
             segments: self.segments.keys().copied().collect(),
             histories: Some(self.histories.keys().filter_map(timeline).collect::<BTreeSet<u32>>()),
             segment_bytes: self.segment_bytes,
+            lineage: self
+                .histories
+                .iter()
+                .filter_map(|(name, path)| Some((timeline(name)?, turns(path)?)))
+                .collect(),
+            times: self.times.clone(),
+            system: self.system,
         }
     }
 
+    /// What is wrong with it for the backup that begins at `first` and holds the segments `own` (see
+    /// [`Holdings::faults`]); `place` is what it is called.
+    pub(in crate::backup) fn faults(
+        &self,
+        place: &Path,
+        first: Segment,
+        own: Option<&[Segment]>,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        // What can't be read here may be whole, so that nothing is known to be missing.
+        let unknown: Vec<(&Segment, &String)> =
+            self.unknown.iter().filter(|(segment, _)| segment.number >= first.number).collect();
+        if !unknown.is_empty() || !self.deep.is_empty() {
+            let deep = self.deep.iter().map(|path| format!("{} is too deep", path.display()));
+            let faults = unknown.iter().map(|(_, fault)| (*fault).clone()).chain(deep).collect();
+            let text = format!("what WAL there is can't be told: {}", some(faults));
+            findings.push(Finding::unknown("wal", text));
+        }
+        let mut holdings = self.holdings(place);
+        holdings.segments.extend(unknown.iter().map(|(segment, _)| **segment));
+        let faults = if self.deep.is_empty() { holdings.faults(first, own) } else { Vec::new() };
+        // That a file is of no use says why it is missing.
+        findings.extend(self.unusable_finding(first).map_or(faults, |unusable| vec![unusable]));
+        findings
+    }
+
     /// The findings for files from `first` on that can't be used.
-    pub(in crate::backup) fn unusable_finding(&self, first: Segment) -> Option<Finding> {
-        let faults: Vec<&String> = self
+    fn unusable_finding(&self, first: Segment) -> Option<Finding> {
+        let faults: Vec<String> = self
             .unusable
             .iter()
             .filter(|(segment, _)| segment.number >= first.number)
-            .map(|(_, fault)| fault)
+            .map(|(_, fault)| fault.clone())
             .collect();
-        (!faults.is_empty()).then(|| {
-            let named: Vec<String> = faults.iter().take(NAMED_MAX).map(|fault| (*fault).clone()).collect();
-            let more = faults.len().saturating_sub(NAMED_MAX);
-            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-            Finding::critical("wal", format!("archived WAL is of no use: {}{more}", named.join("; ")))
-        })
+        (!faults.is_empty())
+            .then(|| Finding::critical("wal", format!("archived WAL is of no use: {}", some(faults))))
     }
 
     /// Whether every segment from `first` to `last` is there.
@@ -247,7 +306,7 @@ impl Archive {
         system: Option<u64>,
         meter: &Arc<Meter>,
     ) -> Result<usize, Finding> {
-        let mut count = 0;
+        let (mut count, mut system) = (0, system);
         for (segment, path) in self.segments.iter().filter(|(segment, _)| segment.number >= first.number) {
             let read = || -> io::Result<Vec<u8>> {
                 let mut bytes = Vec::new();
@@ -257,7 +316,12 @@ impl Archive {
             let shown = path.display();
             let fault = match read() {
                 Err(error) => Some(format!("can't be read to its end: {}", error_text(&error))),
-                Ok(bytes) => page::fault(&bytes, *segment, self.segment_bytes, system),
+                Ok(bytes) => {
+                    let fault = page::fault(&bytes, *segment, self.segment_bytes, system);
+                    // Where nothing else tells the cluster, the first segment does.
+                    system = system.or_else(|| page::system(&bytes));
+                    fault
+                }
             };
             if let Some(fault) = fault {
                 return Err(Finding::critical("wal", format!("archived WAL is damaged: {shown} {fault}")));
@@ -266,6 +330,36 @@ impl Archive {
         }
         Ok(count)
     }
+}
+
+/// The first of them.
+fn some(faults: Vec<String>) -> String {
+    let more = faults.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("{}{more}", faults.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join("; "))
+}
+
+/// The turns in the history at `path`: each timeline and where it was left (`1\t0/5000000\tno recovery target`). None
+/// where it can't be read.
+fn turns(path: &Path) -> Option<Vec<(u32, u64)>> {
+    let mut text = String::new();
+    open(path, &Arc::new(Meter::default())).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
+    let turn = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse().ok()?, lsn_of(words.next()?)?))
+    };
+    Some(text.lines().filter_map(turn).collect())
+}
+
+/// Whether a file is called like a segment with something behind it that is not known here.
+fn is_strange(name: &str) -> bool {
+    let Some((segment, end)) = name.split_at_checked(24) else { return false };
+    let is_usual =
+        [".partial", ".tmp", ".backup", ".ready", ".done"].iter().any(|usual| end.ends_with(usual));
+    !end.is_empty()
+        && !is_usual
+        && !end.contains(".backup")
+        && Segment::parse(segment, SEGMENT_BYTES).is_some()
 }
 
 fn read_head(file: &mut File, head: &mut [u8; 40]) -> io::Result<()> {

@@ -1,6 +1,8 @@
 //! How far an archive of WAL goes on, and whether a recovery got there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
 
 use super::{NAMED_MAX, Segment, lsn_text, missing, missing_finding, page};
 use crate::backup::Finding;
@@ -16,6 +18,12 @@ pub(in crate::backup) struct Holdings {
     pub(in crate::backup) histories: Option<BTreeSet<u32>>,
     /// The size of a segment.
     pub(in crate::backup) segment_bytes: u64,
+    /// Of histories that were read, the timelines before theirs, each with the place where it was left.
+    pub(in crate::backup) lineage: BTreeMap<u32, Vec<(u32, u64)>>,
+    /// When each was archived, where that is known.
+    pub(in crate::backup) times: BTreeMap<Segment, DateTime<Utc>>,
+    /// The identifier of the cluster that they are of, where that is known.
+    pub(in crate::backup) system: Option<u64>,
 }
 
 /// The way that a recovery has to go.
@@ -72,6 +80,18 @@ impl Holdings {
 
     /// The way from `first` on; none where nothing from there on is held.
     pub(in crate::backup) fn way(&self, first: Segment) -> Option<Way> {
+        let (timeline, on_way) = self.on_way(first)?;
+        // Where the archive begins behind the backup's own WAL, only the backup tells.
+        let begin = Segment { number: on_way.first()?.number, ..first };
+        let missing = missing(&on_way, begin);
+        let gap = missing.first().map_or(u64::MAX, |segment| segment.number);
+        let last = on_way.iter().rfind(|segment| segment.number < gap).copied()?;
+        let beyond = on_way.last().copied().filter(|segment| segment.number > gap);
+        Some(Way { timeline, last, beyond, missing })
+    }
+
+    /// The newest timeline from `first` on, and the segments that lead to its end, in order; none where there are none.
+    pub(super) fn on_way(&self, first: Segment) -> Option<(u32, Vec<Segment>)> {
         let newer = |segment: &&Segment| segment.number >= first.number && segment.timeline >= first.timeline;
         let timeline = self.segments.iter().filter(newer).map(|segment| segment.timeline).max()?;
         let of_newest = self.segments.iter().filter(newer).filter(|segment| segment.timeline == timeline);
@@ -85,18 +105,14 @@ impl Holdings {
             .copied()
             .collect();
         on_way.sort_by_key(|segment| (segment.number, segment.timeline));
-        // Where the archive begins behind the backup's own WAL, only the backup tells.
-        let begin = Segment { number: on_way.first()?.number, ..first };
-        let missing = missing(&on_way, begin);
-        let gap = missing.first().map_or(u64::MAX, |segment| segment.number);
-        let last = on_way.iter().rfind(|segment| segment.number < gap).copied()?;
-        let beyond = on_way.last().copied().filter(|segment| segment.number > gap);
-        Some(Way { timeline, last, beyond, missing })
+        Some((timeline, on_way))
     }
 
-    /// What is not as it should be on the way from `first`, at which a backup begins that holds the segments `own`.
-    pub(in crate::backup) fn faults(&self, first: Segment, own: &[Segment]) -> Vec<Finding> {
+    /// What is not as it should be on the way from `first`, at which a backup begins that holds the segments `own`; none
+    /// where the archive alone makes it whole.
+    pub(in crate::backup) fn faults(&self, first: Segment, own: Option<&[Segment]>) -> Vec<Finding> {
         let critical = |text| Finding::critical("wal", text);
+        let (is_alone, own) = (own.is_none(), own.unwrap_or_default());
         let with_own = Self { segments: [own, &self.segments].concat(), ..self.clone() };
         let Some(way) = self.way(first).and_then(|_| with_own.way(first)) else {
             let text = format!(
@@ -106,8 +122,18 @@ impl Holdings {
             );
             return vec![critical(text)];
         };
+        let begun = if is_alone {
+            self.on_way(first).map_or(first.number, |(_, way)| way[0].number)
+        } else {
+            first.number
+        };
+        let leading = (first.number..begun).take(NAMED_MAX + 1).map(|number| Segment { number, ..first });
+        let missing: Vec<Segment> = leading.chain(way.missing).collect();
         let mut findings: Vec<Finding> =
-            missing_finding(&way.missing, self.segment_bytes, &self.place).into_iter().collect();
+            missing_finding(&missing, self.segment_bytes, &self.place).into_iter().collect();
+        // A server looks for the next timeline, and the next, whether they have segments or not.
+        let next = (first.timeline + 1..).take_while(|next| self.lineage.contains_key(next)).last();
+        findings.extend(self.no_way(first, next.unwrap_or_default().max(way.timeline)));
         if let Some(histories) = &self.histories {
             let lacking: Vec<String> = (first.timeline + 1..=way.timeline)
                 .filter(|timeline| !histories.contains(timeline))
@@ -128,6 +154,28 @@ impl Holdings {
             }
         }
         findings
+    }
+
+    /// That no recovery of the backup that begins in `first` goes on to `timeline`, which was left for another before, or
+    /// never was on the way: a server goes for the newest timeline that there is, and does not start where it can't.
+    fn no_way(&self, first: Segment, timeline: u32) -> Option<Finding> {
+        let turns = self.lineage.get(&timeline).filter(|_| timeline > first.timeline)?;
+        let turn = turns.iter().find(|(from, _)| *from == first.timeline).map(|(_, lsn)| *lsn);
+        let why = match turn {
+            Some(lsn) if lsn < first.number * self.segment_bytes => format!(
+                "leaves timeline {} at {}, before the newest backup began (in {})",
+                first.timeline,
+                lsn_text(lsn),
+                first.name(self.segment_bytes)
+            ),
+            Some(_) => return None,
+            None => format!("does not tell where timeline {} was left", first.timeline),
+        };
+        let text = format!(
+            "{timeline:08X}.history in {} {why}, so that no recovery of it goes on there: was a test's restore archived to the same place?",
+            self.place
+        );
+        Some(Finding::critical("wal", text))
     }
 
     /// Whether a recovery from `first` that `ended` got to the end of what is held: a finding where it did not.

@@ -40,8 +40,14 @@ pub(super) fn segment_bytes(head: &[u8]) -> Option<u64> {
     (is_long && bytes.is_power_of_two() && (1 << 20..=1 << 30).contains(&bytes)).then_some(bytes)
 }
 
+/// The identifier of the cluster that a segment's `head` tells.
+pub(super) fn system(head: &[u8]) -> Option<u64> {
+    segment_bytes(head)?;
+    u64_at(head, 24)
+}
+
 /// What is wrong with the pages of `bytes`, which should be `segment`, of the cluster `system`.
-pub(super) fn fault(
+pub(in crate::backup) fn fault(
     bytes: &[u8],
     segment: Segment,
     segment_bytes: u64,

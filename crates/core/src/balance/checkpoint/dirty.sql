@@ -18,7 +18,7 @@ FROM (
                     THEN location_id::{location.type} END,
                lot_id::{lot.type}, false, false
         FROM stockfoil.finding
-        WHERE closed_run IS NULL AND kind NOT IN ('changed_history', 'negative')
+        WHERE closed_run IS NULL AND kind NOT IN ('changed_history', 'negative', 'backdated')
     ) AS m
     GROUP BY 1, 2, 3, 4
 ) AS k

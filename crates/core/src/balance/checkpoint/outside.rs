@@ -34,3 +34,16 @@ pub(in crate::balance) async fn note_differences(
         .context("mark the keys that differ")?;
     Ok(())
 }
+
+/// Marks the keys in `pg_temp.stockfoil_suspect`, which `run` saw differ and corrected: their sealed sums may be wrong, and the
+/// next run must not believe them.
+pub(in crate::balance) async fn note_corrected(
+    session: &mut PgConnection,
+    model: &Model,
+    run: RunId,
+) -> Result<(), sqlx::Error> {
+    if is_possible(model) {
+        sqlx::query(include_str!("mark_corrected.sql")).bind(run).execute(session).await?;
+    }
+    Ok(())
+}

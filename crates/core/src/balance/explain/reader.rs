@@ -106,6 +106,8 @@ pub(super) struct FindingRow {
     balance_qty: Option<String>,
     sealed_qty: Option<String>,
     repaired: bool,
+    entry_id: Option<String>,
+    reason: Option<String>,
 }
 
 impl FindingRow {
@@ -123,6 +125,8 @@ impl FindingRow {
             balance_qty: quantity(self.balance_qty)?,
             sealed_qty: quantity(self.sealed_qty)?,
             repaired,
+            entry_id: self.entry_id,
+            reason: self.reason,
         })
     }
 }

@@ -103,6 +103,10 @@ pub struct PastFinding {
     pub sealed_qty: Option<Quantity>,
     /// Whether the last run corrected the balance.
     pub repaired: bool,
+    /// The entry by which the run that closed it corrected the ledger.
+    pub entry_id: Option<String>,
+    /// Why it did.
+    pub reason: Option<String>,
 }
 
 /// Something that may be the cause.

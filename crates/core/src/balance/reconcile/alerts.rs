@@ -1,11 +1,12 @@
 //! What people are told of a reconciliation.
 
 use super::{
-    Breakage, BrokenPart, COMMAND, NegativeBalance, Work,
+    Backdated, Breakage, BrokenPart, COMMAND, NegativeBalance, Work,
     report::{ALERTED_KEYS_MAX, ChangedHistory, ReconcileReport},
 };
 use crate::{
     alert::{self, Alert, Round, Severity},
+    balance::GonePartition,
     db::Db,
     ledger::Quantity,
 };
@@ -21,6 +22,12 @@ const HISTORY_KEY: &str = "history";
 
 /// The problem that balances are below zero.
 const NEGATIVE_KEY: &str = "negative";
+
+/// The problem that closed entries were changed, or others made beside them.
+const BACKDATED_KEY: &str = "backdated";
+
+/// The problem that closed partitions are none of the ledger's any more.
+const PARTITIONS_KEY: &str = "partitions";
 
 /// The problem that organizations were never backfilled.
 const NOT_BACKFILLED_KEY: &str = "not_backfilled";
@@ -66,9 +73,11 @@ impl ReconcileReport {
         let mut messages = Vec::new();
         messages.extend(self.of_broken_parts());
         messages.extend(self.of_changed_history());
+        messages.extend(self.of_gone_partitions());
         messages.extend(self.of_organizations());
         messages.extend(self.of_other_organizations());
         messages.extend(self.of_negative());
+        messages.extend(self.of_backdated());
         messages.extend(self.of_not_backfilled());
         messages
     }
@@ -160,6 +169,32 @@ impl ReconcileReport {
         let verb = if count == 1 { "is" } else { "are" };
         let summary = format!("{} {verb} below zero", balances(count));
         Some(self.alert(Severity::Warning, NEGATIVE_KEY, summary, details))
+    }
+
+    fn of_backdated(&self) -> Option<Alert> {
+        let count = self.backdated.filter(|count| *count > 0)?;
+        let mut details: Vec<String> =
+            self.listed_backdated.iter().take(ALERTED_KEYS_MAX).map(Backdated::sentence).collect();
+        if count > details.len() as u64 {
+            details.push(format!("and {} more, see stockfoil.finding", count - details.len() as u64));
+        }
+        if self.gone_partitions.is_empty() {
+            details.push(Backdated::REMEDY.to_owned());
+        }
+        let summary = format!("closed entries of {} were changed, or others made beside them", keys(count));
+        Some(self.alert(Severity::Warning, BACKDATED_KEY, summary, details))
+    }
+
+    fn of_gone_partitions(&self) -> Option<Alert> {
+        let gone = &self.gone_partitions;
+        if gone.is_empty() {
+            return None;
+        }
+        let of = |partition: &GonePartition| format!("{} {}", partition.name, partition.bounds);
+        let mut details: Vec<String> = gone.iter().rev().take(ALERTED_KEYS_MAX).map(of).collect();
+        details.push(GonePartition::remedy(gone));
+        let summary = GonePartition::sentence(gone);
+        Some(self.alert(Severity::Critical, PARTITIONS_KEY, summary, details))
     }
 
     fn of_not_backfilled(&self) -> Option<Alert> {

@@ -1,8 +1,9 @@
 //! What a reconciliation is asked for.
 
+use super::{ByEntry, Close};
 use crate::{
     Error,
-    balance::{BATCH_ROWS, check_batch_rows, check_tolerance, settings::Settings},
+    balance::{BATCH_ROWS, BalanceError, Until, check_batch_rows, check_tolerance, settings::Settings},
     ledger::Quantity,
     org_id::OrgId,
 };
@@ -18,6 +19,14 @@ pub struct Options {
     pub tolerance: Quantity,
     /// Mend large differences, missing balances and orphans as well: a person has looked.
     pub fix_large: bool,
+    /// Correct the ledger where it differs, not the balance: a person has looked.
+    pub by_entry: Option<ByEntry>,
+    /// Tell what was entered into closed periods.
+    pub closed_periods: bool,
+    /// Close a period, unless something must be looked at first.
+    pub close: Option<Close>,
+    /// Before which time entries are to be closed, where a run finds that they are not.
+    pub closed_before: Option<Until>,
     /// Remove rows of zero whose key has no entry.
     pub prune_orphans: bool,
     /// Read every entry, not only those that are new since the last run.
@@ -38,6 +47,10 @@ impl Options {
             dry_run: false,
             tolerance: settings.tolerance.clone(),
             fix_large: false,
+            by_entry: None,
+            closed_periods: true,
+            close: None,
+            closed_before: settings.closed_before.map(|before| before.0),
             prune_orphans: false,
             full: false,
             history_runs: settings.history_runs,
@@ -49,8 +62,11 @@ impl Options {
     /// Checks what can be checked without a database.
     ///
     /// # Errors
-    /// When the tolerance is negative or not a number, or a batch would have no rows.
+    /// When the tolerance is negative or not a number, a batch would have no rows, or a correction has no reason.
     pub fn check(&self) -> Result<(), Error> {
+        if self.by_entry.as_ref().is_some_and(|by_entry| by_entry.reason.trim().is_empty()) {
+            return Err(BalanceError::NoReason.into());
+        }
         check_batch_rows(self.batch_rows)?;
         Ok(check_tolerance("--tolerance", &self.tolerance)?)
     }

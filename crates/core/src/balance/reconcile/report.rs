@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{BrokenPart, NegativeBalance, Options, Snapshot};
+use super::{
+    Backdated, BrokenPart, ClosedPeriod, Correction, NegativeBalance, NewClosing, Options, Snapshot,
+};
 use crate::{
     alert::Deliveries,
-    balance::checkpoint::FullReason,
+    balance::{self, GonePartition, State, checkpoint::FullReason},
     history::{Findings, RunId},
     ledger::{BalanceKey, Discrepancy, Kind, Quantity},
+    model::Model,
     org_id::OrgId,
-    report::{Metric, Outcome, Report},
     timestamp::Timestamp,
 };
 
@@ -51,8 +53,14 @@ pub struct Listed {
     pub newest_entries: Vec<Entry>,
     /// Why those can't be told.
     pub entries_error: Option<String>,
+    /// What the server said where it refused to correct the balance.
+    pub repair_error: Option<String>,
+    /// Why it could not be entered into the ledger, where that was asked for.
+    pub not_entered: Option<String>,
     /// Whether this run corrected the balance and then read that it still differs; the quantities are those after it.
     pub still_differs: bool,
+    /// Whether nothing corrects it because closed entries of its key went with a partition.
+    pub is_held: bool,
     /// Whether it is a row that lacks its item or its location, so that no entry can be its.
     #[serde(skip)]
     pub is_keyless: bool,
@@ -67,6 +75,8 @@ pub struct Unresolved {
     pub correctable: u64,
     /// How many of them are rows that lack their item or their location.
     pub keyless: u64,
+    /// How many of them nothing corrects because closed entries went with a partition.
+    pub held: u64,
     /// The first keys in words.
     pub(super) keys: Vec<String>,
 }
@@ -123,8 +133,12 @@ pub struct ReconcileReport {
     pub repaired: u64,
     /// How many of them a person must look at.
     pub unresolved: u64,
+    /// What was entered into the ledger, or would be in a dry run; none where that was not asked for.
+    pub correction: Option<Correction>,
     /// How many empty rows were removed, or would be in a dry run.
     pub pruned: u64,
+    /// How many deltas that writers had put aside were folded into their balances first.
+    pub folded_deltas: u64,
     /// The balances' table, where it was there before Stockfoil: its rows are the application's, and none is removed.
     pub adopted: Option<String>,
     /// What changed in `stockfoil.finding`.
@@ -153,6 +167,16 @@ pub struct ReconcileReport {
     pub negative: Option<u64>,
     /// Those balances; at most [`LISTED_MAX`].
     pub listed_negative: Vec<NegativeBalance>,
+    /// What is closed; none where nothing is.
+    pub closed: Option<ClosedPeriod>,
+    /// How many keys have other entries in the closed period than were closed; none where that can't be told.
+    pub backdated: Option<u64>,
+    /// Those keys; at most [`LISTED_MAX`].
+    pub listed_backdated: Vec<Backdated>,
+    /// Closed partitions that are none of the ledger's any more, where closed entries are missing.
+    pub gone_partitions: Vec<GonePartition>,
+    /// What this run closed; none where that was not asked for.
+    pub closing: Option<NewClosing>,
     /// When a run last ended clean.
     pub last_clean: Option<DateTime<Utc>>,
     /// The differences, unresolved ones first; at most [`LISTED_MAX`].
@@ -175,79 +199,6 @@ pub struct ReconcileReport {
     pub(super) by_org: BTreeMap<OrgId, Unresolved>,
 }
 
-impl Report for ReconcileReport {
-    const SCHEMA: &'static str = "stockfoil.reconcile/1";
-
-    fn outcome(&self) -> Outcome {
-        let is_clean = self.unresolved == 0
-            && self.changed_history == 0
-            && self.negative.unwrap_or_default() == 0
-            && self.broken_parts.is_empty()
-            && self.not_backfilled.is_empty();
-        if is_clean { Outcome::Clean } else { Outcome::Findings }
-    }
-
-    fn metrics(&self) -> Vec<Metric> {
-        let Counts { small, large, orphan, missing, not_a_number, empty } = self.differences;
-        let gauge =
-            |name, help, value: u64| Metric { name, help, labels: Vec::new(), value: value.to_string() };
-        let kinds = [
-            (Kind::Small, small),
-            (Kind::Large, large),
-            (Kind::Orphan, orphan),
-            (Kind::Missing, missing),
-            (Kind::NotANumber, not_a_number),
-        ];
-        let mut metrics: Vec<Metric> = kinds
-            .into_iter()
-            .map(|(kind, value)| Metric {
-                name: "stockfoil_reconcile_differences",
-                help: "Keys whose balance was not the sum of their ledger entries, by kind.",
-                labels: vec![("kind", kind.to_string())],
-                value: value.to_string(),
-            })
-            .collect();
-        let empty = empty.map(|empty| {
-            gauge("stockfoil_reconcile_empty_balances", "Balances of zero whose key has no entry.", empty)
-        });
-        metrics.extend(empty);
-        metrics.extend(self.negative.map(|negative| {
-            gauge("stockfoil_reconcile_negative", "Balances below zero where none may be.", negative)
-        }));
-        metrics.extend([
-            gauge("stockfoil_reconcile_balances", "Balances that were compared.", self.balances),
-            gauge("stockfoil_reconcile_repaired", "Differences that the run mended.", self.repaired),
-            gauge(
-                "stockfoil_reconcile_unresolved",
-                "Differences that a person must look at.",
-                self.unresolved,
-            ),
-            gauge(
-                "stockfoil_reconcile_changed_history",
-                "Keys whose sealed entries were changed without the triggers seeing it.",
-                self.changed_history,
-            ),
-            gauge(
-                "stockfoil_reconcile_not_backfilled",
-                "Organizations that were never backfilled.",
-                self.not_backfilled.len() as u64,
-            ),
-            gauge(
-                "stockfoil_reconcile_broken_parts",
-                "Balance functions and triggers that are not as they should be.",
-                self.broken_parts.len() as u64,
-            ),
-            Metric {
-                name: "stockfoil_reconcile_last_run_timestamp_seconds",
-                help: "When the comparison ended.",
-                labels: Vec::new(),
-                value: Utc::now().timestamp().to_string(),
-            },
-        ]);
-        metrics
-    }
-}
-
 impl ReconcileReport {
     pub(super) fn new(options: &Options) -> Self {
         Self {
@@ -259,7 +210,9 @@ impl ReconcileReport {
             repairable: 0,
             repaired: 0,
             unresolved: 0,
+            correction: None,
             pruned: 0,
+            folded_deltas: 0,
             adopted: None,
             findings: Findings::default(),
             compared: None,
@@ -276,6 +229,11 @@ impl ReconcileReport {
             listed_history: Vec::new(),
             negative: None,
             listed_negative: Vec::new(),
+            closed: None,
+            backdated: None,
+            listed_backdated: Vec::new(),
+            gone_partitions: Vec::new(),
+            closing: None,
             last_clean: None,
             listed: Vec::new(),
             alerts: Deliveries::default(),
@@ -284,12 +242,26 @@ impl ReconcileReport {
         }
     }
 
+    /// Takes note of what is not as it should be before anything is compared.
+    pub(super) fn note_parts(
+        &mut self,
+        model: &Model,
+        broken: Vec<(balance::Kind, String, State)>,
+        not_backfilled: Vec<OrgId>,
+    ) {
+        self.adopted = model.balances.is_adopted.then(|| model.balances.table.plain());
+        self.makes_rows = model.balances.makes_rows;
+        self.not_backfilled = not_backfilled;
+        self.broken_parts = broken.into_iter().map(BrokenPart::from).collect();
+    }
+
     /// What a person must look at, of all organizations.
     pub fn to_look_at(&self) -> Unresolved {
         self.by_org.values().fold(Unresolved::default(), |mut all, of_org| {
             all.count += of_org.count;
             all.correctable += of_org.correctable;
             all.keyless += of_org.keyless;
+            all.held += of_org.held;
             all
         })
     }
@@ -297,9 +269,16 @@ impl ReconcileReport {
     /// What a person does about `unresolved`, a line each.
     pub fn next_steps(&self, unresolved: &Unresolved) -> Vec<String> {
         let mut steps = Vec::new();
+        if unresolved.held > 0 {
+            steps.push(GonePartition::remedy(&self.gone_partitions));
+        }
         if unresolved.correctable > 0 {
             steps.push(
                 "find the cause (reconcile-balances --explain KEY), then correct the balances from the ledger: reconcile-balances --fix-large"
+                    .to_owned(),
+            );
+            steps.push(
+                "or, where a balance is right and the ledger lost something, the ledger: reconcile-balances --fix-by-entry REASON --key KEY"
                     .to_owned(),
             );
         }
@@ -311,7 +290,7 @@ impl ReconcileReport {
                 "{rows} of {table} without an item or a location: no entry is theirs and --fix-large leaves them alone; give each its key in {table}, or set its quantity to 0, or delete it"
             ));
         }
-        if unresolved.count > unresolved.correctable + unresolved.keyless {
+        if unresolved.count > unresolved.correctable + unresolved.keyless + unresolved.held {
             steps.push(
                 "what is no number, has no row that could be made, or differs though it was corrected, no repair mends: make or correct the row itself, or the entry"
                     .to_owned(),
@@ -328,28 +307,26 @@ impl ReconcileReport {
         self.by_org.clear();
     }
 
-    /// Counts one difference, and lists it where there is room: unresolved ones come before repaired ones.
-    pub(super) fn add(&mut self, kind: Kind, discrepancy: Discrepancy, is_whole: bool, repaired: bool) {
+    /// Counts one difference.
+    pub(super) fn count(&mut self, kind: Kind) {
         let counts = &mut self.differences;
         match kind {
-            Kind::None => return,
+            Kind::None => {}
             Kind::Small => counts.small += 1,
             Kind::Large => counts.large += 1,
             Kind::Orphan => counts.orphan += 1,
             Kind::Missing => counts.missing += 1,
             Kind::NotANumber => counts.not_a_number += 1,
         }
-        let listed = Listed {
-            kind,
-            drift: discrepancy.drift(),
-            key: discrepancy.key.to_string(),
-            discrepancy,
-            repaired,
-            newest_entries: Vec::new(),
-            entries_error: None,
-            still_differs: false,
-            is_keyless: !is_whole,
-        };
+    }
+
+    /// Counts one difference, and lists it where there is room: unresolved ones come before repaired ones.
+    pub(super) fn add(&mut self, kind: Kind, discrepancy: Discrepancy, is_whole: bool, repaired: bool) {
+        self.count(kind);
+        if kind == Kind::None {
+            return;
+        }
+        let listed = Listed { repaired, is_keyless: !is_whole, ..Listed::of(kind, discrepancy) };
         if repaired {
             self.repairable += 1;
             if self.listed.len() < LISTED_MAX {
@@ -360,21 +337,26 @@ impl ReconcileReport {
         self.list_unresolved(listed);
     }
 
-    /// Takes note that a difference that was mended is there all the same, as `discrepancy`.
-    pub(super) fn not_mended(&mut self, kind: Kind, discrepancy: Discrepancy) {
+    /// Lists a difference that is left alone, since what its ledger lacks went with a closed partition.
+    pub(super) fn hold(&mut self, kind: Kind, discrepancy: Discrepancy) {
+        self.count(kind);
+        if kind != Kind::None {
+            self.list_unresolved(Listed { is_held: true, ..Listed::of(kind, discrepancy) });
+        }
+    }
+
+    /// Takes note that a difference that was to be mended is there all the same, as `discrepancy`, and what the server said
+    /// where it refused to write it.
+    pub(super) fn not_mended(&mut self, kind: Kind, discrepancy: Discrepancy, repair_error: Option<String>) {
         self.repaired = self.repaired.saturating_sub(1);
         self.listed.retain(|listed| listed.discrepancy.key != discrepancy.key);
-        self.list_unresolved(Listed {
-            kind,
-            drift: discrepancy.drift(),
-            key: discrepancy.key.to_string(),
-            discrepancy,
-            repaired: false,
-            newest_entries: Vec::new(),
-            entries_error: None,
-            still_differs: true,
-            is_keyless: false,
-        });
+        let differs = Listed { repair_error, still_differs: true, ..Listed::of(kind, discrepancy) };
+        self.list_unresolved(differs);
+    }
+
+    /// Lists a difference that was to be entered into the ledger and could not be.
+    pub(super) fn not_entered(&mut self, kind: Kind, discrepancy: Discrepancy, why: String) {
+        self.list_unresolved(Listed { not_entered: Some(why), ..Listed::of(kind, discrepancy) });
     }
 
     /// Counts a difference that a person must look at, and lists it before the repaired ones.
@@ -384,6 +366,8 @@ impl ReconcileReport {
         of_org.count += 1;
         if listed.is_keyless {
             of_org.keyless += 1;
+        } else if listed.is_held {
+            of_org.held += 1;
         } else if !listed.still_differs
             && listed.kind != Kind::NotANumber
             && (listed.discrepancy.balance_qty.is_some() || self.makes_rows)
@@ -419,6 +403,10 @@ impl ReconcileReport {
             "repaired": self.repaired,
             "unresolved": self.unresolved,
             "pruned": self.pruned,
+            "folded_deltas": self.folded_deltas,
+            "correction": self.correction.as_ref().map(|Correction { reason, role, entered, .. }| {
+                serde_json::json!({ "reason": reason, "role": role, "entered": entered })
+            }),
             "findings": self.findings,
             "compared": self.compared,
             "snapshot": self.snapshot,
@@ -429,12 +417,33 @@ impl ReconcileReport {
             "verified_organizations": self.verified_organizations,
             "changed_history": self.changed_history,
             "negative": self.negative,
+            "closed": self.closed,
+            "backdated": self.backdated,
+            "gone_partitions": self.gone_partitions,
+            "closing": self.closing,
             "compare_ms": self.compare_ms,
         })
     }
 }
 
 impl Listed {
+    fn of(kind: Kind, discrepancy: Discrepancy) -> Self {
+        Self {
+            kind,
+            drift: discrepancy.drift(),
+            key: discrepancy.key.to_string(),
+            discrepancy,
+            repaired: false,
+            newest_entries: Vec::new(),
+            entries_error: None,
+            repair_error: None,
+            not_entered: None,
+            still_differs: false,
+            is_held: false,
+            is_keyless: false,
+        }
+    }
+
     /// The difference in words.
     fn sentence(&self) -> String {
         let Discrepancy { key, ledger_qty, balance_qty } = &self.discrepancy;
@@ -446,7 +455,11 @@ impl Listed {
             self.kind,
             side(ledger_qty, "has no entry"),
             side(balance_qty, "is missing"),
-            if self.still_differs { ", though it was just corrected" } else { "" }
+            match &self.repair_error {
+                Some(error) => format!(", and could not be corrected: {error}"),
+                None if self.still_differs => ", though it was just corrected".to_owned(),
+                None => String::new(),
+            }
         )
     }
 }

@@ -1,15 +1,15 @@
-//! The functions that tell balances at a time, to whoever may read the ledger.
+//! The functions that tell balances, as they are and at a time, to whoever may read them, and the ledger.
 
 use super::{Kind, Object, SCHEMA, trigger::styles};
 use crate::{
     balance::sums_at::{has_lot, location, of_key, sums},
-    model::Model,
+    model::{Hot, Model},
     org_id::KeyType,
     sql::{Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
 };
 
 /// Their names, which no other function in the schema has.
-pub const QUERIES: [&str; 2] = ["balance_at", "balances_at"];
+pub const QUERIES: [&str; 4] = ["balance", "balances", "balance_at", "balances_at"];
 
 /// How the types of the key print.
 struct Types {
@@ -19,18 +19,60 @@ struct Types {
     lot: &'static str,
 }
 
-/// Both functions.
-pub(super) fn queries(model: &Model) -> Vec<Object> {
-    let key = model.ledger.key;
-    let name_of = |key_type: Option<KeyType>| key_type.unwrap_or(KeyType::Text).name();
-    let types = Types {
-        org: model.org_type.name(),
-        item: key.item.name(),
-        location: name_of(key.location),
-        lot: name_of(key.lot),
-    };
-    let [balance_at, balances_at] = QUERIES;
+impl Types {
+    fn of(model: &Model) -> Self {
+        let key = model.ledger.key;
+        let name_of = |key_type: Option<KeyType>| key_type.unwrap_or(KeyType::Text).name();
+        Self {
+            org: model.org_type.name(),
+            item: key.item.name(),
+            location: name_of(key.location),
+            lot: name_of(key.lot),
+        }
+    }
+}
+
+/// Those that tell balances as they are.
+pub(super) fn present(model: &Model) -> Vec<Object> {
+    let types = Types::of(model);
+    let [balance, balances, ..] = QUERIES;
+    // What they read is what is configured, which they are made together with.
+    let mut model = model.clone();
+    model.balances.has_queue = model.balances.hot == Hot::Queue;
+    vec![one_balance(balance, &model, &types), all_balances(balances, &model, &types)]
+}
+
+/// Those that tell balances at a time.
+pub(super) fn timed(model: &Model) -> Vec<Object> {
+    let types = Types::of(model);
+    let [.., balance_at, balances_at] = QUERIES;
     vec![one_key(balance_at, model, &types), organization(balances_at, model, &types)]
+}
+
+fn one_balance(name: &'static str, model: &Model, types: &Types) -> Object {
+    let queued = match model.balances.has_queue {
+        true => model.render(
+            "\n            UNION ALL\n            SELECT q.delta FROM stockfoil.balance_queue AS q WHERE {q.is_d}",
+        ),
+        false => render("", &[]),
+    };
+    let a_lot = Fixed(match model.ledger.key.lot {
+        Some(KeyType::Text) => "nullif($4, '')",
+        Some(_) => "$4",
+        None => "NULL::text",
+    });
+    let place = location(model);
+    let Types { org, item, location, lot } = types;
+    let signature = format!("(org {org}, item {item}, location {location}, lot {lot}) returns numeric");
+    let fragments: [(&str, &dyn Fragment); 3] = [("place", &place), ("a_lot", &a_lot), ("queued", &queued)];
+    query(name, include_str!("../queue/balance.sql"), model, &signature, "stable", &fragments)
+}
+
+fn all_balances(name: &'static str, model: &Model, types: &Types) -> Object {
+    let Types { org, item, location, lot } = types;
+    let signature =
+        format!("(org {org}) returns TABLE(item {item}, location {location}, lot {lot}, quantity numeric)");
+    query(name, include_str!("../queue/balances.sql"), model, &signature, "stable strict", &[])
 }
 
 fn one_key(name: &'static str, model: &Model, types: &Types) -> Object {

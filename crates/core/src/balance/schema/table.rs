@@ -75,24 +75,67 @@ fn place_and_lot(model: &Model, facts: &mut Vec<String>) -> Vec<Statement> {
             [("name", &lot.name), ("key", lot_key), ("type", &Fixed(key_type.name()))];
         let lot_name = printed(&lot.name);
         facts.push(fact(&lot.name, key_type.name()));
-        if key_type == KeyType::Text {
-            columns.push(render("{name} {type} CHECK ({name} <> '')", &fragments));
-            columns.push(render(
-                "{key} text NOT NULL GENERATED ALWAYS AS (coalesce({name}, '')) STORED",
-                &fragments,
-            ));
-            facts.push(fact(lot_key, &format!("text not null COALESCE({lot_name}, ''::text)")));
+        let is_text = key_type == KeyType::Text;
+        if is_text {
             facts.push(format!("CHECK (({lot_name} <> ''::text))"));
+        }
+        let column = if is_text { "{name} {type} CHECK ({name} <> '')" } else { "{name} {type}" };
+        columns.push(render(column, &fragments));
+        let text = if is_text { lot_name } else { format!("({lot_name})::text") };
+        if balances.computes_lot_key {
+            let computed = match is_text {
+                true => "{key} text NOT NULL GENERATED ALWAYS AS (coalesce({name}, '')) STORED",
+                false => "{key} text NOT NULL GENERATED ALWAYS AS (coalesce({name}::text, '')) STORED",
+            };
+            columns.push(render(computed, &fragments));
+            facts.push(fact(lot_key, &format!("text not null COALESCE({text}, ''::text)")));
         } else {
-            columns.push(render("{name} {type}", &fragments));
-            columns.push(render(
-                "{key} text NOT NULL GENERATED ALWAYS AS (coalesce({name}::text, '')) STORED",
-                &fragments,
-            ));
-            facts.push(fact(lot_key, &format!("text not null COALESCE(({lot_name})::text, ''::text)")));
+            columns.push(render("{key} text NOT NULL DEFAULT ''", &fragments));
+            columns.push(lot_key_check(model));
+            facts.push(fact(lot_key, "text not null"));
+            facts.push(format!("CHECK (({} = COALESCE({text}, ''::text)))", printed(lot_key)));
         }
     }
     columns
+}
+
+/// The name of what keeps `lot_key` to the lot.
+fn lot_key_check_name(model: &Model) -> Ident {
+    Ident::joined(&[model.balances.table.name.as_str(), "lot_key_check"])
+}
+
+/// What keeps `lot_key` to the lot, where there are lots; no lot is an empty text there. The database does not compute it: a
+/// generated column in a primary key is sent to no subscriber before PostgreSQL 18, which then stops at the first update,
+/// and from then on is refused with the update itself.
+fn lot_key_check(model: &Model) -> Statement {
+    let (Some(lot), Some(key)) = (&model.balances.lot, &model.balances.lot_key) else {
+        return render("", &[]);
+    };
+    let check = match model.ledger.key.lot {
+        Some(KeyType::Text) => "CONSTRAINT {constraint} CHECK ({key} = coalesce({lot}, ''))",
+        _ => "CONSTRAINT {constraint} CHECK ({key} = coalesce({lot}::text, ''))",
+    };
+    render(check, &[("constraint", &lot_key_check_name(model)), ("key", key), ("lot", &lot.name)])
+}
+
+/// What lets the database no longer compute `lot_key`, as it did in tables of earlier releases: in one transaction with the
+/// functions that write it. The first is at once; the second holds nobody up.
+pub(crate) fn write_lot_key(model: &Model) -> Option<[Statement; 2]> {
+    let key = model.balances.lot_key.as_ref().filter(|_| !model.balances.computes_lot_key)?;
+    let check = lot_key_check(model);
+    let fragments: [(&str, &dyn Fragment); 4] = [
+        ("balances", &model.balances.table),
+        ("key", key),
+        ("check", &check),
+        ("constraint", &lot_key_check_name(model)),
+    ];
+    Some([
+        render(
+            "ALTER TABLE {balances} ALTER COLUMN {key} DROP EXPRESSION, ALTER COLUMN {key} SET DEFAULT '', ADD {check} NOT VALID",
+            &fragments,
+        ),
+        render("ALTER TABLE {balances} VALIDATE CONSTRAINT {constraint}", &fragments),
+    ])
 }
 
 /// The columns that say what a balance counted last, and when; `facts` gets what the catalog shows of them.

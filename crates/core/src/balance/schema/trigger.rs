@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{Kind, Object, SCHEMA};
 use crate::{
     db::Context as _,
-    model::Model,
+    model::{Hot, Model},
     sql::{Fixed, Fragment, Ident, Literal, QualifiedName, Statement, render},
 };
 
@@ -85,6 +85,10 @@ const TRUNCATE_ADOPTED: Event = Event {
     ..TRUNCATE
 };
 
+/// What is queued is of entries that are gone.
+const TRUNCATE_QUEUED: Event =
+    Event { remove: "    DELETE FROM stockfoil.balance_queue;\n    DELETE FROM {balances}", ..TRUNCATE };
+
 /// On a partitioned ledger each partition's entries are taken before it is emptied.
 const TRUNCATE_PARTITION: Event = Event {
     template: include_str!("../on_truncate_partition.sql"),
@@ -106,6 +110,8 @@ const OLD_ROW: Fixed = Fixed("(SELECT OLD.* WHERE TG_OP <> 'INSERT') AS old_rows
 pub(super) fn kept(model: &Model, names: &TriggerNames) -> (Vec<Object>, Vec<Object>) {
     let truncate = if model.ledger.is_partitioned {
         &TRUNCATE_PARTITION
+    } else if model.balances.hot == Hot::Queue {
+        &TRUNCATE_QUEUED
     } else if model.balances.is_adopted {
         &TRUNCATE_ADOPTED
     } else {
@@ -345,31 +351,41 @@ fn function(
     }
 }
 
-/// The settings of a session on which the text of a part of the key may depend beside its time zone, as a clause and as the
-/// catalog prints them; none where it does not depend on any.
+/// The settings of a session on which the text of a part of the key may depend beside its time zone, or what an expression
+/// gives, as a clause and as the catalog prints them; none where nothing depends on any. PostgreSQL takes the text of a
+/// number in floating point and of bytes for the same in each session, so that such an expression may be
+/// indexed, though it is not.
 pub(super) fn styles(model: &Model) -> (Fixed, &'static str) {
-    match model.ledger.has_key_of_session() {
-        true => (
+    match (model.ledger.has_key_of_session(), model.ledger.has_expression()) {
+        (true, _) => (
             Fixed(
-                " SET \"DateStyle\" = 'ISO, MDY' SET \"IntervalStyle\" = 'postgres' SET bytea_output = 'hex'",
+                " SET \"DateStyle\" = 'ISO, MDY' SET \"IntervalStyle\" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1",
             ),
-            "; DateStyle=ISO, MDY; IntervalStyle=postgres; bytea_output=hex",
+            "; DateStyle=ISO, MDY; IntervalStyle=postgres; bytea_output=hex; extra_float_digits=1",
         ),
-        false => (Fixed(""), ""),
+        (false, true) => (
+            Fixed(" SET bytea_output = 'hex' SET extra_float_digits = 1"),
+            "; bytea_output=hex; extra_float_digits=1",
+        ),
+        (false, false) => (Fixed(""), ""),
     }
 }
 
 /// The same with the time zone, for a trigger's function: where nothing depends on them, the triggers of an adopted table run
-/// under the writer's.
+/// under the writer's. What is queued for a key is found by its index even where the table was small when that was planned.
 fn pinned(model: &Model) -> (Statement, String) {
     let (clause, printed) = styles(model);
-    match model.ledger.has_key_of_session() {
-        true => (
-            render(" SET \"TimeZone\" = 'UTC'{styles}", &[("styles", &clause)]),
-            format!("; TimeZone=UTC{printed}"),
-        ),
-        false => (render("", &[]), String::new()),
-    }
+    let (zone, zone_printed) = match model.ledger.has_key_of_session() {
+        true => (" SET \"TimeZone\" = 'UTC'", "; TimeZone=UTC"),
+        false => ("", ""),
+    };
+    let (plan, plan_printed) = match model.balances.hot {
+        Hot::Queue => (" SET enable_seqscan = off", "; enable_seqscan=off"),
+        Hot::Wait => ("", ""),
+    };
+    let fragments: [(&str, &dyn Fragment); 3] =
+        [("zone", &Fixed(zone)), ("styles", &clause), ("plan", &Fixed(plan))];
+    (render("{zone}{styles}{plan}", &fragments), format!("{zone_printed}{printed}{plan_printed}"))
 }
 
 /// What keeps an update from counting twice what went along with the entries; nothing where no row is the application's.

@@ -2,8 +2,11 @@
 
 use std::cmp::Reverse;
 
+use serde::Serialize;
+
 use super::{
-    postings::{Posting, postings, postings_of},
+    Known,
+    postings::{Ends, Kinds, Posting, Signs, postings, postings_of},
     shape::{Shape, TELLING_ROWS, best, is_stockfoils, shape},
     survey::{Survey, is_key, is_time},
     words,
@@ -17,8 +20,45 @@ use crate::{
 /// A table with fewer points is no ledger.
 const POINTS_MIN: i32 = 6;
 
+/// Fewer keys with anything to compare say nothing.
+pub(super) const TELLING_KEYS: usize = 3;
+
+/// How the proposed sums and the balances of a table agree.
+#[derive(Debug, Clone, Serialize)]
+pub struct Agreement {
+    /// The table with the balances.
+    pub table: String,
+    /// Its column.
+    pub quantity: String,
+    /// How many keys were compared.
+    pub keys: usize,
+    /// For how many of them sum and balance are the same.
+    pub agreeing: usize,
+    /// Some of the others.
+    pub differing: Vec<String>,
+    #[serde(skip)]
+    pub(super) source: (QualifiedName, Ident),
+}
+
+impl Agreement {
+    /// Whether so many keys agree that the proposal is right: balances are off now and then, which is why somebody needs this.
+    pub(super) fn holds(&self) -> bool {
+        self.keys >= TELLING_KEYS && self.agreeing * 10 >= self.keys * 9
+    }
+}
+
+/// What entries add up to for a key, under two readings.
+#[derive(Debug, Clone, Serialize)]
+pub struct Readings {
+    /// Why there are two.
+    pub reason: String,
+    /// What the proposal takes for true, and what it could be instead.
+    pub readings: [String; 2],
+    /// Some keys, each with its sum by either.
+    pub keys: Vec<(String, String, String)>,
+}
+
 /// The likely ledger.
-#[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) table: QualifiedName,
     pub(super) id: Vec<Ident>,
@@ -27,38 +67,72 @@ pub(super) struct Ledger {
     pub(super) items: Option<QualifiedName>,
     pub(super) lot: Option<Ident>,
     pub(super) created_at: Option<Ident>,
+    /// Which entries count.
     pub(super) counts: Option<Statement>,
+    /// The same without what their kinds say.
+    pub(super) base: Option<Statement>,
     /// One, or one an end of a move.
     pub(super) postings: Vec<Posting>,
+    pub(super) signs: Signs,
+    /// How its sums and somebody's balances agree.
+    pub(super) agreement: Option<Agreement>,
+    /// What its sums would be by another reading, where the sign is a guess.
+    pub(super) readings: Option<Readings>,
     pub(super) points: i32,
     pub(super) reasons: Vec<String>,
 }
 
-/// The likely ledger, and the tables that were nearly it with their points.
-pub(super) async fn find(survey: &Survey<'_>) -> Result<(Option<Ledger>, Vec<(String, i32)>), Error> {
-    let mut ledgers = Vec::new();
-    for table in &survey.tables {
-        if is_stockfoils(table) {
-            continue;
-        }
-        if let Some(shape) = shape(survey, table).await? {
-            ledgers.push(judge(survey, &shape).await?);
-        }
-    }
-    ledgers.sort_by_key(|ledger| (Reverse(ledger.points), Reverse(survey.statistics(&ledger.table).rows)));
-    let mut ledgers = ledgers.into_iter();
-    let first = ledgers.next();
-    let others = ledgers.map(|ledger| (ledger.table.plain(), ledger.points));
-    match first {
-        Some(ledger) if ledger.points >= POINTS_MIN => Ok((Some(ledger), others.collect())),
-        Some(ledger) => {
-            Ok((None, [(ledger.table.plain(), ledger.points)].into_iter().chain(others).collect()))
-        }
-        None => Ok((None, Vec::new())),
+/// The likely ledger with what it was seen by.
+pub(super) struct Found<'t> {
+    pub(super) ledger: Ledger,
+    shape: Shape<'t>,
+    ends: Ends<'t>,
+}
+
+impl Found<'_> {
+    /// The ledger, whose entries change what their kinds mean.
+    pub(super) fn settled(self) -> Ledger {
+        let Self { mut ledger, shape, ends } = self;
+        ledger.postings = postings_of(&ends, &ledger.signs, shape.quantity, shape.pair.is_some());
+        let aside = ledger.signs.kinds.as_ref().and_then(Kinds::condition);
+        let both = |rest, next| render("({rest}) AND ({next})", &[("rest", &rest), ("next", &next)]);
+        ledger.counts = ledger.base.clone().into_iter().chain(aside).reduce(both);
+        ledger
     }
 }
 
-async fn judge(survey: &Survey<'_>, shape: &Shape<'_>) -> Result<Ledger, Error> {
+/// The likely ledger, and the tables that were nearly it with their points.
+pub(super) async fn find<'t>(
+    survey: &'t Survey<'_>,
+    known: &Known,
+) -> Result<(Option<Found<'t>>, Vec<(String, i32)>), Error> {
+    let mut judged = Vec::new();
+    for table in &survey.tables {
+        let is_other = known.ledger.as_deref().is_some_and(|name| !Known::means(name, &table.name));
+        let is_balances = known.balances.as_deref().is_some_and(|name| Known::means(name, &table.name));
+        if is_stockfoils(table) || is_other || is_balances {
+            continue;
+        }
+        if let Some(shape) = shape(survey, table).await? {
+            judged.push(judge(survey, shape).await?);
+        }
+    }
+    judged.sort_by_key(|Found { ledger, .. }| {
+        (Reverse(ledger.points), Reverse(survey.statistics(&ledger.table).rows))
+    });
+    let others = |rest: &[Found<'_>]| {
+        rest.iter().map(|Found { ledger, .. }| (ledger.table.plain(), ledger.points)).collect()
+    };
+    let is_likely =
+        judged.first().is_some_and(|found| found.ledger.points >= POINTS_MIN || known.ledger.is_some());
+    if is_likely {
+        let first = judged.remove(0);
+        return Ok((Some(first), others(&judged)));
+    }
+    Ok((None, others(&judged)))
+}
+
+async fn judge<'t>(survey: &Survey<'_>, shape: Shape<'t>) -> Result<Found<'t>, Error> {
     let (table, quantity) = (shape.table, shape.quantity);
     let mut points = 0;
     let mut reasons = Vec::new();
@@ -66,28 +140,33 @@ async fn judge(survey: &Survey<'_>, shape: &Shape<'_>) -> Result<Ledger, Error> 
         points += worth;
         reasons.push(format!("{worth:+} {reason}"));
     };
-    judge_names(shape, &mut say);
-    let postings = postings(survey, shape, &mut say).await?;
+    judge_names(&shape, &mut say);
+    let (ends, signs) = postings(survey, &shape, &mut say).await?;
 
-    judge_use(survey, shape, postings.len(), &mut say).await?;
+    judge_use(survey, &shape, ends.len(), &mut say).await?;
     let created_at = created_at(table);
     if let Some(created_at) = created_at {
         say(1, format!("{} says when", created_at.name.as_str()));
     }
-    let counts = counts(survey, table, &mut reasons).await?;
+    let base = counts(survey, table, &mut reasons).await?;
     reasons.extend(id_remark(table));
-    Ok(Ledger {
+    let ledger = Ledger {
         table: table.name.clone(),
         id: id(table, shape.item),
         item: shape.item.name.clone(),
         items: shape.refers(shape.item).cloned(),
         lot: shape.lot.map(|column| column.name.clone()),
         created_at: created_at.map(|column| column.name.clone()),
-        counts,
-        postings: postings_of(postings, quantity),
+        counts: base.clone(),
+        base,
+        postings: postings_of(&ends, &signs, quantity, shape.pair.is_some()),
+        signs,
+        agreement: None,
+        readings: None,
         points,
         reasons,
-    })
+    };
+    Ok(Found { ledger, shape, ends })
 }
 
 /// What the names of the table and of its columns say.
@@ -158,8 +237,8 @@ async fn counts(
         if words::has(name, words::STATE) && is_key(&column.resolved) {
             let values = survey.values(table, column).await?;
             let done = words::COUNTS
-                .iter()
-                .find_map(|word| values.iter().find(|value| value.to_lowercase() == *word));
+                .split(' ')
+                .find_map(|word| values.iter().find(|value| value.to_lowercase() == word));
             if let Some(done) = done.filter(|_| values.len() > 1) {
                 let literal = Literal::new(done);
                 conditions

@@ -2,11 +2,12 @@
 
 use super::{
     survey::{Survey, is_integer, is_key, is_number, primary_key, target},
-    words,
+    words::{self, Way},
 };
 use crate::{
     Error,
     client::schema::{Column, Table},
+    mapping::Mapping,
     sql::QualifiedName,
 };
 
@@ -21,6 +22,10 @@ pub(super) struct Shape<'t> {
     pub(super) locations: Vec<&'t Column>,
     pub(super) lot: Option<&'t Column>,
     pub(super) quantity: &'t Column,
+    /// How much comes and how much goes, where each has a column.
+    pub(super) pair: Option<(&'t Column, &'t Column)>,
+    /// Whether it is the ledger of the default inventory, whose quantities are signed.
+    pub(super) is_default: bool,
 }
 
 impl Shape<'_> {
@@ -32,13 +37,49 @@ impl Shape<'_> {
 
 /// Whether Stockfoil's own migration made this table of balances.
 pub(super) fn is_stockfoils(table: &Table) -> bool {
-    table.columns.iter().any(|column| column.generated && column.name.as_str() == "lot_key")
+    let keys = table.keys.iter().filter(|key| key.is_primary);
+    keys.flat_map(|key| &key.columns).any(|column| column.as_str() == "lot_key")
 }
 
 pub(super) async fn shape<'t>(survey: &Survey<'_>, table: &'t Table) -> Result<Option<Shape<'t>>, Error> {
     let Some(item) = item(table) else { return Ok(None) };
-    let Some(quantity) = quantity(survey, table).await? else { return Ok(None) };
-    Ok(Some(Shape { table, item, locations: locations(table, item), lot: lot(table, item), quantity }))
+    let pair = pair(table);
+    let quantity = match pair {
+        Some((comes, _)) => comes,
+        None => match quantity(survey, table).await? {
+            Some(quantity) => quantity,
+            None => return Ok(None),
+        },
+    };
+    let mut places = Vec::new();
+    for column in locations(table, item) {
+        if survey.is_filled(table, column).await? {
+            places.push(column);
+        }
+    }
+    let lot = match lot(table, item) {
+        Some(lot) if survey.is_filled(table, lot).await? => Some(lot),
+        _ => None,
+    };
+    let is_default = table.name == Mapping::default().ledger() && quantity.name.as_str() == "qty_canonical";
+    Ok(Some(Shape { table, item, locations: places, lot, quantity, pair, is_default }))
+}
+
+/// Two numbers whose names differ in nothing but the way.
+fn pair(table: &Table) -> Option<(&Column, &Column)> {
+    let numbers = || table.columns.iter().filter(|column| is_number(&column.resolved) && !column.generated);
+    numbers().find_map(|comes| {
+        let (stem, way) = words::stem_and_way(comes.name.as_str())?;
+        if way != Way::In {
+            return None;
+        }
+        let goes = numbers().find(|goes| {
+            words::stem_and_way(goes.name.as_str()).is_some_and(|(of, way)| of == stem && way == Way::Out)
+        })?;
+        let is_quantity =
+            stem.is_empty() || words::has(&stem, words::QUANTITY) || words::has(&stem, words::STOCK);
+        (is_quantity && !words::has(&stem, words::NO_QUANTITY)).then_some((comes, goes))
+    })
 }
 
 fn item(table: &Table) -> Option<&Column> {

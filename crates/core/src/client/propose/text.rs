@@ -1,9 +1,9 @@
 //! The proposal as a commented `stockfoil.toml`.
 
 use super::{
-    Draft,
+    Draft, Proposed,
     balances::Balances,
-    ledger::Ledger,
+    ledger::{Ledger, Readings},
     postings::Term,
     survey::{SAMPLE_ROWS, Survey},
 };
@@ -84,18 +84,20 @@ impl File {
         let (kind, reason) = &draft.org_type;
         self.comment(reason);
         self.key("org_type", &quoted(kind));
+        self.existing(draft.existing.as_ref());
         if let Some(organizations) = &draft.organizations {
             self.comment("A table called organizations is there already, and means something else.");
             self.key("organizations", &quoted(organizations));
         }
-        match draft.ledger.as_ref().and_then(|ledger| ledger.items.as_ref()) {
+        let is_listed = |items: &&QualifiedName| draft.tables.iter().any(|(table, _)| table == *items);
+        match draft.ledger.as_ref().and_then(|ledger| ledger.items.as_ref()).filter(is_listed) {
             Some(items) => {
                 self.comment("The ledger's items refer to it; org-list counts its rows.");
                 let spelled = self.table(items);
                 self.key("items", &spelled);
             }
             None => {
-                self.comment("The ledger's items refer to no table.");
+                self.comment("The ledger's items refer to no table of an organization's.");
                 self.key("items", "false");
             }
         }
@@ -116,9 +118,22 @@ impl File {
         }
     }
 
+    /// Organizations that are there already.
+    fn existing(&mut self, existing: Option<&Proposed>) {
+        if let Some(Proposed { table, reasons }) = existing {
+            self.comment(&format!(
+                "THERE ARE ORGANIZATIONS ALREADY, it seems: {table}; {}.",
+                reasons.join("; ")
+            ));
+            self.comment("What is written here makes others of its own beside them, with a column of its own. Before it runs, decide which");
+            self.comment("are to be kept: migrate-org --adopt-organizations makes an organization for each value of a column that is named here.");
+        }
+    }
+
     fn ledger(&mut self, ledger: &Ledger, runners_up: &[(String, i32)]) {
         self.blank();
         self.reasons(&ledger.table, &ledger.reasons);
+        self.tested(ledger);
         self.runners_up(runners_up);
         self.line("[ledger]");
         let spelled = self.table(&ledger.table);
@@ -144,6 +159,27 @@ impl File {
                 self.key("location", &term(&posting.location));
                 self.key("quantity", &term(&posting.quantity));
             }
+        }
+    }
+
+    /// What the sums were compared with, and what is a guess.
+    fn tested(&mut self, ledger: &Ledger) {
+        if let Some(agreement) = ledger.agreement.as_ref().filter(|agreement| !agreement.differing.is_empty())
+        {
+            self.comment(&format!(
+                "  other keys, where balance or entries may be wrong: {}",
+                agreement.differing.join("; ")
+            ));
+        }
+        let Some(Readings { reason, readings: [one, other], keys }) = &ledger.readings else { return };
+        self.comment(&format!(
+            "THE SIGN IS A GUESS: {reason}. What is written here takes it that {one}; else {other}:"
+        ));
+        for (key, first, second) in keys {
+            self.comment(&format!("  {key}: {first} or {second}"));
+        }
+        if !keys.is_empty() {
+            self.comment("Look which of the two lies there, and correct quantity.");
         }
     }
 
@@ -255,7 +291,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A text that can't leave its comment.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut out = String::new();
     for letter in text.chars() {
         if letter.is_control() { out.extend(letter.escape_default()) } else { out.push(letter) }

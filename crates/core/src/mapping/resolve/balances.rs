@@ -10,7 +10,7 @@ use super::{Column, EXACT, Resolver, another, column, refused, without_modifier}
 use crate::{
     Error, catalog,
     db::Context as _,
-    model::{BalanceColumn, Balances, KeptBy, Ledger},
+    model::{BalanceColumn, Balances, Hot, KeptBy, Ledger, QUEUE},
     org_id::KeyType,
     sql::{Definition, Ident, QualifiedName, render},
 };
@@ -33,6 +33,9 @@ pub(crate) async fn made_balances(
         .context(format!("look whether Stockfoil made {}", table.plain()))?;
     Ok(made)
 }
+
+/// The column of a table of Stockfoil's own that tells the lots of a key apart.
+const LOT_KEY: &str = "lot_key";
 
 impl Resolver<'_> {
     pub(super) async fn balances(
@@ -61,6 +64,7 @@ impl Resolver<'_> {
             location: optional(&balances.location, ledger.key.location)?,
             lot: optional(&balances.lot, ledger.key.lot)?,
             lot_key: None,
+            computes_lot_key: false,
             quantity: adopted_quantity(&table, &columns, &balances.quantity, ledger)?,
             last_ledger_id: typed(&table, &columns, &balances.last_ledger_id, &["text"])?,
             last_updated: typed(
@@ -72,6 +76,8 @@ impl Resolver<'_> {
             is_adopted: true,
             kept_by: balances.kept_by,
             makes_rows: true,
+            hot: Hot::Wait,
+            has_queue: false,
             table,
         };
         if let (Some(name), Some(_)) = (&balances.lot, ledger.key.lot) {
@@ -103,7 +109,7 @@ impl Resolver<'_> {
             balances.lot.as_ref().map(|name| &name.value),
             Some(&balances.quantity.value),
         ];
-        let lot_key = balances.lot.as_ref().map(|_| "lot_key");
+        let lot_key = balances.lot.as_ref().map(|_| LOT_KEY);
         let names: Vec<&str> = names.into_iter().flatten().map(Ident::as_str).chain(lot_key).collect();
         let Some(missing) = self.missing_column(table, &names).await? else { return Ok(()) };
         let reason = match made_balances(self.connection, table).await? {
@@ -126,15 +132,24 @@ impl Resolver<'_> {
         if !self.takes_back {
             self.require_own_balances(balances, &table).await?;
         }
+        let has_queue = catalog::is_there(self.connection, QUEUE).await?;
+        let columns = self.columns(&table).await?;
+        let found = columns.iter().find(|column| column.name == LOT_KEY);
+        let computes_lot_key = balances.kept_by == KeptBy::Application
+            && balances.lot.is_some()
+            && found.is_none_or(|column| column.is_generated);
         Ok(Balances {
             table,
+            hot: balances.hot,
+            has_queue,
             is_adopted: false,
             kept_by: balances.kept_by,
             makes_rows: true,
             item: own(&balances.item),
             location: balances.location.as_ref().map(own),
             lot: balances.lot.as_ref().map(own),
-            lot_key: balances.lot.as_ref().map(|_| Ident::fixed("lot_key")),
+            lot_key: balances.lot.as_ref().map(|_| Ident::fixed(LOT_KEY)),
+            computes_lot_key,
             quantity: balances.quantity.value.clone(),
             last_ledger_id: balances.last_ledger_id.as_ref().map(|name| name.value.clone()),
             last_updated: balances.last_updated.as_ref().map(|name| name.value.clone()),

@@ -12,9 +12,9 @@ use super::{EXACT, Resolver, column, plain, refused, without_modifier};
 use crate::{
     Error,
     db::Context as _,
-    model::{BalanceKeyTypes, EntryId, Ledger, Posting, Term},
+    model::{BalanceKeyTypes, Constant, EntryId, Ledger, LedgerColumn, Posting, TX, Term},
     org_id::KeyType,
-    sql::{Ident, QualifiedName, Statement},
+    sql::{Definition, Ident, QualifiedName, Statement, render},
 };
 
 /// A term of the ledger.
@@ -61,6 +61,7 @@ impl Resolver<'_> {
             postings.push(self.posting(&table, &columns, posting).await?);
         }
         let key = key_types(&postings);
+        let correction = self.correction(&columns, ledger, &table)?;
         Ok(Ledger {
             table,
             is_partitioned: kind == "p",
@@ -74,7 +75,48 @@ impl Resolver<'_> {
             key_index: ledger.key_index,
             is_incremental: ledger.is_incremental,
             is_replicated: ledger.is_replicated,
+            correction,
+            columns: columns.iter().map(written).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The further columns of an entry that corrects the ledger. One of the default model may not be there.
+    fn correction(
+        &self,
+        columns: &[Column],
+        ledger: &LedgerMapping,
+        table: &QualifiedName,
+    ) -> Result<Vec<Constant>, Error> {
+        let is_of_key = |name: &Ident| {
+            let sources = ledger.postings.iter().flat_map(|p| {
+                [Some(&p.item), p.location.as_ref(), p.lot.as_ref(), Some(&p.quantity)].into_iter().flatten()
+            });
+            name == self.mapping.org_column()
+                || name.as_str() == TX
+                || sources.into_iter().any(|source| source.value == Source::Column(name.clone()))
+        };
+        let mut constants = Vec::new();
+        for (Placed { value: name, place }, text) in &ledger.correction {
+            if place.is_default() && !columns.iter().any(|column| column.name == name.as_str()) {
+                continue;
+            }
+            let found = column(table, columns, name, place)?;
+            let why = if is_of_key(name) {
+                "is written by the correction itself; leave it out"
+            } else if found.is_generated {
+                "is GENERATED, so nothing can be written into it; leave it out"
+            } else {
+                let type_name = Definition::from_catalog(found.type_name.clone());
+                constants.push(Constant {
+                    column: name.clone(),
+                    type_name: render("{type}", &[("type", &type_name)]),
+                    text: text.clone(),
+                });
+                continue;
+            };
+            return Err(refused(place, format!("column {} of {} {why}", name.as_str(), table.plain())));
+        }
+        Ok(constants)
     }
 
     /// The partitions at every level, none of them a foreign table.
@@ -168,6 +210,14 @@ impl Resolver<'_> {
         match &source.value {
             Source::Column(name) => {
                 let found = column(table, columns, name, &source.place)?;
+                if let Some(expression) = &found.virtual_as {
+                    let reason = format!(
+                        "column {} of {} is a virtual generated column, whose value no trigger is given; write what it is made of, {{ sql = {expression:?} }}",
+                        name.as_str(),
+                        table.plain()
+                    );
+                    return Err(refused(&source.place, reason));
+                }
                 let term = Term {
                     sql: plain(name),
                     printed: name.as_str().to_owned(),
@@ -245,6 +295,17 @@ impl Resolver<'_> {
             .await?
             .map_err(|reason| refused(place, reason))
     }
+}
+
+/// A column as one who writes an entry meets it.
+fn written(column: &Column) -> Result<LedgerColumn, Error> {
+    Ok(LedgerColumn {
+        name: Ident::new(column.name.clone())?,
+        is_required: column.is_not_null && !column.has_default && !column.is_generated,
+        is_generated: column.is_generated,
+        has_default: column.has_default,
+        base_type: column.base_type.clone(),
+    })
 }
 
 /// The types that the postings' parts have in the balances: their own, or text where these differ.

@@ -1,11 +1,15 @@
 //! The steps that make the parts of the balances which are not indexes.
 
-use super::removal;
+use sqlx::PgConnection;
+
+use super::{drop_queue, removal};
 use crate::{
-    balance::{Kind, Object, Objects, State},
+    Error,
+    balance::{self, Kind, Object, Objects, State},
+    mapping,
     migration::step::{Goal, Lock, Step},
     model::Model,
-    sql::{QualifiedName, Statement},
+    sql::{Fragment, List, QualifiedName, Statement, render},
 };
 
 /// The parts that are to be there, and how they stand.
@@ -45,6 +49,38 @@ impl Creation<'_> {
         })
     }
 
+    /// What lets writers say which lot a balance is of, where the database computed that in a table of an earlier release. Who
+    /// is inside a function as it was holds the ledger, and is let pass first.
+    pub(super) fn write_lot_key(&self) -> Vec<Step> {
+        let Some([change, validate]) = balance::write_lot_key(self.model) else { return Vec::new() };
+        let table = &self.model.balances.table;
+        let mut parts: Vec<&Object> = self.objects.functions.iter().collect();
+        if self.is_altered(Kind::Record) {
+            parts.splice(0..0, self.checkpoint_parts().0);
+        }
+        let ledger_tables = self.ledger_tables();
+        let tables: [(&str, &dyn Fragment); 1] = [("tables", &List(ledger_tables.clone()))];
+        let hold = render("LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE", &tables);
+        let created = parts.iter().flat_map(|part| part.create.iter().cloned());
+        let lot_key = self.model.balances.lot_key.as_ref().map_or("", |name| name.as_str());
+        let is_as_it_should_be = Goal::parts(self.model, [&self.objects.table], State::Intact);
+        vec![
+            Step::short(
+                format!("let {lot_key} of {} be written, and not computed", table.plain()),
+                Lock::AccessExclusive,
+                ledger_tables.into_iter().chain([table.clone()]).collect(),
+                [hold, change].into_iter().chain(created).collect(),
+                lot_key_is_written(table, lot_key),
+            ),
+            Step::scan(
+                format!("validate what keeps {lot_key} of {} to the lot", table.plain()),
+                vec![table.clone()],
+                validate,
+                is_as_it_should_be,
+            ),
+        ]
+    }
+
     pub(super) fn checkpoint(&self) -> Vec<Step> {
         let (records, columns) = self.checkpoint_parts();
         let mut steps = Vec::new();
@@ -80,7 +116,7 @@ impl Creation<'_> {
             let title = format!("create the balances' triggers on {}", ledger.plain());
             steps.push(self.step(title, Lock::ShareRowExclusive, self.ledger_tables(), &triggers));
         }
-        let unwanted = self.unwanted(|kind| kind != Kind::Query);
+        let unwanted = self.unwanted(|kind| matches!(kind, Kind::Function | Kind::Trigger));
         if !unwanted.is_empty() {
             let title = format!("drop the trigger for replicated rows of {}", ledger.plain());
             steps.push(removal(self.model, title, Lock::AccessExclusive, self.ledger_tables(), &unwanted));
@@ -88,18 +124,39 @@ impl Creation<'_> {
         steps
     }
 
-    /// The functions that tell balances at a time; they go where the ledger's times are not known any more.
-    pub(super) fn queries(&self) -> Option<Step> {
+    /// The queue, and those that read it, before the first writer puts anything there.
+    pub(super) fn queue(&self) -> Option<Step> {
+        let queue = self.objects.queue.as_ref()?;
+        let parts: Vec<&Object> = std::iter::once(queue).chain(&self.objects.queries).collect();
+        let title = "create the queue of deltas, and the functions that tell balances".into();
+        Some(self.step(title, Lock::ShareRowExclusive, vec![self.model.organizations.clone()], &parts))
+    }
+
+    /// The functions that tell balances. With them goes the queue that they read, once no writer puts anything there; those
+    /// at a time go where the ledger's times are not known any more.
+    pub(super) fn queries(&self) -> Vec<Step> {
         let queries: Vec<&Object> = self.objects.queries.iter().collect();
-        if !queries.is_empty() {
-            let title = "create the functions that tell balances at a time".into();
-            return Some(self.step(title, Lock::None, vec![], &queries));
+        let mut steps = Vec::new();
+        let queue = self.unwanted(|kind| kind == Kind::Record);
+        if self.objects.queue.is_none() {
+            let mut step =
+                self.step("create the functions that tell balances".into(), Lock::None, vec![], &queries);
+            if !queue.is_empty() {
+                step.title =
+                    "fold what is queued, and let the functions that tell balances read them alone".into();
+                step.statements.insert(0, balance::fold_all(self.model));
+            }
+            steps.push(step);
+        }
+        if !queue.is_empty() {
+            steps.push(drop_queue(self.model, &queue));
         }
         let unwanted = self.unwanted(|kind| kind == Kind::Query);
-        (!unwanted.is_empty()).then(|| {
+        if !unwanted.is_empty() {
             let title = "drop the functions that told balances at a time".into();
-            removal(self.model, title, Lock::None, vec![], &unwanted)
-        })
+            steps.push(removal(self.model, title, Lock::None, vec![], &unwanted));
+        }
+        steps
     }
 
     /// The parts of such a kind that are to go, where one of them is there.
@@ -119,5 +176,33 @@ impl Creation<'_> {
             step.statements.splice(0..0, statistics.drop.clone());
         }
         Some(step)
+    }
+}
+
+/// The database does not compute what tells lots apart.
+fn lot_key_is_written(table: &QualifiedName, lot_key: &str) -> Goal {
+    Goal::new(
+        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND attgenerated = '')",
+        [table.to_string(), lot_key.to_owned()],
+    )
+}
+
+/// Whether the table, which stands so, is one of an earlier release, in which the database computes what tells lots apart
+/// and should not.
+pub(super) async fn still_computes_lot_key(
+    session: &mut PgConnection,
+    model: &Model,
+    table: Option<&(&Object, State)>,
+) -> Result<bool, Error> {
+    let balances = &model.balances;
+    match (table, &balances.lot_key) {
+        // What is different before it is of another mapping.
+        (Some((_, State::Altered(how))), Some(lot_key))
+            if !balances.computes_lot_key && how.contains(lot_key.as_str()) =>
+        {
+            Ok(mapping::made_balances(session, &balances.table).await?
+                && !lot_key_is_written(&balances.table, lot_key.as_str()).is_met(session).await?)
+        }
+        _ => Ok(false),
     }
 }

@@ -32,7 +32,7 @@ FROM app JOIN pg_roles AS r ON r.oid <> app.oid AND pg_has_role(app.oid, r.oid, 
 WHERE NOT app.rolsuper
   AND (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.oid IN (SELECT oid FROM owners) OR r.rolname = $3
        OR r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_read_all_data', 'pg_write_all_data',
-                       'pg_maintain', 'pg_read_all_stats', 'pg_monitor'))
+                       'pg_maintain', 'pg_read_all_stats', 'pg_monitor', 'pg_signal_backend', 'pg_create_subscription'))
   -- What it has by the operations role alone goes with that.
   AND NOT EXISTS (SELECT FROM pg_roles AS o WHERE o.rolname = $3 AND o.oid <> r.oid AND pg_has_role(app.oid, o.oid, 'MEMBER')
                                             AND r.rolname ~ '^pg_' AND pg_has_role(o.oid, r.oid, 'MEMBER'))

@@ -21,15 +21,24 @@ use crate::{
     sql::{Definition, Fragment, Ident, Literal, QualifiedName, render},
 };
 
-/// The steps that take isolation back; none where nothing of it is remembered. Where it `ends_there`, what isolation ended
-/// comes back too; on the way to the schema as it was that would be made for nothing.
+/// How far the way back goes.
+#[derive(Clone, Copy)]
+pub(in crate::migration) enum Way<'a> {
+    /// It ends with isolation, and what isolation ended comes back.
+    ToShared,
+    /// It goes on to the schema as it was, for which that would be made for nothing: the organizations' columns of these
+    /// tables go, or get the defaults that they had.
+    ToBefore(&'a [&'a QualifiedName]),
+}
+
+/// The steps that take isolation back; none where nothing of it is remembered.
 ///
 /// # Errors
 /// Database errors.
 pub(in crate::migration) async fn back(
     session: &mut PgConnection,
     model: &Model,
-    ends_there: bool,
+    way: Way<'_>,
 ) -> Result<Vec<Step>, Error> {
     let mut changes = Vec::new();
     for change in change::of(session, COMMAND).await? {
@@ -77,9 +86,9 @@ pub(in crate::migration) async fn back(
         steps.extend(owner(change)?);
     }
     for table in &model.tenant_tables {
-        steps.extend(default(session, model, table, ends_there).await?);
+        steps.extend(default(session, model, table, way).await?);
     }
-    if ends_there {
+    if matches!(way, Way::ToShared) {
         steps.extend(lookup::restore(session, model, &changes).await?);
     }
     steps.extend(revokes(of(Kind::Grant))?);
@@ -215,19 +224,24 @@ fn owner(change: &Change) -> Result<Option<Step>, Error> {
     )))
 }
 
-/// The default that isolation gave goes. Where it `ends_there`, one that gave the default organization comes back; where
-/// there was none any more, nothing is there that could give it.
+/// The default that isolation gave goes. Where the way ends with isolation, one that gave the default organization comes back;
+/// where there was none any more, nothing is there that could give it. Where the column's own step is still to come, it stays
+/// until then: who names no organization writes on.
 async fn default(
     session: &mut PgConnection,
     model: &Model,
     table: &QualifiedName,
-    ends_there: bool,
+    way: Way<'_>,
 ) -> Result<Option<Step>, Error> {
     let org = &model.org_column;
     if catalog::column(session, table, org).await?.is_none() {
         return Ok(None);
     }
-    let (title, statement) = if ends_there && default_org::is_there(session, table).await? {
+    if matches!(way, Way::ToBefore(columns) if columns.contains(&table)) {
+        return Ok(None);
+    }
+    let is_shared = matches!(way, Way::ToShared) && default_org::is_there(session, table).await?;
+    let (title, statement) = if is_shared {
         let title = format!("let inserts into {} have the default organization again", table.plain());
         (title, default_org::settle(model, table))
     } else {

@@ -17,21 +17,14 @@ pub(super) async fn look(
     minds_targets: bool,
     found: &mut Preflight,
 ) -> Result<(), crate::Error> {
-    let schema: Option<String> = sqlx::query_scalar(
-        "SELECT n.nspname::text FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'",
-    )
-    .fetch_optional(&mut *session)
-    .await
-    .context("look for pg_stat_statements")?;
     let prepared = "a statement prepared before the column comes that reads or returns all columns (SELECT *, RETURNING *) \
                     fails once with \"cached plan must not change result type\"; drivers that prepare it again go on";
-    let Some(schema) = schema else {
+    let Some(view) = view(session).await? else {
         if !all_have_column(session, org, tables).await? {
             found.warnings.push(prepared.to_owned());
         }
         return Ok(());
     };
-    let view = QualifiedName::new(Ident::new(schema)?, Ident::fixed("pg_stat_statements"));
     if minds_targets {
         let query = filled(include_str!("statements.sql"), Some(&view));
         let rows = match sqlx::query_as(query.sql())
@@ -65,6 +58,35 @@ pub(super) async fn look(
         }
     }
     Ok(())
+}
+
+/// Where pg_stat_statements shows what it has seen, if it is installed.
+async fn view(session: &mut PgConnection) -> Result<Option<QualifiedName>, crate::Error> {
+    let schema: Option<String> = sqlx::query_scalar(
+        "SELECT n.nspname::text FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'",
+    )
+    .fetch_optional(session)
+    .await
+    .context("look for pg_stat_statements")?;
+    let name = |schema| Ok(QualifiedName::new(Ident::new(schema)?, Ident::fixed("pg_stat_statements")));
+    schema.map(name).transpose()
+}
+
+/// The tables that COPY FROM was called for: the table, and what was seen.
+///
+/// # Errors
+/// Database errors.
+pub(in crate::migration) async fn copied(
+    session: &mut PgConnection,
+    tables: &[String],
+) -> Result<Vec<(String, String)>, crate::Error> {
+    let Some(view) = view(session).await? else { return Ok(Vec::new()) };
+    let query = filled(include_str!("copied.sql"), Some(&view));
+    match sqlx::query_as(query.sql()).bind(tables).fetch_all(session).await {
+        // Installed, but not loaded by the server: it has seen nothing.
+        Err(error) if sqlstate(&error).as_deref() == Some("55000") => Ok(Vec::new()),
+        rows => Ok(rows.context("look at the statements of applications")?),
+    }
 }
 
 async fn all_have_column(

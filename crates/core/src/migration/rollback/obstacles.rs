@@ -51,11 +51,34 @@ pub(super) async fn look(
     }
     found.extend(preflight::detaching(session, model, &trees).await?);
     found.extend(leaning(session, &trees).await?);
+    found.extend(renamed(session, model, plan).await?);
     for (change, before) in plan.keys.iter().filter(|(change, _)| !plan.losing.contains(&change.table)) {
         duplicates(session, change, before, &mut found).await?;
     }
     found.extend(dependents(session, model, plan).await?);
     Ok(found)
+}
+
+/// Tenant tables with the organizations' foreign key of which no change is remembered by the name that they have.
+async fn renamed(session: &mut PgConnection, model: &Model, plan: &Plan<'_>) -> Result<Vec<Finding>, Error> {
+    let known: Vec<String> = plan.changes.iter().map(|change| change.table.to_string()).collect();
+    let tenants: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
+    let tables: Vec<String> = sqlx::query_scalar(include_str!("renamed.sql"))
+        .bind(tenants)
+        .bind(known)
+        .bind(model.organizations.to_string())
+        .fetch_all(session)
+        .await
+        .context("look for tables that were renamed")?;
+    let finding = |table| {
+        Finding {
+        check: "renamed",
+        object: table,
+        detail: "refers to organizations, and nothing is remembered of a change under this name".into(),
+        remedy: "give it back the name and the schema that it was migrated under for the time of the rollback, or drop its organization's column".into(),
+    }
+    };
+    Ok(tables.into_iter().map(finding).collect())
 }
 
 /// What calls a function of Stockfoil's, but for the tables that get their default back.

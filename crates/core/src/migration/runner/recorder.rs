@@ -34,7 +34,7 @@ impl Recorder {
         }
         let run = match self.run {
             Some(run) => run,
-            None => *self.run.insert(history::start(session, self.command).await?),
+            None => *self.run.insert(history::start_migration(session, self.command).await?),
         };
         // All of them are written once, at the end: a row that grew with each step would leave a table of its former selves.
         let so_far = serde_json::json!({ "steps_done": self.steps.len(), "last_step": self.steps.last() });

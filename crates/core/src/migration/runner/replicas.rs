@@ -26,6 +26,8 @@ pub(super) struct Replicas {
     max_lag: Option<Duration>,
     /// Positions of WAL, in bytes, and when it was there; oldest first.
     written: VecDeque<(i64, Instant)>,
+    /// Whether one was connected when last looked; not known before.
+    is_connected: Option<bool>,
 }
 
 /// Where WAL is, and whom that reached least.
@@ -51,20 +53,37 @@ impl Replicas {
                 return Err(MigrationError::LagHidden.into());
             }
         }
-        Ok(Self { max_lag, written: VecDeque::new() })
+        Ok(Self { max_lag, written: VecDeque::new(), is_connected: None })
     }
 
-    /// Which replica is further behind than it may be, and how far.
+    /// Which replica is further behind than it may be, and how far; `note` is told once that there is none to look at.
     async fn behind(
         &mut self,
         session: &mut PgConnection,
         max_lag: Duration,
+        note: impl FnOnce(&str),
     ) -> Result<Option<(String, Duration)>, DbError> {
         let position: Position = sqlx::query_as(include_str!("replicas.sql"))
             .fetch_one(session)
             .await
             .context("look how far the replicas are")?;
+        if let Some(said) = self.absence(&position) {
+            note(said);
+        }
         Ok(self.lag(&position, Instant::now()).filter(|(_, lag)| *lag > max_lag))
+    }
+
+    /// What to say of there being nothing to look at, once.
+    fn absence(&mut self, position: &Position) -> Option<&'static str> {
+        let is_connected = position.replayed.is_some();
+        match self.is_connected.replace(is_connected) {
+            _ if is_connected => None,
+            None => Some("no replica is connected: --max-replica-lag holds nothing back"),
+            Some(true) => Some(
+                "the last replica is gone: --max-replica-lag holds nothing back until one is connected again",
+            ),
+            Some(false) => None,
+        }
     }
 
     fn lag(&mut self, position: &Position, now: Instant) -> Option<(String, Duration)> {
@@ -88,7 +107,9 @@ impl Runner<'_> {
     pub(super) async fn wait_for_replicas(&mut self, step: &Step) -> Result<(), Error> {
         let Some(max_lag) = self.replicas.max_lag else { return Ok(()) };
         let mut is_said = false;
-        while let Some((replica, lag)) = self.replicas.behind(self.session, max_lag).await? {
+        while let Some((replica, lag)) =
+            self.replicas.behind(self.session, max_lag, |said| self.progress.note(said)).await?
+        {
             if !std::mem::replace(&mut is_said, true) {
                 self.progress.note(&format!(
                     "{}: waiting for replica {replica}, which is {:.1} s behind",
@@ -110,7 +131,7 @@ mod tests {
     fn a_replica_is_as_far_behind_as_what_it_has_not_replayed_is_old() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut replicas = Replicas { max_lag: None, written: VecDeque::new() };
+        let mut replicas = Replicas { max_lag: None, written: VecDeque::new(), is_connected: None };
         let mut lag = |written, replayed, ms| {
             let position = Position { written, replayed, replica: Some("r".to_owned()) };
             replicas.lag(&position, at(ms)).map(|(_, lag)| lag.as_millis())
@@ -124,5 +145,19 @@ mod tests {
         assert_eq!(lag(300, Some(300), 1100), None);
         // Nobody replicates.
         assert_eq!(lag(400, None, 1300), None);
+    }
+
+    #[test]
+    fn that_there_is_no_replica_is_said_once() {
+        let mut replicas = Replicas { max_lag: None, written: VecDeque::new(), is_connected: None };
+        let mut said = |replayed| {
+            let position = Position { written: 100, replayed, replica: None };
+            replicas.absence(&position).map(|said| said.split(':').next().unwrap())
+        };
+        assert_eq!(said(None), Some("no replica is connected"));
+        assert_eq!(said(None), None);
+        assert_eq!(said(Some(90)), None);
+        assert_eq!(said(None), Some("the last replica is gone"));
+        assert_eq!(said(None), None);
     }
 }

@@ -12,10 +12,7 @@ use super::{
     doubt,
     foreign::{self, Fault},
 };
-use crate::{Error, migration::error::MigrationError};
-
-/// The files that every binary carries.
-static EMBEDDED: Migrator = sqlx::migrate!("../../migrations");
+use crate::{Error, migration::error::MigrationError, release::VERSIONS};
 
 /// Folders in folders are looked into so deep.
 const DEPTH_MAX: usize = 8;
@@ -65,7 +62,7 @@ struct Checked {
 /// [`MigrationError::Folder`].
 pub(super) async fn read(folder: Option<&Path>) -> Result<Files, Error> {
     let up = |file: &&Migration| file.migration_type.is_up_migration();
-    let own = EMBEDDED.iter().filter(up).map(|file| (file.version, file.clone())).collect();
+    let own = VERSIONS.iter().filter(up).map(|file| (file.version, file.clone())).collect();
     let Some(folder) = folder else { return Ok(Files { own, folder: None }) };
     let Checked { names, doubts } = look_through(folder)?;
     let found = Migrator::new(folder)
@@ -78,12 +75,12 @@ pub(super) async fn read(folder: Option<&Path>) -> Result<Files, Error> {
 
 /// The embedded file of `version` that goes forward.
 pub(super) fn embedded(version: i64) -> Option<&'static Migration> {
-    EMBEDDED.iter().find(|file| file.migration_type.is_up_migration() && file.version == version)
+    VERSIONS.iter().find(|file| file.migration_type.is_up_migration() && file.version == version)
 }
 
 /// The embedded file of `version` that goes back.
 pub(super) fn down(version: i64) -> Option<&'static Migration> {
-    EMBEDDED.iter().find(|file| file.migration_type.is_down_migration() && file.version == version)
+    VERSIONS.iter().find(|file| file.migration_type.is_down_migration() && file.version == version)
 }
 
 fn is_own(version: i64, checksum: &[u8]) -> bool {
@@ -99,7 +96,7 @@ pub(super) fn has_others_sql(folder: &Path) -> bool {
     files.iter().any(|file| {
         let name = file.to_string_lossy();
         // Tests of Stockfoil's own lie in a folder beside them.
-        let is_ours = EMBEDDED.iter().any(|own| {
+        let is_ours = VERSIONS.iter().any(|own| {
             let stem = format!("{}_{}", own.version, own.description.replace(' ', "_"));
             let stem_in_tests = format!("tests/{stem}.sql");
             *name == *stem_in_tests || *name == *format!("{stem}{}", own.migration_type.suffix())

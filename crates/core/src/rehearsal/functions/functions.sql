@@ -1,6 +1,8 @@
 -- The functions and procedures whose text names one of the tables called $1 ($2: the same with their schemas), none of
 -- an extension's or of Stockfoil's; with what makes each, and what calls it. A parameter gets the value of the column
--- that it is called after (p_item_id: item_id) in some row, else one of its type. Locks: ACCESS SHARE on the tables.
+-- that it is called after (p_item_id: item_id) in some row, else one of its type. Beside these: its body, how its definition
+-- begins, what would call it by another name with NULL alone, and the tables whose triggers call it. Locks: ACCESS SHARE on
+-- the tables.
 SELECT p.oid::int8 AS oid,
        p.oid::regprocedure::text AS signature,
        pg_get_userbyid(p.proowner)::text AS owner,
@@ -8,7 +10,18 @@ SELECT p.oid::int8 AS oid,
        l.lanname = 'plpgsql' AS is_plpgsql,
        p.prokind = 'f' AND NOT p.proretset AND (SELECT t.typtype NOT IN ('c', 'p') FROM pg_type AS t WHERE t.oid = p.prorettype) AS is_scalar,
        CASE WHEN f.is_callable THEN format(f.form, p.oid::regproc, f.args) END AS call,
-       CASE WHEN f.is_callable AND p.pronargs > 0 THEN format(f.form, p.oid::regproc, f.nulls) END AS call_with_nulls
+       CASE WHEN f.is_callable AND p.pronargs > 0 THEN format(f.form, p.oid::regproc, f.nulls) END AS call_with_nulls,
+       p.prosrc AS source,
+       format('CREATE OR REPLACE %s %I.%I(', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, n.nspname, p.proname) AS begin,
+       format(CASE p.prokind WHEN 'p' THEN 'CALL %s(%s)' ELSE 'SELECT %s(%s)' END, 'pg_temp.stockfoil_plan',
+              -- A procedure is called with its OUT parameters too.
+              (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND t.kind = p.proargtypes[p.pronargs - 1] AND t.place = p.pronargs THEN 'VARIADIC ' ELSE '' END
+                                 || 'NULL::' || format_type(t.kind, NULL), ', ' ORDER BY t.place)
+               FROM unnest(CASE WHEN p.prokind = 'p' AND p.proallargtypes IS NOT NULL THEN p.proallargtypes ELSE p.proargtypes::oid[] END)
+                    WITH ORDINALITY AS t (kind, place))) AS plan,
+       CASE WHEN p.prorettype = 'trigger'::regtype
+            THEN ARRAY(SELECT DISTINCT g.tgrelid::regclass::text FROM pg_trigger AS g WHERE g.tgfoid = p.oid AND g.tgparentid = 0 ORDER BY 1)
+            ELSE '{}' END AS fired_by
 FROM pg_proc AS p
 JOIN pg_language AS l ON l.oid = p.prolang
 JOIN pg_namespace AS n ON n.oid = p.pronamespace

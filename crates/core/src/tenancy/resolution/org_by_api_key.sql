@@ -8,13 +8,12 @@ DECLARE
     given bytea;
     salt bytea;
     found_key record;
-    today date := (statement_timestamp() AT TIME ZONE 'UTC')::date;
 BEGIN
     IF api_key IS NULL OR length(api_key) > {length_max} OR api_key !~ '^[!-~]+$' THEN
         RETURN NULL;
     END IF;
     given := sha256(convert_to(api_key, 'UTF8'));
-    SELECT k.key_id, k.hash, k.last_used_on, o.id::text AS org INTO found_key
+    SELECT k.hash INTO found_key
     FROM {api_keys} AS k
     JOIN {organizations} AS o ON o.id = k.org_id
     -- A made key says its id. The id of a given one is made of its hash, so that it is found by that.
@@ -26,17 +25,6 @@ BEGIN
     IF sha256(found_key.hash || salt) IS DISTINCT FROM sha256(given || salt) THEN
         RETURN NULL;
     END IF;
-    IF coalesce(found_key.last_used_on < today, true) AND NOT current_setting('transaction_read_only')::boolean THEN
-        BEGIN
-            UPDATE {api_keys} AS k SET last_used_on = today
-            WHERE k.key_id = (SELECT u.key_id FROM {api_keys} AS u
-                              WHERE u.key_id = found_key.key_id AND coalesce(u.last_used_on < today, true)
-                              FOR NO KEY UPDATE SKIP LOCKED);
-        EXCEPTION WHEN serialization_failure THEN
-            -- Somebody noted it behind the snapshot of this transaction, which need not fail for that.
-            NULL;
-        END;
-    END IF;
-    RETURN found_key.org;
+    RETURN stockfoil.org_by_api_key_hash(encode(given, 'hex'));
 END
 $body$

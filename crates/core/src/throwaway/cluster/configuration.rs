@@ -40,8 +40,9 @@ const CUT_OFF: [(&str, &str); 16] = [
 ];
 
 /// What a server does without that nobody will miss, and how it writes its log.
-const SHORT_LIVED: [(&str, &str); 10] = [
+const SHORT_LIVED: [(&str, &str); 11] = [
     ("autovacuum", "off"),
+    ("jit", "off"),
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("synchronous_commit", "off"),

@@ -3,7 +3,7 @@
 WITH g AS ({given}), reach AS MATERIALIZED ({reach})
 SELECT 'role ' || r.rolname, false,
        'may read all data, and does not bypass row-level security: its pg_dump fails, and with --enable-row-security leaves rows out without a word',
-       format('ALTER ROLE %I BYPASSRLS, or let it dump as %s (pg_dump --role)', r.rolname, g.ops_name)
+       format('ALTER ROLE %I BYPASSRLS, or let it dump as %s (pg_dump --role)', r.rolname, g.ops_name), NULL::text
 FROM g, pg_roles AS r
 WHERE r.rolcanlogin AND NOT r.rolsuper AND NOT r.rolbypassrls AND pg_has_role(r.oid, 'pg_read_all_data', 'USAGE')
   -- Who may become a role that bypasses it dumps as that one, such as another database's operations role.

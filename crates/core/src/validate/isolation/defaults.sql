@@ -15,7 +15,7 @@ SELECT format('default privileges of %s%s for %s%s', d.defaclrole::regrole, k.na
               CASE WHEN k.type = 'r' AND r.oid = g.app THEN ', tenant tables and others; isolate them before they have rows' ELSE '' END),
        format('ALTER DEFAULT PRIVILEGES FOR ROLE %s%s REVOKE %s ON %s FROM %s', d.defaclrole::regrole,
               CASE WHEN d.defaclnamespace = 0 THEN '' ELSE format(' IN SCHEMA %I', n.nspname) END, k.rights, k.what,
-              CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END)
+              CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END), NULL::text
 FROM g, pg_default_acl AS d
 JOIN kind AS k ON k.type = d.defaclobjtype::text
 CROSS JOIN LATERAL aclexplode(d.defaclacl) AS a

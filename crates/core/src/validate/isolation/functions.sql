@@ -5,7 +5,11 @@
 WITH g AS ({given}), ours AS MATERIALIZED ({ours}), written AS MATERIALIZED ({written}), granted AS MATERIALIZED (
     SELECT w.object, w.who, w.takes
     FROM ({granted}) AS w JOIN pg_proc AS p ON p.oid = w.object
-    WHERE w.class = 'pg_proc'::regclass AND EXISTS (SELECT FROM ours WHERE has_schema_privilege(ours.role, p.pronamespace, 'USAGE'))
+    WHERE w.class = 'pg_proc'::regclass
+      AND (EXISTS (SELECT FROM ours WHERE has_schema_privilege(ours.role, p.pronamespace, 'USAGE'))
+           -- A default, a constraint, a view, an operator or another function calls it without asking for the schema.
+           OR EXISTS (SELECT FROM pg_depend AS d
+                      WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype IN ('n', 'a') AND d.classid NOT IN ('pg_trigger'::regclass, 'pg_event_trigger'::regclass)))
 ), definer AS (
     SELECT p.oid, p.prokind, r.rolname AS owner, r.rolsuper OR r.rolbypassrls AS bypasses, p.proowner = ANY (g.owners) AS is_owner,
            p.pronamespace = to_regnamespace('stockfoil') AND p.proname = ANY (g.own_functions) AS is_own
@@ -37,7 +41,8 @@ SELECT CASE d.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || d.oid::
                         CASE WHEN bypasses THEN ', who bypasses row-level security'
                              WHEN is_owner THEN ', who owns tables and can take their row-level security away' ELSE '' END, ways.what) END,
        CASE WHEN is_own THEN 'migrate-org --finalize --isolate'
-            ELSE format('ALTER %s %s SECURITY INVOKER; or %s', CASE d.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, d.oid::regprocedure, ways.takes) END
+            ELSE format('ALTER %s %s SECURITY INVOKER; or %s', CASE d.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, d.oid::regprocedure, ways.takes) END,
+       concat_ws(' ', owner, bypasses::text, ways.what, pg_get_functiondef(d.oid))
 FROM definer AS d
 CROSS JOIN LATERAL (
     -- What a grantee passed on first, while that one can still take it.

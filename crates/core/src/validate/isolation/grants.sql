@@ -7,7 +7,7 @@ SELECT 'rights on ' || c.oid::regclass, public_has IS NULL AND too_many IS NULL,
                  CASE WHEN too_many IS NOT NULL THEN format('%s has %s', g.app_name, too_many)
                       WHEN public_has IS NULL THEN format('%s has no more than %s', g.app_name, coalesce(nullif(t.allowed, ''), 'nothing')) END),
        concat_ws('; ', CASE WHEN public_has IS NOT NULL THEN format('REVOKE %s ON %s%s FROM PUBLIC', CASE WHEN t.is_sequence THEN public_has ELSE 'ALL' END, t.kind, c.oid::regclass) END,
-                 CASE WHEN too_many IS NOT NULL THEN format('REVOKE %s ON %s%s FROM %I', too_many, t.kind, c.oid::regclass, g.app_name) END)
+                 CASE WHEN too_many IS NOT NULL THEN format('REVOKE %s ON %s%s FROM %I', too_many, t.kind, c.oid::regclass, g.app_name) END), NULL::text
 FROM g
 CROSS JOIN LATERAL (
     SELECT t.oid, t.allowed, false AS is_sequence, '' AS kind FROM unnest(g.tables, g.rights) AS t (oid, allowed)
@@ -15,6 +15,7 @@ CROSS JOIN LATERAL (
     SELECT s.oid, 'USAGE,SELECT', true, 'SEQUENCE ' FROM unnest(g.sequences) AS s (oid)
     UNION ALL
     SELECT c.oid, '', false, '' FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('stockfoil') AND c.relkind IN ('r', 'p', 'v', 'm')
+      AND c.oid <> ALL (g.tables)
 ) AS t
 JOIN pg_class AS c ON c.oid = t.oid
 CROSS JOIN LATERAL (

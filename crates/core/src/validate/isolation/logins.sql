@@ -15,7 +15,7 @@ SELECT 'role ' || r.rolname, more IS NULL AND own IS NULL,
                                                       WHEN more IS NOT NULL THEN format(' that is or can become %s', more) ELSE '' END),
        -- Before 16 it is CREATEROLE itself that reaches other roles.
        concat_ws('; ', own_remedy, CASE WHEN more IS NOT NULL AND NOT (r.rolcreaterole AND current_setting('server_version_num')::int < 160000)
-                                        THEN more_remedy END)
+                                        THEN more_remedy END), NULL::text
 FROM g, pg_roles AS r
 CROSS JOIN LATERAL (
     SELECT string_agg(what, ', and ') AS own, string_agg(remedy, '; ') AS own_remedy
@@ -46,6 +46,8 @@ CROSS JOIN LATERAL (
         WHEN reach.becomes AND m.oid <> r.oid AND m.rolreplication THEN ' (which may read the server''s whole log of changes)'
         WHEN m.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files') THEN ' (which works as the server itself)'
         WHEN m.rolname IN ('pg_monitor', 'pg_read_all_stats') THEN ' (which reads the statements of others)'
+        WHEN m.rolname = 'pg_signal_backend' THEN ' (which ends the sessions of others)'
+        WHEN m.rolname = 'pg_create_subscription' THEN ' (which writes what another server sends)'
         END AS what) AS how
     LEFT JOIN pg_auth_members AS b ON b.roleid = m.oid AND EXISTS (SELECT FROM reach AS p WHERE p.login = r.oid AND p.role = b.member)
     LEFT JOIN pg_roles AS e ON e.oid = b.member

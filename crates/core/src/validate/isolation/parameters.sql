@@ -24,7 +24,7 @@ WITH ours AS ({ours}), past (name, means) AS (
     FROM held AS h
 )
 SELECT 'parameter ' || parname, false, string_agg(DISTINCT format('%s may %s it: %s', who, privilege_type, means), '; '),
-       string_agg(DISTINCT takes COLLATE "C", '; ' ORDER BY takes COLLATE "C" DESC)
+       string_agg(DISTINCT takes COLLATE "C", '; ' ORDER BY takes COLLATE "C" DESC), NULL::text
 FROM taken
 GROUP BY parname
 ORDER BY 1

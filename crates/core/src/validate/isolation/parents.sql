@@ -1,22 +1,23 @@
 -- Foreign keys of the tables onto others, which belong to no organization: deleting a row there, or changing its key, takes the
--- rows of every organization along, behind row-level security. Who may set that off, on that table or on one whose own keys
--- lead to it, is asked of the application's role and of each login. Locks: none.
+-- rows of every organization along, behind row-level security, or is refused where any organization has one, which tells that.
+-- Who may set that off, on that table or on one whose own keys lead to it, is asked of the application's role and of each
+-- login. Locks: none.
 WITH RECURSIVE g AS ({given}), reach AS MATERIALIZED ({reach}),
 -- By which change of which table's rows a key is set off; of an update, the columns.
-sets_off (key, rel, event, columns) AS (
-    SELECT k.oid, k.confrelid, e.event, CASE e.event WHEN 'UPDATE' THEN k.confkey END
+sets_off (key, rel, event, columns, is_asked) AS (
+    SELECT k.oid, k.confrelid, e.event, CASE e.event WHEN 'UPDATE' THEN k.confkey END, e.action IN ('a', 'r')
     FROM g, pg_constraint AS k
     CROSS JOIN LATERAL (VALUES ('DELETE', k.confdeltype), ('UPDATE', k.confupdtype)) AS e (event, action)
-    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY (g.tables) AND k.confrelid <> ALL (g.tables) AND e.action IN ('c', 'n', 'd')
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY (g.tables) AND k.confrelid <> ALL (g.tables)
     UNION
-    SELECT s.key, k.confrelid, e.event, CASE e.event WHEN 'UPDATE' THEN k.confkey END
+    SELECT s.key, k.confrelid, e.event, CASE e.event WHEN 'UPDATE' THEN k.confkey END, s.is_asked
     FROM sets_off AS s
     JOIN pg_constraint AS k ON k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = s.rel
     CROSS JOIN LATERAL (VALUES ('DELETE', k.confdeltype, coalesce(k.confdelsetcols, k.conkey)), ('UPDATE', k.confupdtype, k.conkey)) AS e (event, action, changed)
     WHERE CASE WHEN s.event = 'DELETE' THEN e.event = 'DELETE' AND e.action = 'c'
                ELSE s.columns && e.changed AND (e.action IN ('n', 'd') OR (e.action = 'c' AND e.event = 'UPDATE')) END
 ), may AS (
-    SELECT DISTINCT s.key, s.rel, s.event, h.grantee, h.column_name, h.is_owner, s.columns
+    SELECT DISTINCT s.key, s.is_asked, s.rel, s.event, h.grantee, h.column_name, h.is_owner, s.columns
     FROM sets_off AS s
     JOIN pg_class AS c ON c.oid = s.rel
     CROSS JOIN LATERAL (
@@ -34,7 +35,7 @@ sets_off (key, rel, event, columns) AS (
     FROM g, reach JOIN pg_roles AS m ON m.oid = reach.role
     WHERE (reach.becomes AND (m.rolsuper OR m.rolbypassrls)) OR m.oid = ANY (g.owners) OR m.oid = g.ops
 ), who AS (
-    SELECT may.key,
+    SELECT may.key, may.is_asked,
            format('%s may %s %s', CASE WHEN may.grantee = 0 THEN 'everybody' ELSE l.rolname END, may.event, may.rel::regclass) AS what,
            CASE WHEN may.is_owner THEN format('ALTER TABLE %s OWNER TO another role', may.rel::regclass)
                 WHEN b.rolname = 'pg_write_all_data' THEN format('REVOKE pg_write_all_data FROM %I', l.rolname)
@@ -52,14 +53,20 @@ sets_off (key, rel, event, columns) AS (
     WHERE may.grantee = 0 OR (CASE WHEN EXISTS (SELECT FROM reach AS a WHERE a.login = g.app AND a.role = may.grantee) THEN l.oid = g.app ELSE l.rolcanlogin END
                                 AND l.oid NOT IN (SELECT login FROM administers))
 )
-SELECT format('foreign key %s of %s', k.conname, k.conrelid::regclass), what IS NULL,
-       format('%s %s, which belongs to no organization%s',
-              concat_ws(' and ', CASE WHEN k.confdeltype IN ('c', 'n', 'd') THEN 'ON DELETE ' || actions.words[strpos('cnd', k.confdeltype::text)] END,
-                        CASE WHEN k.confupdtype IN ('c', 'n', 'd') THEN 'ON UPDATE ' || actions.words[strpos('cnd', k.confupdtype::text)] END) || ' from',
-              k.confrelid::regclass, coalesce('; ' || what || ', and with it go rows of every organization', '; nobody of the application may set it off')),
-       coalesce(remedy, '') || format('; or let foreign key %I of %s do nothing (NO ACTION)', k.conname, k.conrelid::regclass)
+SELECT format('foreign key %s of %s', k.conname, k.conrelid::regclass), what IS NULL AND asked IS NULL,
+       format('%s%s, which belongs to no organization%s%s',
+              coalesce(nullif(concat_ws(' and ', CASE WHEN k.confdeltype IN ('c', 'n', 'd') THEN 'ON DELETE ' || actions.words[strpos('cnd', k.confdeltype::text)] END,
+                                 CASE WHEN k.confupdtype IN ('c', 'n', 'd') THEN 'ON UPDATE ' || actions.words[strpos('cnd', k.confupdtype::text)] END), '') || ' from ', 'refers to '),
+              k.confrelid::regclass, coalesce('; ' || what || ', and with it go rows of every organization', CASE WHEN asked IS NULL THEN '; nobody of the application may set it off' END),
+              '; ' || asked || ', and is refused where any organization has a row that refers there: that tells that one has'),
+       coalesce(remedy, ''), NULL::text
 FROM (SELECT DISTINCT key FROM sets_off) AS s
 JOIN pg_constraint AS k ON k.oid = s.key
 CROSS JOIN (SELECT ARRAY['CASCADE', 'SET NULL', 'SET DEFAULT'] AS words) AS actions
-CROSS JOIN LATERAL (SELECT string_agg(DISTINCT w.what, ', ') AS what, string_agg(DISTINCT w.remedy, '; ') AS remedy FROM who AS w WHERE w.key = s.key) AS setting_off
+CROSS JOIN LATERAL (
+    SELECT string_agg(DISTINCT w.what, ', ') FILTER (WHERE NOT w.is_asked) AS what, string_agg(DISTINCT w.what, ', ') FILTER (WHERE w.is_asked) AS asked,
+           string_agg(DISTINCT w.remedy, '; ') AS remedy
+    FROM who AS w WHERE w.key = s.key
+) AS setting_off
+WHERE k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd') OR asked IS NOT NULL
 ORDER BY 1

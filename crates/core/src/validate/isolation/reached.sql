@@ -32,9 +32,14 @@ objects AS (
     ) AS a
     WHERE a.privilege_type <> ALL (o.allowed)
     UNION ALL
+    -- What is made in any schema, or as one of the login's own name, may be what other sessions of that login find first.
     SELECT 'SCHEMA ', quote_ident(n.nspname), n.nspowner, a.grantee, a.grantor, a.privilege_type, false
-    FROM schemas AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
-    WHERE a.privilege_type = 'CREATE'
+    FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+    WHERE a.privilege_type = 'CREATE' AND n.nspname !~ '^pg_(toast|temp)'
+    UNION ALL
+    SELECT 'DATABASE ', quote_ident(d.datname), d.datdba, a.grantee, a.grantor, a.privilege_type, false
+    FROM pg_database AS d CROSS JOIN LATERAL aclexplode(d.datacl) AS a
+    WHERE a.privilege_type = 'CREATE' AND d.datname = current_database()
 ), granted AS (
     -- All that is alike in one statement.
     SELECT h.grantee, is_record, format('%s on %s', privileges, string_agg(object, ', ' ORDER BY object)) AS what,
@@ -61,7 +66,7 @@ objects AS (
 SELECT 'role ' || l.rolname, what IS NULL,
        CASE WHEN what IS NULL THEN 'reaches no more than the application may'
             WHEN l.rolcanlogin THEN format('reaches %s', what)
-            ELSE format('would reach %s, if somebody logged in as it', what) END, coalesce(remedy, '')
+            ELSE format('would reach %s, if somebody logged in as it', what) END, coalesce(remedy, ''), NULL::text
 FROM g, logins AS l
 CROSS JOIN LATERAL (
     SELECT string_agg(t.what || CASE WHEN t.grantee <> l.oid THEN format(' (as %s)', t.grantee::regrole) ELSE '' END, '; ' ORDER BY t.what) AS what,

@@ -11,7 +11,8 @@ WITH RECURSIVE g AS ({given}), written AS MATERIALIZED ({written}), leads (oid) 
 )
 SELECT format('rule %s of %s', r.rulename, r.ev_class::regclass), false,
        format('runs as %s, who owns the %s', c.relowner::regrole, CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END),
-       format('DROP RULE %I ON %s; a trigger does the same as whoever writes', r.rulename, r.ev_class::regclass)
+       format('DROP RULE %I ON %s; a trigger does the same as whoever writes', r.rulename, r.ev_class::regclass),
+       concat_ws(' ', c.relowner::regrole, pg_get_ruledef(r.oid))
 FROM g, pg_rewrite AS r
 JOIN pg_class AS c ON c.oid = r.ev_class
 WHERE r.ev_type <> '1'

@@ -3,7 +3,7 @@
 WITH granted AS ({granted})
 SELECT 'function ' || p.oid::regprocedure, false,
        format('is for administrators, as %s made it; %s may execute it', coalesce('extension ' || e.extname, 'PostgreSQL'), string_agg(DISTINCT w.who, ', ')),
-       string_agg(DISTINCT w.takes COLLATE "C", '; ' ORDER BY w.takes COLLATE "C" DESC)
+       string_agg(DISTINCT w.takes COLLATE "C", '; ' ORDER BY w.takes COLLATE "C" DESC), NULL::text
 FROM pg_init_privs AS i
 JOIN pg_proc AS p ON p.oid = i.objoid
 JOIN granted AS w ON w.class = 'pg_proc'::regclass AND w.object = p.oid

@@ -6,7 +6,9 @@ SELECT 'sessions of ' || r.rolname, false,
               string_agg(DISTINCT coalesce(nullif(a.application_name, ''), 'an application without a name'), ', '),
               CASE WHEN r.rolsuper THEN 'is a superuser, whom nothing binds' WHEN r.rolbypassrls THEN 'bypasses row-level security'
                    ELSE 'owns tables, or can become their owner, and can take their row-level security away' END),
-       format('let the application log in as a member of %s', g.app_name)
+       format('let the application log in as a member of %s', g.app_name),
+       -- How many there are, and of what, is another thing each time.
+       r.rolname::text
 FROM g, pg_stat_activity AS a
 JOIN pg_roles AS r ON r.oid = a.usesysid
 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'

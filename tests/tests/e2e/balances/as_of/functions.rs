@@ -173,7 +173,7 @@ async fn where_no_times_are_known_nothing_is_told_and_the_functions_go() {
     );
     moves.run("validate-migration").await.ok();
     mapping(moves.folder.path(), "\"at\"", "\"part\"");
-    moves.run("migrate-balance").await.ok().tells("create the functions that tell balances at a time");
+    moves.run("migrate-balance").await.ok().tells("create the functions that tell balances");
     same_schema(db, &migrated);
 }
 

@@ -257,7 +257,7 @@ async fn what_others_write_meanwhile_is_not_taken_for_what_a_move_takes_along() 
         let args = [&NORTH[..], &["--copy-shared-items", "--batch-rows", "50"]].concat();
         let moved = assign(&db, 0, &args).await;
         db.run("users-assign").args(["--org-id", "acme", "--user-id", "u1"]).await.ok();
-        db.run("users-assign").args(["--org-id", "default", "--user-id", "u1"]).await.ok();
+        db.run("users-assign").args(["--org-id", "default", "--from", "acme", "--user-id", "u1"]).await.ok();
         assert_exact(&db).await;
         assign(&db, 0, &["--undo", &moved["run_id"].to_string()]).await;
         stop.store(true, Ordering::Relaxed);

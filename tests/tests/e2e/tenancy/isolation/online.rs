@@ -130,6 +130,28 @@ async fn writers_that_say_whose_they_are_see_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_way_back_gives_writers_no_error() {
+    let tenants = Tenants::of(None).await;
+    let (db, app, web) = (&tenants.db, &tenants.app, tenants.web());
+    db.execute(format!(
+        "INSERT INTO items (id, item_number, name) VALUES ('i1', 'I-1', 'I');
+         INSERT INTO locations (id, site, name) VALUES ('l1', 'S', 'P1');
+         CREATE ROLE {app}; CREATE ROLE {web} LOGIN IN ROLE {app};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON users, items, locations, inventory_ledger, count_sheets, count_lines TO {app}"
+    ))
+    .await;
+    tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
+    let writers: Vec<Writer> =
+        (0..4).map(|_| Writer::start(tenants.url(), "default".into(), "i1", "l1")).collect();
+    tenants.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
+    let mut written = 0;
+    for writer in writers {
+        written += writer.end().await;
+    }
+    assert_eq!(db.value("SELECT count(*) FROM inventory_ledger").await, written.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_between_any_two_steps_it_goes_on() {
     let tenants = tenants().await;
     let db = &tenants.db;

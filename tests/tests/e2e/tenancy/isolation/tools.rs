@@ -280,3 +280,30 @@ async fn balances_at_a_time_are_those_of_the_sessions_organization() {
     assert_eq!(db.value(closed).await, "2");
     tenants.run("validate-migration").arg("--isolation").await.ok();
 }
+
+#[tokio::test]
+async fn differences_are_entered_and_periods_closed_as_the_operations_role() {
+    let tenants = Tenants::of(None).await;
+    tenants.fill().await;
+    tenants.isolate().await;
+    let (db, ops, a) = (&tenants.db, &tenants.ops, &tenants.a);
+    let person = format!("clerk_{}", db.name());
+    db.execute(format!("CREATE ROLE {person} LOGIN IN ROLE {ops}; UPDATE inventory_balances SET qty_canonical = qty_canonical + 5 WHERE item_id = 'i1' AND location_id = 'l2' AND lot_id IS NULL")).await;
+    let url = format!("{}&options=-c%20role%3D{ops}", db.cluster().url_as(&person, db.name()));
+    let run = |name: &str| tenants.run(name).env("DATABASE_URL", &url);
+    run("reconcile-balances")
+        .args(["--fix-by-entry", "count"])
+        .await
+        .ok()
+        .says("1 difference entered into the ledger");
+    let entered = format!(
+        "SELECT count(*) > 0 AND bool_and(org_id = '{a}') FROM inventory_ledger WHERE note = 'count'"
+    );
+    assert_eq!(db.value(entered).await, "t");
+    run("reconcile-balances")
+        .args(["--close", "2020-01"])
+        .await
+        .ok()
+        .says("closed before 2020-02-01T00:00:00Z");
+    run("reconcile-balances").await.ok();
+}

@@ -10,11 +10,12 @@ async fn a_key_that_is_taken_names_its_user_and_nobody_moves() {
     )
     .await;
     let before = everything(&db).await;
-    let args = ["--org-id", "acme", "--email-pattern", "@x.example", "--format", "json"];
+    let from = ["--org-id", "acme", "--email-pattern", "@x.example", "--from", "default", "--from", "globex"];
+    let args = [&from[..], &["--format", "json"]].concat();
     for more in [&["--dry-run"][..], &[]] {
         let report = db
             .run("users-assign")
-            .args(args)
+            .args(args.iter().copied())
             .args(more)
             .await
             .status(1)
@@ -30,7 +31,7 @@ async fn a_key_that_is_taken_names_its_user_and_nobody_moves() {
             ])
         );
     }
-    let run = db.run("users-assign").args(&args[..4]).await.status(1);
+    let run = db.run("users-assign").args(from).await.status(1);
     run.says("nothing was changed").says("users_org_id_email_key").says("there");
     assert_eq!(everything(&db).await, before);
     db.run("users-assign").args(["--org-id", "acme", "--user-id", "u1"]).await.ok();

@@ -4,16 +4,23 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io,
+    ops::Range,
     path::Path,
     sync::Arc,
 };
 
-use super::{MANIFEST, first_segment, manifest::Manifest, tar_files};
+use super::{
+    LABEL, MANIFEST,
+    checksums::{self, Layout, Watch},
+    first_segment,
+    manifest::Manifest,
+    own_wal, tar_files,
+};
 use crate::{
     backup::{
         Backup, BackupSource, Finding, Format, error_text, file_name,
         reading::{Reader, Reading},
-        wal::Archive,
+        wal::{self, Archive, page_note},
     },
     progress::meter::Meter,
     throwaway::{Folder, Owner, Ran, ServerPrograms},
@@ -37,6 +44,30 @@ pub(in crate::backup::source) async fn read(
     if let Err(finding) = result {
         reading.findings.push(finding);
     }
+    // In an incremental one there are parts of files.
+    if backup.format == Some(Format::DataFolder) && backup.begun.from.is_none() {
+        match read_pages(reader, backup, path).await {
+            Ok(note) => reading.notes.extend(note),
+            Err(finding) => reading.findings.push(finding),
+        }
+    }
+    for parent in &backup.parents {
+        let Some(path) = &parent.path else { continue };
+        let mut own = Reading::default();
+        let result = match parent.format {
+            Some(Format::DataTar) => read_tar(reader, source, parent, path, &mut own).await,
+            _ => read_folder(reader, source, parent, path, &mut own).await,
+        };
+        let is_folder = parent.format == Some(Format::DataFolder) && parent.begun.from.is_none();
+        let pages = if is_folder { read_pages(reader, parent, path).await.err() } else { None };
+        let found = own.findings.into_iter().chain(result.err()).chain(pages);
+        reading.findings.extend(found.map(|finding| Finding {
+            text: format!("builds on {}, which {}", parent.name, finding.text),
+            ..finding
+        }));
+        reading.is_checksummed &= own.is_checksummed;
+        reading.notes.push(format!("builds on {}, which was read as well", parent.name));
+    }
     match read_archive(reader, source, path).await {
         Ok(note) => reading.notes.extend(note),
         Err(finding) => reading.findings.push(finding),
@@ -59,9 +90,7 @@ async fn read_folder(
         let bytes = bytes.map_err(|error| unreadable(&error))?;
         let owned = path.to_path_buf();
         reader.blocking(move |_| require_tablespaces(&owned)).await??;
-        reading.notes.push(format!(
-            "has no backup_manifest: {bytes} bytes were read, and there is nothing to compare them with"
-        ));
+        reading.findings.push(no_manifest(format!("{bytes} bytes")));
         return Ok(());
     };
     let manifest = manifest.map_err(|reason| Finding::critical("format", format!("{MANIFEST} {reason}")))?;
@@ -81,10 +110,96 @@ async fn read_folder(
     Ok(())
 }
 
+/// Holds the pages of the data folder at `path` against their checksums, where the cluster has them.
+async fn read_pages(reader: &Reader<'_>, backup: &Backup, path: &Path) -> Result<Option<String>, Finding> {
+    let controldata = programs_of(reader, backup).await?.program("pg_controldata");
+    let told = controldata.text([path], reader.progress).await?.whole()?;
+    let Some(layout) = Layout::told(&told) else { return Ok(None) };
+    let owned = path.to_path_buf();
+    let read = move |meter: &Arc<Meter>| -> io::Result<checksums::Pages> {
+        let label = fs::read_to_string(owned.join(LABEL))?;
+        checksums::check(&owned, layout, &meanwhile(&label, &owned)?, meter)
+    };
+    let pages = reader.blocking(read).await?.map_err(|error| unreadable(&error))?;
+    pages.judge().map(Some)
+}
+
+/// The WAL that was written while the backup at `path` was made, from where its `label` says.
+fn meanwhile(label: &str, path: &Path) -> io::Result<Range<u64>> {
+    let start = label.lines().find_map(|line| line.strip_prefix("START WAL LOCATION: "));
+    match start.and_then(|line| wal::lsn_of(line.split(' ').next()?)) {
+        Some(start) => Ok(start..written_until(path)),
+        None => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{LABEL} tells no place in WAL"))),
+    }
+}
+
+/// Holds the pages that came by against their checksums, where the cluster has them: its pg_control, which tells, came last.
+async fn judge_pages(
+    reader: &Reader<'_>,
+    programs: &ServerPrograms,
+    path: &Path,
+    mut watch: Watch,
+) -> Result<Option<String>, Finding> {
+    if watch.control.is_empty() {
+        return Err(Finding::critical("format", format!("its tar files have no {}", checksums::CONTROL)));
+    }
+    let folder = reader.scratch()?;
+    let data = folder.path().join("control");
+    let write = || {
+        fs::create_dir_all(data.join("global"))?;
+        fs::write(data.join(checksums::CONTROL), &watch.control)
+    };
+    write().map_err(|error| {
+        Finding::unknown("drill", format!("{} can't be written: {error}", data.display()))
+    })?;
+    let told = programs.program("pg_controldata").text([&data], reader.progress).await?.whole()?;
+    let Some(layout) = Layout::told(&told) else { return Ok(None) };
+    if layout != watch.layout {
+        // It was built otherwise, so they come by once more.
+        let (owned, meanwhile) = (path.to_path_buf(), watch.meanwhile);
+        let again = move |meter: &Arc<Meter>| -> Result<Watch, Finding> {
+            let mut watch = Watch::new(layout, meanwhile);
+            let parts = tar_files::Parts::look(&owned).map_err(|error| unreadable(&error))?;
+            parts.verify(None, Some(&mut watch), meter)?;
+            Ok(watch)
+        };
+        watch = reader.blocking(again).await??;
+    }
+    watch.pages.judge().map(Some)
+}
+
+/// The place in WAL up to which pages were written while the backup at `path` was made: where the WAL that makes it whole ends;
+/// the end of all where that lies elsewhere and nothing tells.
+fn written_until(path: &Path) -> u64 {
+    let manifest = fs::read(path.join(MANIFEST)).ok().and_then(|text| Manifest::parse(&text).ok());
+    let told = manifest.iter().flat_map(|manifest| &manifest.wal_ranges);
+    let told = told.filter_map(|range| wal::lsn_of(&range.end)).max();
+    let held = || {
+        let own = own_wal(path)?;
+        let last = own.segments.keys().map(|segment| segment.number).max()?;
+        Some(last.saturating_add(1).saturating_mul(own.segment_bytes))
+    };
+    told.or_else(held).unwrap_or(u64::MAX)
+}
+
+fn no_manifest(read: String) -> Finding {
+    Finding::warning(
+        "read",
+        format!(
+            "has no backup_manifest: {read} were read, and there is nothing to compare them with; make it without --no-manifest"
+        ),
+    )
+}
+
 /// What pg_verifybackup found; its exit status alone is not believed.
 fn judge_verifybackup(ran: &Ran<String>) -> Result<(), Finding> {
-    if let Some(complaint) = ran.complaint() {
-        return Err(Finding::critical("read", format!("pg_verifybackup: {complaint}")));
+    match ran.complaint() {
+        // What crashes says nothing of what it read.
+        Some(complaint) if complaint.starts_with("signal: ") => {
+            return Err(Finding::unknown("tool", format!("pg_verifybackup crashed ({complaint})")));
+        }
+        Some(complaint) => return Err(Finding::critical("read", format!("pg_verifybackup: {complaint}"))),
+        None => {}
     }
     if !ran.output.as_ref().is_ok_and(|output| output.contains(VERIFIED)) {
         let text = "pg_verifybackup ended well but did not say that it verified anything";
@@ -101,6 +216,8 @@ async fn read_tar(
     reading: &mut Reading,
 ) -> Result<(), Finding> {
     let owned = path.to_path_buf();
+    // In an incremental one there are parts of files.
+    let has_pages = backup.begun.from.is_none();
     let read = reader
         .blocking(move |meter| -> Result<_, Finding> {
             let manifest = match fs::read(owned.join(MANIFEST)) {
@@ -112,20 +229,32 @@ async fn read_tar(
                 Err(error) => return Err(unreadable(&error)),
             };
             let parts = tar_files::Parts::look(&owned).map_err(|error| unreadable(&error))?;
-            let files = parts.verify(manifest.as_ref(), meter)?;
-            Ok((manifest, files))
+            let label = parts.head(LABEL).map_err(|error| unreadable(&error))?.unwrap_or_default();
+            let mut watch = match has_pages {
+                true => {
+                    let meanwhile = meanwhile(&label, &owned).map_err(|error| unreadable(&error))?;
+                    Some(Watch::new(Layout::USUAL, meanwhile))
+                }
+                false => None,
+            };
+            let files = parts.verify(manifest.as_ref(), watch.as_mut(), meter)?;
+            Ok((manifest, files, watch))
         })
         .await?;
-    let (manifest, files) = read?;
+    let (manifest, files, watch) = read?;
+    let programs = programs_of(reader, backup).await?;
+    if let Some(watch) = watch {
+        match judge_pages(reader, &programs, path, watch).await {
+            Ok(note) => reading.notes.extend(note),
+            Err(finding) => reading.findings.push(finding),
+        }
+    }
     let Some(manifest) = manifest else {
-        reading.notes.push(format!(
-            "has no backup_manifest: {files} files were read, and there is nothing to compare them with"
-        ));
+        reading.findings.push(no_manifest(format!("{files} files")));
         return Ok(());
     };
     reading.is_checksummed = manifest.has_checksums();
     reading.notes.push(format!("all {files} files in its tar files are as its backup_manifest says"));
-    let programs = programs_of(reader, backup).await?;
     let Some(staged) = needed_wal(reader, source, path, Some(&manifest)).await? else { return Ok(()) };
     for range in &manifest.wal_ranges {
         let mut args: Vec<OsString> = ["--quiet", "--start", &range.start, "--end", &range.end, "--timeline"]
@@ -207,7 +336,7 @@ async fn read_archive(
         let archive = Archive::look(&place).map_err(|error| unreadable(&error))?;
         let Some(first) = first_segment(&path, archive.segment_bytes) else { return Ok(None) };
         let count = archive.check(first, system_identifier(&path), meter)?;
-        Ok(Some(format!("the pages of {count} archived segments of WAL are what their names say")))
+        Ok(Some(page_note(count)))
     };
     reader.blocking(read).await?
 }

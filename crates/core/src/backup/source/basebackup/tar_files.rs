@@ -12,6 +12,7 @@ use tar::{Archive as Tar, EntryType};
 
 use super::{
     MANIFEST, NAMED_MAX,
+    checksums::Watch,
     manifest::{FileFacts, Manifest},
 };
 use crate::{
@@ -43,7 +44,7 @@ impl Parts {
             let path = entry?.path();
             let name = file_name(&path);
             let Some((stem, rest)) = name.split_once(".tar") else { continue };
-            if !matches!(rest, "" | ".gz" | ".zst" | ".lz4") {
+            if !matches!(rest, "" | ".gz" | ".zst" | ".lz4" | ".xz" | ".bz2") {
                 continue;
             }
             match stem {
@@ -86,8 +87,13 @@ impl Parts {
         Ok(None)
     }
 
-    /// Reads every file, and compares it with `manifest`; says how many there are.
-    pub(super) fn verify(&self, manifest: Option<&Manifest>, meter: &Arc<Meter>) -> Result<usize, Finding> {
+    /// Reads every file, and compares it with `manifest`; says how many there are. What comes by is shown to `watch`.
+    pub(super) fn verify(
+        &self,
+        manifest: Option<&Manifest>,
+        mut watch: Option<&mut Watch>,
+        meter: &Arc<Meter>,
+    ) -> Result<usize, Finding> {
         let mut left = manifest.map(|manifest| manifest.files.clone());
         let mut wrong = Vec::new();
         let mut files = 0;
@@ -110,6 +116,7 @@ impl Parts {
                 let name = format!("{prefix}{}", entry.path().map_err(failed)?.display());
                 let facts = left.as_mut().and_then(|left| left.remove(&name));
                 let mut sum = facts.as_ref().map(FileFacts::summing);
+                let mut shown = watch.as_mut().map(|watch| watch.file(&name));
                 let mut size = 0;
                 let mut buffer = vec![0; 1 << 17];
                 loop {
@@ -120,6 +127,9 @@ impl Parts {
                     size += read as u64;
                     if let Some(sum) = &mut sum {
                         sum.update(&buffer[..read]);
+                    }
+                    if let Some(shown) = &mut shown {
+                        shown.update(&buffer[..read]);
                     }
                 }
                 if let (Some(facts), Some(sum)) = (facts, sum) {

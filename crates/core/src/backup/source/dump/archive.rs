@@ -58,6 +58,8 @@ pub(super) struct Header {
     pub(super) daylight_saving: bool,
     pub(super) database: String,
     pub(super) server_version: String,
+    /// The version of the pg_dump that wrote it.
+    pub(super) made_by: String,
 }
 
 /// One entry of the table of contents.
@@ -71,6 +73,8 @@ pub(super) struct Entry {
     pub(super) definition: String,
     /// Whether its data is a COPY stream (else INSERT statements, or large objects).
     pub(super) is_copy: bool,
+    /// The COPY that reads it.
+    pub(super) copy: String,
     /// Whether the archive holds data for it.
     pub(super) has_data: bool,
     pub(super) place: Place,
@@ -162,7 +166,7 @@ impl<R: Read> Input<R> {
         let created = created().ok_or(ArchiveError::Damaged("impossible time of creation"))?;
         let database = self.text()?;
         let server_version = self.text()?;
-        self.text()?; // version of pg_dump
+        let made_by = self.text()?;
         Ok(Header {
             version,
             int_bytes: self.int_bytes,
@@ -172,6 +176,7 @@ impl<R: Read> Input<R> {
             daylight_saving: daylight_saving > 0,
             database,
             server_version,
+            made_by,
         })
     }
 
@@ -185,7 +190,7 @@ impl<R: Read> Input<R> {
         self.int()?; // section
         let definition = self.text()?;
         self.text()?; // statement that drops it
-        let is_copy = !self.text()?.is_empty();
+        let copy = self.text()?;
         let schema = self.text()?;
         self.text()?; // tablespace
         if header.version >= (1, 14) {
@@ -208,7 +213,7 @@ impl<R: Read> Input<R> {
                 _ => return Err(ArchiveError::Damaged("unknown state of an offset")),
             },
         };
-        Ok(Entry { kind, schema, name, definition, is_copy, has_data, place })
+        Ok(Entry { kind, schema, name, definition, is_copy: !copy.is_empty(), copy, has_data, place })
     }
 
     fn bytes(&mut self, count: usize) -> Result<Vec<u8>, ArchiveError> {

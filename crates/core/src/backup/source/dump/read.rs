@@ -12,18 +12,19 @@ use super::{
     DataFile, FILTERED, TAR_BLOCK_BYTES, TOC_FILE,
     archive::{self, ArchiveError, Entry, Place, Toc},
     data_files, data_text,
-    parents::parents,
+    expected::{check_rows, compare},
+    objects::{self, toc_contents},
     script,
     statements::Foreign,
     table_key,
+    tally::{Tally, Watched},
 };
 use crate::{
     backup::{
         Backup, BackupSource, Compression, Finding, Format, Status, error_text, file_name,
-        reading::{Contents, Reader, Reading, TableContents},
+        reading::{Contents, Owners, Reader, Reading},
         tool::PgRestore,
     },
-    mapping::Mapping,
     progress::meter::Meter,
     throwaway::{Feed, Ran},
 };
@@ -40,54 +41,37 @@ pub(in crate::backup) async fn read(
 ) -> Reading {
     let mut reading = match backup.format {
         Some(Format::Plain) => read_plain(reader, path, backup.compression).await,
-        Some(Format::Custom) => read_custom(reader, path, backup.compression).await,
+        Some(Format::Custom) => read_custom(reader, path, backup).await,
         Some(Format::Tar) => {
             let (owned, compression) = (path.to_path_buf(), backup.compression);
-            let walked = reader.blocking(move |meter| walk_tar(&owned, compression, meter)).await;
-            read_files(reader, path, backup.compression, walked).await
+            let tally = Tally::new(Watched::of(reader.config.mapping));
+            let walked = reader.blocking(move |meter| walk_tar(&owned, compression, tally, meter)).await;
+            read_files(reader, path, backup, walked).await
         }
         Some(Format::Directory) => {
             let owned = path.to_path_buf();
-            let walked = reader.blocking(move |meter| walk_directory(&owned, meter)).await;
-            read_files(reader, path, backup.compression, walked).await
+            let tally = Tally::new(Watched::of(reader.config.mapping));
+            let walked = reader.blocking(move |meter| walk_directory(&owned, tally, meter)).await;
+            read_files(reader, path, backup, walked).await
         }
         // Its format was found wanting already.
         _ => return Reading::default(),
     };
-    if reading.findings.iter().all(|finding| finding.status < Status::Critical) {
+    if reading.findings.iter().all(|finding| finding.status < Status::Unknown) {
         reading.findings.extend(compare(&reading.contents, reader.config.mapping, source));
     }
-    let is_whole = reading.findings.iter().all(|finding| finding.status < Status::Critical);
+    let is_whole = reading.findings.iter().all(|finding| finding.status < Status::Unknown);
     if is_whole && !source.is_some_and(|source| source.expect_empty) {
         reading.findings.extend(check_rows(&reading.contents, reader.config.mapping));
     }
-    reading
-}
-
-/// The words for a ledger without entries.
-pub(in crate::backup) fn no_rows(ledger: &str) -> String {
-    format!(
-        "holds no row of {ledger}: an inventory without entries; set expect_empty = true where that is as it should be"
-    )
-}
-
-/// A dump without entries of the ledger is no backup of an inventory, whole as it may be.
-fn check_rows(contents: &Contents, mapping: &Mapping) -> Option<Finding> {
-    let ledger = mapping.ledger();
-    let key = (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned());
-    contents.get(&key)?;
-    // Its rows may be in partitions, and in partitions of those.
-    let mut family = BTreeSet::new();
-    let mut next = vec![&key];
-    while let Some(table) = next.pop() {
-        if family.insert(table) {
-            next.extend(
-                contents.iter().filter(|(_, found)| found.parents.contains(table)).map(|(key, _)| key),
-            );
-        }
+    if is_whole {
+        reading.findings.extend(objects::check_sequences(&reading.objects, source));
     }
-    let has_rows = family.iter().any(|table| contents.get(*table).is_some_and(|found| found.has_rows));
-    (!has_rows).then(|| Finding::critical("contents", no_rows(&ledger.plain())))
+    if is_whole && !objects::has_keys(&reading.objects) {
+        let text = "holds no key and no index: it was made without its last section (--section=post-data), and no application can use what is restored of it";
+        reading.findings.push(Finding::critical("contents", text));
+    }
+    reading
 }
 
 /// What a dump's statements name that must be there before it is loaded.
@@ -115,7 +99,7 @@ pub(in crate::backup) async fn named(
         read.await?.map_err(|error| unreadable(&error))?
     } else {
         let (file, feed) = how_to_give(path, backup.compression);
-        let pg_restore = PgRestore::of(reader.config.backup).schema_only();
+        let pg_restore = pg_restore(reader, backup).await?.schema_only();
         take_output(pg_restore.script(file, feed, reader.progress, script::read_script).await?)?
     };
     Ok(Named { roles: script.roles, is_cluster: script.is_cluster })
@@ -130,10 +114,10 @@ fn no_sql(foreign: &Foreign) -> String {
 }
 
 async fn read_plain(reader: &Reader<'_>, path: &Path, compression: Compression) -> Reading {
-    let path = path.to_path_buf();
+    let (path, watched) = (path.to_path_buf(), Watched::of(reader.config.mapping));
     let read = reader.blocking(move |meter| {
         let file = meter.read(File::open(&path)?);
-        script::read_script(compression.reader(file)?)
+        script::read_script_of(compression.reader(file)?, watched)
     });
     match read.await {
         Err(finding) => Reading::of(finding),
@@ -154,14 +138,21 @@ async fn read_plain(reader: &Reader<'_>, path: &Path, compression: Compression) 
                 findings.push(Finding::critical("contents", FILTERED));
             }
             let notes = vec!["read to its end as SQL".into()];
-            Reading { contents: script.contents, findings, notes, ..Reading::default() }
+            Reading {
+                contents: script.contents,
+                objects: script.objects,
+                owners: script.owners,
+                findings,
+                notes,
+                ..Reading::default()
+            }
         }
     }
 }
 
 /// Reads a custom dump through pg_restore, which decompresses and checks each block, as SQL.
-async fn read_custom(reader: &Reader<'_>, path: &Path, compression: Compression) -> Reading {
-    let owned = path.to_path_buf();
+async fn read_custom(reader: &Reader<'_>, path: &Path, backup: &Backup) -> Reading {
+    let (owned, compression) = (path.to_path_buf(), backup.compression);
     let toc = reader.blocking(move |meter| {
         let file = meter.read(File::open(&owned)?);
         archive::read_toc(compression.reader(file)?)
@@ -172,13 +163,24 @@ async fn read_custom(reader: &Reader<'_>, path: &Path, compression: Compression)
         Ok(Ok(toc)) => toc,
     };
     let (file, feed) = how_to_give(path, compression);
-    let pg_restore = PgRestore::of(reader.config.backup);
-    let ran = pg_restore.script(file, feed, reader.progress, script::read_script).await;
+    let ran = match pg_restore(reader, backup).await {
+        Ok(pg_restore) => {
+            let watched = Watched::of(reader.config.mapping);
+            let read = |output| script::read_script_of(output, watched);
+            pg_restore.script(file, feed, reader.progress, read).await
+        }
+        Err(finding) => Err(finding),
+    };
     let script = match ran.and_then(take_output) {
         Ok(script) => script,
         Err(finding) => return Reading::of(finding),
     };
-    let mut deep = Reading { contents: toc_contents(&toc), ..Reading::default() };
+    let mut deep = Reading {
+        contents: toc_contents(&toc),
+        objects: objects::of_toc(&toc),
+        owners: script.owners,
+        ..Reading::default()
+    };
     if !script.is_complete {
         deep.findings.push(Finding::critical("read", "what pg_restore makes of it is not whole"));
     }
@@ -201,15 +203,20 @@ async fn read_custom(reader: &Reader<'_>, path: &Path, compression: Compression)
 async fn read_files(
     reader: &Reader<'_>,
     path: &Path,
-    compression: Compression,
+    backup: &Backup,
     walked: Result<Result<Walked, Finding>, Finding>,
 ) -> Reading {
     let walked = match walked {
         Err(finding) | Ok(Err(finding)) => return Reading::of(finding),
         Ok(Ok(walked)) => walked,
     };
-    let mut deep =
-        Reading { contents: toc_contents(&walked.toc), findings: walked.findings, ..Reading::default() };
+    let mut deep = Reading {
+        contents: toc_contents(&walked.toc),
+        objects: objects::of_toc(&walked.toc),
+        owners: walked.owners,
+        findings: walked.findings,
+        ..Reading::default()
+    };
     for (key, rows) in walked.rows {
         let table = deep.contents.entry(key).or_default();
         (table.rows, table.has_rows) = (Some(rows), rows > 0);
@@ -220,9 +227,12 @@ async fn read_files(
     if !deep.findings.is_empty() {
         return deep;
     }
-    let (file, feed) = how_to_give(path, compression);
+    let (file, feed) = how_to_give(path, backup.compression);
     let count = walked.toc.entries.len();
-    let ran = PgRestore::of(reader.config.backup).count_entries(file, feed, reader.progress).await;
+    let ran = match pg_restore(reader, backup).await {
+        Ok(pg_restore) => pg_restore.count_entries(file, feed, reader.progress).await,
+        Err(finding) => Err(finding),
+    };
     match ran.and_then(take_output) {
         Err(finding) => deep.findings.push(finding),
         Ok(Some(listed)) if listed == count => {
@@ -235,6 +245,11 @@ async fn read_files(
         }
     }
     deep
+}
+
+/// The `pg_restore` that takes `backup`.
+async fn pg_restore(reader: &Reader<'_>, backup: &Backup) -> Result<PgRestore, Finding> {
+    PgRestore::choose(reader.config.backup, backup.needs, reader.progress).await
 }
 
 /// pg_restore reads a file itself, and what is compressed as a whole from a pipe.
@@ -276,19 +291,22 @@ struct Walked {
     rows: Vec<((String, String), u64)>,
     /// The tables with rows in the form of INSERT statements.
     inserted: Vec<(String, String)>,
+    owners: Owners,
     findings: Vec<Finding>,
 }
 
 /// Reads every file of a directory dump to its end.
-fn walk_directory(folder: &Path, meter: &Arc<Meter>) -> Result<Walked, Finding> {
+fn walk_directory(folder: &Path, mut tally: Tally, meter: &Arc<Meter>) -> Result<Walked, Finding> {
     let read_toc = || -> Result<Toc, ArchiveError> {
         archive::read_toc(io::BufReader::new(meter.read(File::open(folder.join(TOC_FILE))?)))
     };
     let toc = read_toc().map_err(|error| archive_finding(&error))?;
     let (files, findings) = data_files(folder, &toc).map_err(|error| unreadable(&error))?;
-    let mut walked = Walked { toc, rows: Vec::new(), inserted: Vec::new(), findings };
-    for DataFile { path, what, table, inserts } in files {
-        let read = || -> io::Result<Option<u64>> {
+    let contents = toc_contents(&toc);
+    let (rows, inserted) = (Vec::new(), Vec::new());
+    let mut walked = Walked { toc, rows, inserted, owners: Owners::default(), findings };
+    for DataFile { path, what, table, copy, inserts } in files {
+        let mut read = || -> io::Result<Option<u64>> {
             let mut file = File::open(&path)?;
             let mut head = Vec::new();
             (&mut file).take(8).read_to_end(&mut head)?;
@@ -299,9 +317,11 @@ fn walk_directory(folder: &Path, meter: &Arc<Meter>) -> Result<Walked, Finding> 
                 return Err(io::Error::other("it is not compressed as its name says"));
             }
             let mut source = compression.reader(io::Cursor::new(head).chain(meter.read(file)))?;
-            if table.is_some() {
-                script::read_copy_data(source)
-            } else if inserts.is_some() {
+            if let Some(table) = &table {
+                tally.begin(table, &contents, copy.trim_end());
+                script::read_copy_data(source, &mut tally)
+            } else if let Some(table) = &inserts {
+                tally.inserted(table, &contents);
                 // What is no row is empty lines.
                 script::has_text(source).map(|has_text| has_text.then_some(1))
             } else {
@@ -319,11 +339,17 @@ fn walk_directory(folder: &Path, meter: &Arc<Meter>) -> Result<Walked, Finding> 
             (Ok(_), None) => {}
         }
     }
+    walked.owners = tally.finish();
     Ok(walked)
 }
 
 /// Reads every member of a tar to its end, and looks for what its table of contents promises.
-fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result<Walked, Finding> {
+fn walk_tar(
+    path: &Path,
+    compression: Compression,
+    mut tally: Tally,
+    meter: &Arc<Meter>,
+) -> Result<Walked, Finding> {
     let cut_off = || Finding::critical("read", "is cut off: a tar's end is missing");
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => cut_off(),
@@ -331,7 +357,7 @@ fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result
     };
     let open = || compression.reader(meter.read(File::open(path)?));
     let mut source = open().map_err(failed)?;
-    let mut toc: Option<Toc> = None;
+    let (mut toc, mut contents) = (None::<Toc>, Contents::new());
     let (mut rows, mut inserted) = (Vec::new(), Vec::new());
     let mut findings = Vec::new();
     let mut seen = Vec::new();
@@ -346,18 +372,23 @@ fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result
         let mut data = (&mut source).take(size);
         let entry = toc.as_ref().and_then(|toc| {
             let entry = toc.entries.iter().find(|entry| entry.place == Place::File(name.clone()))?;
-            (entry.kind == "TABLE DATA").then(|| (table_key(entry), data_text(entry), entry.is_copy))
+            let copy = entry.is_copy.then(|| entry.copy.clone());
+            (entry.kind == "TABLE DATA").then(|| (table_key(entry), data_text(entry), copy))
         });
         if name == TOC_FILE && size <= TOC_BYTES_MAX {
             let mut text = Vec::new();
             data.read_to_end(&mut text).map_err(failed)?;
-            toc = Some(archive::read_toc(&text[..]).map_err(|error| archive_finding(&error))?);
-        } else if let Some((key, _, false)) = entry {
+            let read = archive::read_toc(&text[..]).map_err(|error| archive_finding(&error))?;
+            contents = toc_contents(&read);
+            toc = Some(read);
+        } else if let Some((key, _, None)) = entry {
+            tally.inserted(&key, &contents);
             if script::has_text(&mut data).map_err(failed)? {
                 inserted.push(key);
             }
-        } else if let Some((key, what, true)) = entry {
-            match script::read_copy_data(&mut data).map_err(failed)? {
+        } else if let Some((key, what, Some(copy))) = entry {
+            tally.begin(&key, &contents, copy.trim_end());
+            match script::read_copy_data(&mut data, &mut tally).map_err(failed)? {
                 Some(count) => rows.push((key, count)),
                 None => findings.push(no_end(&what, &name)),
             }
@@ -374,7 +405,7 @@ fn walk_tar(path: &Path, compression: Compression, meter: &Arc<Meter>) -> Result
     io::copy(&mut source, &mut io::sink()).map_err(failed)?;
     let toc = toc.ok_or_else(|| Finding::critical("read", "holds no toc.dat"))?;
     findings.extend(missing_members(&toc, &seen));
-    Ok(Walked { toc, rows, inserted, findings })
+    Ok(Walked { toc, rows, inserted, owners: tally.finish(), findings })
 }
 
 /// What the table of contents promises and is not among the members `seen` of a tar.
@@ -412,84 +443,4 @@ fn member(header: &tar::Header) -> Result<(String, u64), Finding> {
 
 fn no_end(what: &str, file: &str) -> Finding {
     Finding::critical("read", format!("{what} is cut off: {file} lacks the mark of its end"))
-}
-
-/// The tables in a table of contents.
-fn toc_contents(toc: &Toc) -> Contents {
-    let mut contents = Contents::new();
-    for entry in &toc.entries {
-        match entry.kind.as_str() {
-            "TABLE" => {
-                let table = contents.entry(table_key(entry)).or_default();
-                table.is_defined = true;
-                table.is_partitioned = entry.definition.lines().any(|line| line.starts_with("PARTITION BY "));
-                note_parents(entry, &mut contents);
-            }
-            "TABLE ATTACH" => note_parents(entry, &mut contents),
-            "TABLE DATA" if entry.has_data => contents.entry(table_key(entry)).or_default().has_data = true,
-            _ => {}
-        }
-    }
-    contents
-}
-
-/// Notes whose rows the tables hold that `entry` defines or attaches.
-fn note_parents(entry: &Entry, contents: &mut Contents) {
-    let key = table_key(entry);
-    for (child, parent) in entry.definition.lines().flat_map(|line| parents(line, &key.0)) {
-        contents.entry(child.unwrap_or_else(|| key.clone())).or_default().parents.insert(parent);
-    }
-}
-
-/// Compares a dump's tables with those of the mapping: each defined, each with its data; and no other without
-/// that `source` does not leave out.
-fn compare(contents: &Contents, mapping: &Mapping, source: Option<&BackupSource>) -> Vec<Finding> {
-    let lacks_data = |table: &TableContents| table.is_defined && !table.is_partitioned && !table.has_data;
-    if !contents.values().any(|table| table.has_data) {
-        let text = match contents.len() {
-            0 => "holds no table at all".to_owned(),
-            count => format!("holds the schema only: {count} tables and no data"),
-        };
-        return vec![Finding::critical("contents", text)];
-    }
-    let (mut absent, mut undefined, mut without) = (Vec::new(), Vec::new(), Vec::new());
-    let mut others = Vec::new();
-    let expected = |key: &(String, String)| {
-        mapping
-            .tenant_tables()
-            .iter()
-            .any(|table| table.schema.as_str() == key.0 && table.name.as_str() == key.1)
-    };
-    for table in &mapping.tenant_tables() {
-        let key = (table.schema.as_str().to_owned(), table.name.as_str().to_owned());
-        match contents.get(&key) {
-            None => absent.push(table.plain()),
-            Some(found) if !found.is_defined => undefined.push(table.plain()),
-            Some(found) if lacks_data(found) => without.push(table.plain()),
-            Some(_) => {}
-        }
-    }
-    for (key, table) in contents.iter().filter(|(key, _)| !expected(key)) {
-        if lacks_data(table) && !source.is_some_and(|source| source.leaves_out(&key.0, &key.1)) {
-            others.push(format!("{}.{}", key.0, key.1));
-        }
-    }
-    let critical = |names: Vec<String>, text: &str| {
-        (!names.is_empty()).then(|| Finding::critical("contents", format!("{text}: {}", names.join(", "))))
-    };
-    let mut findings: Vec<Finding> = [
-        critical(absent, "lacks tables of the inventory"),
-        critical(undefined, "holds data without the definition of its table"),
-        critical(without, "was made without the data of"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if !others.is_empty() {
-        findings.push(Finding::warning(
-            "contents",
-            format!("was made without the data of {}", others.join(", ")),
-        ));
-    }
-    findings
 }

@@ -20,6 +20,10 @@ pub(in crate::backup) struct Restricted<R> {
     out: Vec<u8>,
     given: usize,
     is_in_copy: bool,
+    /// Whether nothing was made yet, so that what is dropped is what `--clean` expects to be there.
+    is_cleaning: bool,
+    /// Whether lines end as on Windows; none before the first.
+    has_returns: Option<bool>,
     /// Whether the rest of a long line is passed on.
     is_inside_line: bool,
 }
@@ -41,6 +45,8 @@ impl<R: Read> Restricted<R> {
             out,
             given: 0,
             is_in_copy: false,
+            is_cleaning: true,
+            has_returns: None,
             is_inside_line: false,
         })
     }
@@ -55,6 +61,11 @@ impl<R: Read> Restricted<R> {
             return Ok(false);
         }
         let is_whole = line.ends_with(b"\n");
+        // They were added to a dump on its way, and would become part of functions.
+        if *self.has_returns.get_or_insert(line.ends_with(b"\r\n")) && line.ends_with(b"\r\n") {
+            line.truncate(line.len() - 2);
+            line.push(b'\n');
+        }
         let begins = !std::mem::replace(&mut self.is_inside_line, !is_whole);
         if begins && is_whole {
             self.line(&line)
@@ -78,10 +89,29 @@ impl<R: Read> Restricted<R> {
         if text.starts_with("COPY ") && text.ends_with(" FROM stdin;") {
             self.is_in_copy = true;
         }
-        let changed = match text {
+        let changed = self.changed(text);
+        match changed {
+            // As many lines as before where it can be, for the numbers in messages.
+            Some(changed) => self.out.extend_from_slice(format!("{changed}\n").as_bytes()),
+            None => self.out.extend_from_slice(line),
+        }
+    }
+
+    /// What stands in the place of a line; none where it stays as it is.
+    fn changed(&mut self, text: &str) -> Option<String> {
+        if self.is_cleaning {
+            let makes = ["CREATE ", "COPY ", "INSERT "].iter().any(|word| text.starts_with(word));
+            let is_of_cluster = text.starts_with("CREATE DATABASE ") || text.starts_with("CREATE ROLE ");
+            self.is_cleaning = !makes || is_of_cluster;
+            if let Some(changed) = if_there(text) {
+                return Some(changed);
+            }
+        }
+        match text {
             // The dump's own key is of no use where another one holds.
             _ if text.starts_with("\\restrict ") || text.starts_with("\\unrestrict ") => Some(String::new()),
             _ if text.starts_with("\\connect ") => {
+                self.is_cleaning = true;
                 connect(text).map(|connect| format!("\\unrestrict {0}\n{connect}\n\\restrict {0}", self.key))
             }
             _ if text.starts_with("CREATE TABLESPACE ") => in_place(text),
@@ -95,12 +125,11 @@ impl<R: Read> Restricted<R> {
             {
                 Some(String::new())
             }
+            // Whoever granted a role must be able to; here all is granted by one superuser.
+            _ if self.is_cluster && text.starts_with("GRANT ") && !text.contains(" ON ") => {
+                text.split_once(" GRANTED BY ").map(|(grant, _)| format!("{grant};"))
+            }
             _ => None,
-        };
-        match changed {
-            // As many lines as before where it can be, for the numbers in messages.
-            Some(changed) => self.out.extend_from_slice(format!("{changed}\n").as_bytes()),
-            None => self.out.extend_from_slice(line),
         }
     }
 }
@@ -117,6 +146,31 @@ impl<R: Read> Read for Restricted<R> {
         self.given += count;
         Ok(count)
     }
+}
+
+/// A statement that drops something, as one that does so where it is there: what a dump with `--clean` drops first is not
+/// in a new database.
+fn if_there(text: &str) -> Option<String> {
+    if text.contains(" IF EXISTS ") || !text.ends_with(';') {
+        return None;
+    }
+    if let Some(rest) = text.strip_prefix("ALTER TABLE ") {
+        let rest = rest.replacen(" DROP CONSTRAINT ", " DROP CONSTRAINT IF EXISTS ", 1);
+        let drops = [" DROP CONSTRAINT ", " DROP DEFAULT;", " DETACH PARTITION "];
+        let drops = drops.iter().any(|words| rest.contains(words));
+        return drops.then(|| format!("ALTER TABLE IF EXISTS {rest}"));
+    }
+    let rest = text.strip_prefix("DROP ")?;
+    // The kind of object is in capitals, and what pg_dump names in capitals is quoted.
+    let mut kind = 0;
+    for word in rest.split_inclusive(' ') {
+        let letters = word.trim_end();
+        if letters == "FOR" || !letters.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            break;
+        }
+        kind += word.len();
+    }
+    (kind > 0).then(|| format!("DROP {}IF EXISTS {}", &rest[..kind], &rest[kind..]))
 }
 
 /// A change to another database, and to nothing else: a name alone, or pg_dumpall's form for names that need quoting.
@@ -186,6 +240,40 @@ mod tests {
         ] {
             assert_eq!(changed(line, true), format!("\\restrict KEY\n{line}"));
         }
+    }
+
+    #[test]
+    fn what_is_dropped_first_need_not_be_there() {
+        for (line, expected) in [
+            ("DROP TABLE public.items;", "DROP TABLE IF EXISTS public.items;"),
+            ("DROP USER MAPPING FOR app SERVER s;", "DROP USER MAPPING IF EXISTS FOR app SERVER s;"),
+            ("DROP CAST (text AS public.x);", "DROP CAST IF EXISTS (text AS public.x);"),
+            ("DROP SCHEMA IF EXISTS a;", "DROP SCHEMA IF EXISTS a;"),
+            (
+                "ALTER TABLE ONLY public.a DROP CONSTRAINT b;",
+                "ALTER TABLE IF EXISTS ONLY public.a DROP CONSTRAINT IF EXISTS b;",
+            ),
+            (
+                "ALTER TABLE a ALTER COLUMN b DROP DEFAULT;",
+                "ALTER TABLE IF EXISTS a ALTER COLUMN b DROP DEFAULT;",
+            ),
+            ("ALTER TABLE a OWNER TO b;", "ALTER TABLE a OWNER TO b;"),
+        ] {
+            assert_eq!(changed(&format!("{line}\n"), false), format!("\\restrict KEY\n{expected}\n"));
+            // A function's body is left as it is.
+            let later = format!("CREATE FUNCTION f() AS $$\n{line}\n$$;\n");
+            assert_eq!(changed(&later, false), format!("\\restrict KEY\n{later}"));
+        }
+    }
+
+    #[test]
+    fn lines_from_windows_and_who_granted_a_role_are_left_out() {
+        let text = "GRANT a TO b WITH INHERIT TRUE GRANTED BY c;\r\nSELECT 1;\r\n";
+        assert_eq!(changed(text, true), "\\restrict KEY\nGRANT a TO b WITH INHERIT TRUE;\nSELECT 1;\n");
+        assert_eq!(
+            changed("SELECT 1;\nSELECT '\r\n';\n", true),
+            "\\restrict KEY\nSELECT 1;\nSELECT '\r\n';\n"
+        );
     }
 
     #[test]

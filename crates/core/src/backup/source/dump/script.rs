@@ -6,11 +6,15 @@ use std::{
     io::{self, Read},
 };
 
+use chrono::NaiveDateTime;
+
 use super::{
+    objects::{note, note_shared},
     parents::{identifier, parents},
     statements::{Foreign, Statements, is_of_program},
+    tally::{Tally, Watched},
 };
-use crate::backup::reading::Contents;
+use crate::backup::reading::{Contents, Objects, Owners};
 
 /// A line outside of data is remembered up to this length; longer ones are INSERT statements.
 const LINE_BYTES_MAX: usize = 1 << 16;
@@ -27,6 +31,10 @@ pub(super) struct Script {
     pub(super) roles: BTreeSet<String>,
     /// Whether it is of a whole cluster.
     pub(super) is_cluster: bool,
+    /// What it makes beside tables.
+    pub(super) objects: Objects,
+    /// Whose rows it holds, where that was asked.
+    pub(super) owners: Owners,
     /// Whether row-level security may have kept rows out of it.
     pub(super) is_filtered: bool,
     /// The first thing in it that is no SQL.
@@ -51,32 +59,68 @@ pub(super) fn is_filtered_at(head: &[u8]) -> bool {
     begins.zip(says).is_some_and(|(begins, says)| begins < says && says < first)
 }
 
+/// When the script that begins with `head` was begun, as `--verbose` writes it (`-- Started on 2026-01-31 02:00:00 UTC`), and
+/// whether that is in UTC.
+pub(super) fn started(head: &[u8]) -> Option<(NaiveDateTime, bool)> {
+    const WORDS: &[u8] = b"\n-- Started on ";
+    let rest = &head[memchr::memmem::find(head, WORDS)? + WORDS.len()..];
+    let line = String::from_utf8_lossy(rest.split(|byte| *byte == b'\n').next()?).into_owned();
+    let (time, zone) = line.trim().rsplit_once(' ')?;
+    let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S").ok()?;
+    Some((time, matches!(zone, "UTC" | "GMT" | "Z")))
+}
+
+/// Whether the script that begins with `head` is of a whole cluster, or of what its databases share.
+pub(super) fn begins_with_cluster(head: &[u8]) -> bool {
+    memchr::memmem::find(head, CLUSTER_BEGIN.as_bytes()).is_some()
+}
+
+/// Whether a cluster's script, all of which is `text`, holds no database.
+pub(super) fn is_globals(text: &[u8]) -> bool {
+    let has = |words: &str| memchr::memmem::find(text, words.as_bytes()).is_some();
+    has(CLUSTER_END) && !has(DUMP_BEGIN)
+}
+
+/// The versions of the server and of the pg_dump that the script which begins with `head` is of.
+pub(super) fn versions(head: &[u8]) -> (Option<String>, Option<String>) {
+    let behind = |words: &str| {
+        let at = memchr::memmem::find(head, words.as_bytes())? + words.len();
+        let rest = &head[at..];
+        let end = memchr::memchr2(b'\r', b'\n', rest)?;
+        Some(String::from_utf8_lossy(&rest[..end]).into_owned())
+    };
+    (behind("\n-- Dumped from database version "), behind("\n-- Dumped by pg_dump version "))
+}
+
 /// Reads `source` to its end.
 ///
 /// # Errors
 /// What `source` gives.
-pub(super) fn read_script(mut source: impl Read) -> io::Result<Script> {
-    let mut reader = Reader::default();
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        match source.read(&mut buffer)? {
-            0 => return Ok(reader.finish()),
-            read => reader.feed(&buffer[..read]),
-        }
-    }
+pub(super) fn read_script(source: impl Read) -> io::Result<Script> {
+    Reader::default().read(source)
 }
 
-/// The rows of a file that holds one table's COPY data, or none where the line that ends it (`\.`) is missing.
+/// The same, and whose the rows of the `watched` tables are.
 ///
 /// # Errors
 /// What `source` gives.
-pub(super) fn read_copy_data(mut source: impl Read) -> io::Result<Option<u64>> {
-    let mut reader = Reader { copy: Some(Key::default()), ..Reader::default() };
+pub(super) fn read_script_of(source: impl Read, watched: Watched) -> io::Result<Script> {
+    Reader { tally: Tally::new(watched), ..Reader::default() }.read(source)
+}
+/// The rows of a file that holds one table's COPY data, or none where the line that ends it (`\.`) is missing; `tally`
+/// counts whose they are.
+///
+/// # Errors
+/// What `source` gives.
+pub(super) fn read_copy_data(mut source: impl Read, tally: &mut Tally) -> io::Result<Option<u64>> {
+    let mut reader = Reader { copy: Some(Key::default()), tally: std::mem::take(tally), ..Reader::default() };
     let mut buffer = vec![0; 1 << 17];
     loop {
         match source.read(&mut buffer)? {
             0 => {
                 reader.end_line();
+                reader.tally.end();
+                *tally = reader.tally;
                 return Ok(reader.copy.is_none().then_some(reader.rows));
             }
             read => reader.feed(&buffer[..read]),
@@ -116,6 +160,7 @@ struct Reader {
     tabs: usize,
     is_cluster: bool,
     is_begun: bool,
+    tally: Tally,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +173,16 @@ enum EntryKind {
 }
 
 impl Reader {
+    fn read(mut self, mut source: impl Read) -> io::Result<Script> {
+        let mut buffer = vec![0; 1 << 17];
+        loop {
+            match source.read(&mut buffer)? {
+                0 => return Ok(self.finish()),
+                read => self.feed(&buffer[..read]),
+            }
+        }
+    }
+
     fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -139,9 +194,9 @@ impl Reader {
     }
 
     fn extend_line(&mut self, bytes: &[u8]) {
-        // Of a row only `\.` matters, and whether it is a program's words.
+        // Of most rows only `\.` matters, and whether it is a program's words.
         let first = self.line.first().or(bytes.first());
-        let is_plain_row = self.copy.is_some() && first != Some(&b'p');
+        let is_plain_row = self.copy.is_some() && first != Some(&b'p') && !self.tally.is_on();
         let limit = if is_plain_row { 4 } else { LINE_BYTES_MAX };
         if self.copy.is_none() {
             self.statements.feed(bytes);
@@ -163,10 +218,12 @@ impl Reader {
                 table.rows = Some(table.rows.unwrap_or(0) + self.rows);
                 table.has_rows |= self.rows > 0;
                 self.copy = None;
+                self.tally.end();
                 self.statements.pass_line();
             }
             Some(_) => {
                 self.rows += 1;
+                self.tally.row(&line);
                 self.statements.pass_line();
                 if is_of_program(&line) && line.iter().filter(|byte| **byte == b'\t').count() != self.tabs {
                     self.statements.foreign_row(&line);
@@ -192,9 +249,13 @@ impl Reader {
             CLUSTER_END => self.script.is_complete = true,
             _ => self.script.roles.extend(roles_in(line)),
         }
+        if self.is_cluster {
+            note_shared(&mut self.script.objects, line);
+        }
         // A name in it may go over several lines.
         let is_copy = line.ends_with(" FROM stdin;") && self.statements.has_ended_copy();
-        if let Some((key, kind)) = entry_comment(line) {
+        if let Some((key, kind, called)) = entry_comment(line) {
+            note(&mut self.script.objects, called, &key);
             if matches!(kind, EntryKind::Table | EntryKind::Data) {
                 let table = self.script.contents.entry(key.clone()).or_default();
                 match kind {
@@ -211,9 +272,11 @@ impl Reader {
                 EntryKind::Data if is_copy => {
                     self.rows = 0;
                     self.tabs = tabs(line);
+                    self.tally.begin(key, &self.script.contents, line);
                     self.copy = Some(key.clone());
                 }
                 EntryKind::Data if line.starts_with("INSERT INTO ") => {
+                    self.tally.inserted(key, &self.script.contents);
                     self.script.contents.entry(key.clone()).or_default().has_rows = true;
                 }
                 EntryKind::Table | EntryKind::Attach => {
@@ -240,6 +303,7 @@ impl Reader {
         }
         self.script.foreign = self.statements.foreign.take();
         self.script.is_cluster = self.is_cluster;
+        self.script.owners = self.tally.finish();
         self.script.is_complete &= self.is_begun && self.script.open_copy.is_none();
         self.script
     }
@@ -256,8 +320,8 @@ fn tabs(copy: &str) -> usize {
     commas.count()
 }
 
-/// Reads `-- Data for Name: items; Type: TABLE DATA; Schema: public; Owner: app`.
-fn entry_comment(line: &str) -> Option<(Key, EntryKind)> {
+/// Reads `-- Data for Name: items; Type: TABLE DATA; Schema: public; Owner: app`: also how pg_dump calls the kind.
+fn entry_comment(line: &str) -> Option<(Key, EntryKind, &str)> {
     let (is_data, rest) = match line.strip_prefix("-- Data for Name: ") {
         Some(rest) => (true, rest),
         None => (false, line.strip_prefix("-- Name: ")?),
@@ -265,14 +329,14 @@ fn entry_comment(line: &str) -> Option<(Key, EntryKind)> {
     // From behind: a name may hold anything.
     let (rest, _owner) = rest.rsplit_once("; Owner: ")?;
     let (rest, schema) = rest.rsplit_once("; Schema: ")?;
-    let (name, kind) = rest.rsplit_once("; Type: ")?;
-    let kind = match (is_data, kind) {
+    let (name, called) = rest.rsplit_once("; Type: ")?;
+    let kind = match (is_data, called) {
         (true, "TABLE DATA") => EntryKind::Data,
         (false, "TABLE") => EntryKind::Table,
         (false, "TABLE ATTACH") => EntryKind::Attach,
         _ => EntryKind::Other,
     };
-    Some(((schema.to_owned(), name.to_owned()), kind))
+    Some(((schema.to_owned(), name.to_owned()), kind, called))
 }
 
 /// The roles that a line of a dump's SQL names: owners, those who are granted something, those of policies. A name of
@@ -410,9 +474,10 @@ COPY public.items (id) FROM stdin;
 
     #[test]
     fn the_data_of_a_table_ends_with_its_mark() {
-        assert_eq!(read_copy_data(&b"1\n2\n\\.\n\n\n"[..]).unwrap(), Some(2));
-        assert_eq!(read_copy_data(&b"\\."[..]).unwrap(), Some(0));
-        assert_eq!(read_copy_data(&b"1\n2\n"[..]).unwrap(), None);
-        assert_eq!(read_copy_data(&b""[..]).unwrap(), None);
+        let read = |bytes: &[u8]| read_copy_data(bytes, &mut Tally::default());
+        assert_eq!(read(&b"1\n2\n\\.\n\n\n"[..]).unwrap(), Some(2));
+        assert_eq!(read(&b"\\."[..]).unwrap(), Some(0));
+        assert_eq!(read(&b"1\n2\n"[..]).unwrap(), None);
+        assert_eq!(read(&b""[..]).unwrap(), None);
     }
 }

@@ -237,6 +237,16 @@ async fn what_the_server_lets_the_application_do_is_found_and_closed() {
                 "",
             ),
             way(
+                "foreign_server",
+                "server elsewhere",
+                &format!("{web} may use it, and whom it is used as is kept here for everybody"),
+                format!(
+                    "CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing;
+                     CREATE USER MAPPING FOR PUBLIC SERVER elsewhere; GRANT USAGE ON FOREIGN SERVER elsewhere TO {web}"
+                ),
+                "DROP FOREIGN DATA WRAPPER nothing CASCADE",
+            ),
+            way(
                 "server_function",
                 "function pg_read_file(text)",
                 &format!("as PostgreSQL made it; {web} may execute it"),

@@ -1,0 +1,383 @@
+//! The checksums of a cluster's pages. A manifest is made of what was read, damaged or not: only these tell that a page had
+//! been damaged before.
+//!
+//! Reckoned as PostgreSQL's own `pg_checksum_page` (src/include/storage/checksum_impl.h): 32 sums side by side, each by
+//! FNV-1a with a shift.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    ops::Range,
+    path::Path,
+    sync::Arc,
+};
+
+use crate::{backup::Finding, progress::meter::Meter};
+
+/// What pages look like in a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) page_bytes: usize,
+    pub(super) pages_per_file: u32,
+}
+
+/// What was read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Pages {
+    /// How many were held against their checksums.
+    pub(super) checked: u64,
+    /// How many were written while the backup was made.
+    pub(super) left_out: u64,
+    /// How many differ.
+    pub(super) wrong: u64,
+    /// The first of them, each by file and number.
+    pub(super) named: Vec<String>,
+}
+
+impl Pages {
+    /// What was seen, in words.
+    ///
+    /// # Errors
+    /// That some are damaged.
+    pub(super) fn judge(&self) -> Result<String, Finding> {
+        let Self { checked, left_out, wrong, named } = self;
+        if *wrong == 0 {
+            return Ok(format!(
+                "the checksums of {checked} pages hold, and {left_out} were written meanwhile"
+            ));
+        }
+        let text = format!(
+            "{wrong} of {checked} pages are not as their checksums say: {}; where the manifest holds they were damaged in the cluster before",
+            named.join(", ")
+        );
+        Err(Finding::critical("pages", text))
+    }
+}
+
+/// What tells how the cluster was made.
+pub(super) const CONTROL: &str = "global/pg_control";
+
+/// More than any of them has.
+const CONTROL_BYTES_MAX: usize = 64 << 10;
+
+/// So many wrong pages are named.
+const NAMED_MAX: usize = 3;
+
+const PRIME: u32 = 16_777_619;
+
+const OFFSETS: [u32; 32] = [
+    0x5B1F_36E9,
+    0xB852_5960,
+    0x02AB_50AA,
+    0x1DE6_6D2A,
+    0x79FF_467A,
+    0x9BB9_F8A3,
+    0x217E_7CD2,
+    0x83E1_3D2C,
+    0xF8D4_474F,
+    0xE39E_B970,
+    0x42C6_AE16,
+    0x9932_16FA,
+    0x7B09_3B5D,
+    0x98DA_FF3C,
+    0xF718_902A,
+    0x0B1C_9CDB,
+    0xE58F_764B,
+    0x1876_36BC,
+    0x5D7B_3BB1,
+    0xE73D_E7DE,
+    0x92BE_C979,
+    0xCCA6_C0B2,
+    0x304A_0979,
+    0x85AA_43D4,
+    0x7831_25BB,
+    0x6CA8_EAA2,
+    0xE407_EAC6,
+    0x4B5C_FC3E,
+    0x9FBF_8C76,
+    0x15CA_20BE,
+    0xF2CA_9FD3,
+    0x959B_D756,
+];
+
+impl Layout {
+    /// That of every build that was not told otherwise.
+    pub(super) const USUAL: Self = Self { page_bytes: 8192, pages_per_file: 131_072 };
+
+    /// Reads what `pg_controldata` says; none where pages have no checksums.
+    pub(super) fn told(words: &str) -> Option<Self> {
+        let number = |name: &str| {
+            let line = words.lines().find(|line| line.starts_with(name))?;
+            line.rsplit(' ').next()?.trim().parse::<u32>().ok()
+        };
+        let has_checksums = number("Data page checksum version:")? > 0;
+        let layout = Self {
+            page_bytes: usize::try_from(number("Database block size:")?).ok()?,
+            pages_per_file: number("Blocks per segment of large relation:")?,
+        };
+        (has_checksums && layout.page_bytes >= 512).then_some(layout)
+    }
+}
+
+/// Holds every page below `data` against its checksum, but for those that were written in `meanwhile`, the WAL from where the
+/// backup began to where it ended: recovery writes them anew. No page of it was written later, so one that says so is damaged.
+///
+/// # Errors
+/// When a file can't be read.
+pub(super) fn check(
+    data: &Path,
+    layout: Layout,
+    meanwhile: &Range<u64>,
+    meter: &Arc<Meter>,
+) -> io::Result<Pages> {
+    let mut pages = Pages::default();
+    for name in ["global", "base", "pg_tblspc"] {
+        let folder = data.join(name);
+        if folder.is_dir() {
+            check_folder(&folder, name, layout, meanwhile, meter, &mut pages)?;
+        }
+    }
+    Ok(pages)
+}
+
+fn check_folder(
+    folder: &Path,
+    shown: &str,
+    layout: Layout,
+    meanwhile: &Range<u64>,
+    meter: &Arc<Meter>,
+    pages: &mut Pages,
+) -> io::Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
+    entries.sort_by_key(|entry| entry.file_name());
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let shown = format!("{shown}/{name}");
+        if path.is_dir() {
+            if !name.starts_with("pgsql_tmp") {
+                check_folder(&path, &shown, layout, meanwhile, meter, pages)?;
+            }
+        } else if let Some(first) = first_page(&name, layout) {
+            check_file(&path, &shown, (layout, first), meanwhile, meter, pages)?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of the first page in the file `name`; none where it is no relation's.
+fn first_page(name: &str, layout: Layout) -> Option<u32> {
+    let (relation, part) = match name.split_once('.') {
+        Some((relation, part)) => (relation, part.parse::<u32>().ok()?),
+        None => (name, 0),
+    };
+    let (number, fork) = relation.split_once('_').unwrap_or((relation, "main"));
+    let is_relation = number.parse::<u32>().is_ok() && ["main", "fsm", "vm", "init"].contains(&fork);
+    is_relation.then(|| part.wrapping_mul(layout.pages_per_file))
+}
+
+fn check_file(
+    path: &Path,
+    shown: &str,
+    (layout, first): (Layout, u32),
+    meanwhile: &Range<u64>,
+    meter: &Arc<Meter>,
+    pages: &mut Pages,
+) -> io::Result<()> {
+    let mut file = meter.read(File::open(path)?);
+    let mut relation = Relation { name: shown.to_owned(), layout, number: first, begun: Vec::new() };
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => relation.update(&buffer[..read], meanwhile, pages),
+        }
+    }
+}
+
+/// A relation's file, of which the bytes come one after the other.
+pub(super) struct Relation {
+    name: String,
+    layout: Layout,
+    /// Of the page that comes next.
+    number: u32,
+    /// What came of it.
+    begun: Vec<u8>,
+}
+
+impl Relation {
+    /// The file `name` of a data folder; none where it is no relation's.
+    pub(super) fn of(name: &str, layout: Layout) -> Option<Self> {
+        let (folder, file) = name.rsplit_once('/')?;
+        let mut parts = folder.split('/');
+        let is_below = parts.next().is_some_and(|top| ["global", "base", "pg_tblspc"].contains(&top));
+        if !is_below || parts.any(|part| part.starts_with("pgsql_tmp")) {
+            return None;
+        }
+        let number = first_page(file, layout)?;
+        Some(Self { name: name.to_owned(), layout, number, begun: Vec::new() })
+    }
+
+    /// Takes what comes next. Of a page that was being added, and so is not whole in the end, the rest comes from WAL.
+    pub(super) fn update(&mut self, mut bytes: &[u8], meanwhile: &Range<u64>, pages: &mut Pages) {
+        while self.begun.len() + bytes.len() >= self.layout.page_bytes {
+            let (rest, after) = bytes.split_at(self.layout.page_bytes - self.begun.len());
+            bytes = after;
+            if self.begun.is_empty() {
+                self.look_at(rest, meanwhile, pages);
+            } else {
+                let mut page = std::mem::take(&mut self.begun);
+                page.extend_from_slice(rest);
+                self.look_at(&page, meanwhile, pages);
+            }
+            self.number = self.number.wrapping_add(1);
+        }
+        self.begun.extend_from_slice(bytes);
+    }
+
+    fn look_at(&self, page: &[u8], meanwhile: &Range<u64>, pages: &mut Pages) {
+        if is_new(page) {
+            return;
+        }
+        if meanwhile.contains(&written_at(page)) {
+            pages.left_out += 1;
+            return;
+        }
+        pages.checked += 1;
+        if u16::from_ne_bytes([page[8], page[9]]) != checksum(page, self.number) {
+            pages.wrong += 1;
+            if pages.named.len() < NAMED_MAX {
+                pages.named.push(format!("page {} in {}", self.number, self.name));
+            }
+        }
+    }
+}
+
+/// The pages that come by where the files of a data folder are read for another reason.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) layout: Layout,
+    pub(super) meanwhile: Range<u64>,
+    pub(super) pages: Pages,
+    /// What lay in pg_control, which tells the layout, and is the last of all.
+    pub(super) control: Vec<u8>,
+}
+
+impl Watch {
+    /// One that takes the pages to be as `layout` says.
+    pub(super) fn new(layout: Layout, meanwhile: Range<u64>) -> Self {
+        Self { layout, meanwhile, pages: Pages::default(), control: Vec::new() }
+    }
+
+    /// The file `name`, whose bytes come next.
+    pub(super) fn file(&mut self, name: &str) -> Watched<'_> {
+        let relation = Relation::of(name, self.layout);
+        let is_control = name == CONTROL;
+        if is_control {
+            self.control.clear();
+        }
+        Watched { watch: self, relation, is_control }
+    }
+}
+
+/// A file that comes by.
+pub(super) struct Watched<'a> {
+    watch: &'a mut Watch,
+    relation: Option<Relation>,
+    is_control: bool,
+}
+
+impl Watched<'_> {
+    /// Takes what comes next.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        let Watch { meanwhile, pages, control, .. } = &mut *self.watch;
+        if let Some(relation) = &mut self.relation {
+            relation.update(bytes, meanwhile, pages);
+        }
+        if self.is_control && control.len() + bytes.len() <= CONTROL_BYTES_MAX {
+            control.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Whether nothing was ever written to the page: it has no content, and no checksum.
+fn is_new(page: &[u8]) -> bool {
+    page[14..16] == [0, 0]
+}
+
+/// The place in WAL of the page's last change.
+fn written_at(page: &[u8]) -> u64 {
+    let word =
+        |at: usize| u64::from(u32::from_ne_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]]));
+    (word(0) << 32) | word(4)
+}
+
+/// The checksum of the page with this number in its relation; the one that is in it counts as zeros.
+fn checksum(page: &[u8], number: u32) -> u16 {
+    let mix = |sum: u32, value: u32| {
+        let mixed = sum ^ value;
+        mixed.wrapping_mul(PRIME) ^ (mixed >> 17)
+    };
+    let mut sums = OFFSETS;
+    for (row, words) in page.chunks_exact(4 * OFFSETS.len()).enumerate() {
+        for (column, (sum, word)) in sums.iter_mut().zip(words.chunks_exact(4)).enumerate() {
+            let mut value = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
+            if (row, column) == (0, 2) {
+                value = u32::from_ne_bytes([0, 0, word[2], word[3]]);
+            }
+            *sum = mix(*sum, value);
+        }
+    }
+    let sum = sums.into_iter().fold(0, |all, sum| all ^ mix(mix(sum, 0), 0));
+    // Never zero, which an empty page has; the remainder fits.
+    u16::try_from((sum ^ number) % 65_535 + 1).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_data_tells_whether_there_are_checksums() {
+        let told = |version: u32| {
+            Layout::told(&format!(
+                "Database block size:                  8192\nBlocks per segment of large relation: 131072\nData page checksum version:           {version}\n"
+            ))
+        };
+        assert_eq!(told(1), Some(Layout { page_bytes: 8192, pages_per_file: 131_072 }));
+        assert_eq!(told(0), None);
+        assert_eq!(Layout::told(""), None);
+    }
+
+    #[test]
+    fn pages_may_come_in_pieces() {
+        let layout = Layout { page_bytes: 512, pages_per_file: 4 };
+        let page = |number: u32, is_right: bool| {
+            let mut page = vec![7; 512];
+            let sum = checksum(&page, number) ^ u16::from(!is_right);
+            page[8..10].copy_from_slice(&sum.to_ne_bytes());
+            page
+        };
+        let bytes = [page(4, true), page(5, false), page(6, true), vec![1; 100]].concat();
+        for piece in [1, 100, 511, 512, 700, 5000] {
+            let mut pages = Pages::default();
+            let mut relation = Relation::of("base/5/16384.1", layout).unwrap();
+            bytes.chunks(piece).for_each(|bytes| relation.update(bytes, &(0..1), &mut pages));
+            let named = vec!["page 5 in base/5/16384.1".to_owned()];
+            assert_eq!(pages, Pages { checked: 3, left_out: 0, wrong: 1, named }, "{piece}");
+        }
+        for name in ["16384", "pg_wal/16384", "base/5/PG_VERSION", "base/pgsql_tmp/16384"] {
+            assert!(Relation::of(name, layout).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn relations_are_told_by_their_files_names() {
+        let layout = Layout { page_bytes: 8192, pages_per_file: 131_072 };
+        assert_eq!(first_page("16384", layout), Some(0));
+        assert_eq!(first_page("16384.2", layout), Some(262_144));
+        assert_eq!(first_page("16384_vm", layout), Some(0));
+        for name in ["pg_filenode.map", "PG_VERSION", "pg_control", "t3_16384", "16384_x", "16384.tmp"] {
+            assert_eq!(first_page(name, layout), None, "{name}");
+        }
+    }
+}
