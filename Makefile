@@ -29,7 +29,7 @@ export CARGO PROFILE
 
 # --- variables given on the command line ---------------------------------------------------------------------
 
-ours := ARGS CARGO COMMANDS DESTDIR KEYS PREFIX PROFILE ROWS RUNS SUBJECTS VERSIONS
+ours := ARGS CARGO COMMANDS DESTDIR KEYS KILLS PREFIX PROFILE ROWS RUNS SUBJECTS VERSIONS
 environment := BACKUP_DIR DATABASE_URL DEFAULT_ORG_ID NO_COLOR PAGERDUTY_KEY SLACK_WEBHOOK_URL ALERT_EMAIL \
 	HEALTHCHECK_URL PG% RUST_LOG SMTP_FROM SMTP_URL STOCKFOIL_%
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
@@ -46,7 +46,7 @@ export STOCKFOIL_MAKE_ARGS := $(value ARGS)
 # --- targets -------------------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-matrix bench build install image fmt lint clean
+.PHONY: help demo demo-stop test test-matrix bench chaos build install image fmt lint clean
 
 help: ## this list
 	@echo 'usage: make TARGET [NAME=value...] [ARGS="--flag value..."]'
@@ -70,6 +70,9 @@ test-matrix: ## the end-to-end tests on each server version: VERSIONS="15 16 17 
 
 bench: ## how fast, against the bare SQL: ROWS=1000000 KEYS=50000 RUNS=3
 	@exec scripts/bench
+
+chaos: ## kill migrations again and again among writers, there and back: KILLS=50 ROWS=100000
+	@exec scripts/chaos
 
 build: ## the release binaries
 	$(CARGO) build --release --workspace --bins

@@ -294,8 +294,11 @@ impl Rehearsing<'_> {
             let mut session = db.session().await?;
             sqlx::raw_sql("VACUUM").execute(&mut session).await.context("clean the copy's catalog up")?;
             drop(session);
-            let _ = play::forward(self, db, &mut report).await?;
+            is_whole = play::forward(self, db, &mut report).await?;
             clock.lap("migrate_again");
+        }
+        if is_whole && play::ahead(self, db, &mut report).await? {
+            clock.lap("contract");
         }
         db.close().await;
         report.phases = clock.phases;

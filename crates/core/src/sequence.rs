@@ -189,14 +189,16 @@ async fn back(
     let [balances_plan, plan] = online::plan_back(db, mapping, settings, &request.organizations).await?;
     let (balances_report, organizations_report) = if request.dry_run {
         (balances_plan, plan)
-    } else if plan.obstacles.is_empty() {
+    } else {
+        // All of it is said before the first change of the first part.
+        let obstacles: Vec<_> = balances_plan.obstacles.into_iter().chain(plan.obstacles).collect();
+        if !obstacles.is_empty() {
+            return Err(MigrationError::InTheWay(obstacles).into());
+        }
         (
             balance::run(db, mapping, balances, progress).await?,
             org::run(db, mapping, settings, &organizations, progress).await?,
         )
-    } else {
-        // Said before the first change of the first part.
-        return Err(MigrationError::InTheWay(plan.obstacles).into());
     };
     let versions = versioned::take_back(db, request.dry_run, progress).await?;
     Ok(Sequence {

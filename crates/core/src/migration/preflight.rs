@@ -433,6 +433,17 @@ async fn unknown_organizations(
         .fetch_all(&mut *session)
         .await
         .context(format!("look for unknown organizations in {}", table.plain()))?;
+    let (rows, odd): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|(id, _)| OrgId::of(model.org_type, id).is_ok());
+    if let Some((id, count)) = odd.first() {
+        found.obstacles.push(Finding {
+            check: "organization_ids",
+            object: table.plain(),
+            detail: format!("has {count} rows of the organization {id:?}, an id that no command takes"),
+            remedy: "give them to another (UPDATE): an id has 1 to 63 letters, digits, '-', '_' or '.', a number is above zero"
+                .into(),
+        });
+    }
     if rows.is_empty() {
         return Ok(());
     }

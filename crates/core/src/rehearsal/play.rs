@@ -107,6 +107,38 @@ async fn online(
     Ok(done)
 }
 
+/// Contracts too, where an expansion alone was asked for; whether there was anything to do. It is asked for by itself, so what
+/// would stop it then is a warning now.
+pub(super) async fn ahead(
+    rehearsing: &Rehearsing<'_>,
+    db: &Db,
+    report: &mut Rehearsal,
+) -> Result<bool, Error> {
+    let Rehearsing { mapping, tenancy, request, progress, .. } = *rehearsing;
+    let organizations = match &request.migration {
+        Migration::Online(Online::Organizations(request))
+        | Migration::All { organizations: request, is_back: false, .. }
+            if request.direction == Direction::Expand =>
+        {
+            request
+        }
+        Migration::Online(_) | Migration::All { .. } => return Ok(false),
+    };
+    let contract =
+        org::Request { direction: Direction::Contract, until: None, plan: None, ..organizations.clone() };
+    let found = match org::run(db, mapping, tenancy, &contract, progress).await {
+        Ok(done) => return Ok(!done.steps.is_empty()),
+        Err(Error::Migration(MigrationError::InTheWay(found))) => found,
+        Err(error) => vec![stopped(rehearsing, db, &error, "--contract").await],
+    };
+    report.warnings.extend(
+        found
+            .iter()
+            .map(|finding| format!("what comes after it, migrate-org --contract, would stop: {finding}")),
+    );
+    Ok(true)
+}
+
 /// Takes the migration back; whether that came to its end. A way back that rows have closed is no obstacle.
 pub(super) async fn back(
     rehearsing: &Rehearsing<'_>,

@@ -32,7 +32,8 @@ pub struct Rehearsal {
     pub steps: Vec<StepReport>,
     /// The rows that were taken along.
     pub rows: u64,
-    /// The parts of the rehearsal, in order: `copy`, `try_before`, `migrate`, `try_after`, `rollback`, `migrate_again`.
+    /// The parts of the rehearsal, in order: `copy`, `try_before`, `migrate`, `try_after`, `rollback`, `migrate_again`, and
+    /// `contract` after an expansion.
     pub phases: Vec<Phase>,
 }
 

@@ -127,6 +127,7 @@ async fn a_run_keeps_the_numbers_that_it_did_not_measure() {
     assert_eq!(value(&failed, "read_whole_timestamp_seconds").as_deref(), Some("0"));
     assert_eq!(value(&failed, "last_proven_timestamp_seconds"), proven);
     // What is not configured any more is forgotten.
+    fs::copy(dump, folder.path("stock.dump")).unwrap();
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace(other, "")).unwrap();
     let forgotten = run("monitor-backups", &[], 0).await;

@@ -91,7 +91,7 @@ async fn organizations_that_are_there_and_can_not_be_told_apart() {
     db.execute(
         "CREATE TABLE organizations (id text PRIMARY KEY, name text NOT NULL, subdomain text, is_active boolean NOT NULL DEFAULT true,
              created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(), country text NOT NULL);
-         INSERT INTO organizations (id, name, subdomain, country) VALUES ('a', 'A', 'acme', 'x'), ('b', 'B', 'acme', 'x')",
+         INSERT INTO organizations (id, name, subdomain, country) VALUES ('a', 'A', 'acme', 'x'), ('b', 'B', 'acme', 'x'), ('C & Co', 'C', NULL, 'x')",
     )
     .await;
     refused(
@@ -99,13 +99,14 @@ async fn organizations_that_are_there_and_can_not_be_told_apart() {
         &[],
         3,
         &[
+            "has the organization 'C & Co', an id that no command takes",
             "several organizations of the subdomain acme",
             "has the column country, which needs a value",
             "no unique key of its subdomain alone",
         ],
     )
     .await;
-    db.execute("ALTER TABLE organizations ALTER COLUMN country DROP NOT NULL; UPDATE organizations SET subdomain = upper(id);
+    db.execute("ALTER TABLE organizations ALTER COLUMN country DROP NOT NULL; UPDATE organizations SET id = 'c' WHERE name = 'C'; UPDATE organizations SET subdomain = upper(id);
                 ALTER TABLE organizations ADD UNIQUE (subdomain)").await;
     refused(&db, &[], 3, &["has subdomains with capital letters"]).await;
     db.execute("UPDATE organizations SET subdomain = id").await;

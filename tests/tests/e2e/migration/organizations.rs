@@ -133,6 +133,13 @@ async fn rows_of_an_unknown_organization_stop_it_and_are_said() {
         .await
         .refuses(3, "users has rows of organizations that are not there: \"ghost\" (50 rows)");
     assert_eq!(db.value("SELECT to_regclass('organizations') IS NULL").await, "t");
+    // What no command could be given becomes no organization.
+    db.execute("UPDATE users SET org_id = 'Acme & Sons' WHERE id = 'u7'").await;
+    db.run("migrate-org")
+        .args(["--contract", "--adopt-organizations"])
+        .await
+        .refuses(3, "users has 1 rows of the organization \"Acme & Sons\", an id that no command takes");
+    db.execute("UPDATE users SET org_id = 'ghost' WHERE id = 'u7'").await;
     db.run("migrate-org").arg("--contract").arg("--adopt-organizations").await.ok();
     assert_eq!(db.value("SELECT string_agg(id, ',' ORDER BY id) FROM organizations").await, "default,ghost");
     assert_eq!(db.value("SELECT count(*) FROM users WHERE org_id = 'ghost'").await, "50");

@@ -226,7 +226,7 @@ async fn the_ways_exclude_each_other() {
         .arg("--contract")
         .args(["--accept", "everything"])
         .await
-        .refuses(2, "give on-conflict or publications");
+        .refuses(2, "give on-conflict or parameters or publications or");
     db.run("migrate-org")
         .arg("--contract")
         .args(["--lock-wait", "soon"])

@@ -23,5 +23,10 @@ SELECT 'has subdomains with capital letters, which lead to nobody: a host''s nam
 FROM {organizations} AS o
 WHERE o.subdomain <> lower(o.subdomain COLLATE "C")
 GROUP BY 1
+UNION ALL
+SELECT format('has the organization %L, an id that no command takes', o.id),
+       'call it by 1 to 63 letters, digits, ''-'', ''_'' or ''.'' (a number: above zero), in it and in all that refers to it'
+FROM {organizations} AS o
+WHERE o.id::text !~ '^[A-Za-z0-9_.-]{1,63}$' OR (pg_typeof(o.id)::text IN ('smallint', 'integer', 'bigint') AND o.id::text ~ '^[-0]')
 ORDER BY 1
 LIMIT 10

@@ -191,6 +191,10 @@ async fn the_way_back_leaves_nothing() {
     // What stands on a function is named before anything goes.
     moves.db.execute("CREATE VIEW closing AS SELECT * FROM stockfoil.balances_at(7, '2026-01-31Z')").await;
     moves.run("migrate-balance").args(["--rollback", "--yes"]).await.refuses(3, "closing");
+    // And all that stands in the way of the whole, at once.
+    moves.db.execute("CREATE VIEW of_whom AS SELECT org_id FROM moves").await;
+    moves.run("migrate-all").args(["--rollback", "--yes"]).await.refuses(3, "closing").tells("of_whom");
+    moves.db.execute("DROP VIEW of_whom").await;
     moves.db.execute("DROP VIEW closing").await;
     moves.run("migrate-balance").args(["--rollback", "--yes"]).await.ok();
     same_schema(&moves.db, &before);

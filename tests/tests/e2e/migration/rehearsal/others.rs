@@ -68,3 +68,32 @@ async fn the_servers_own_settings_are_the_copys_too() {
     assert_eq!(report["not_rehearsed"], serde_json::json!([]));
     assert_eq!(report["probes"]["not_probed"].as_array().unwrap().len(), 7, "{}", report["probes"]);
 }
+
+#[tokio::test]
+async fn what_would_stop_the_contraction_is_known_before_the_expansion() {
+    let db = TestDb::inventory().await;
+    seed(&db).await;
+    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.ok().json();
+    let last = report["phases"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["name"], "contract", "{report}");
+    assert!(!report["warnings"].to_string().contains("--contract, would stop"), "{report}");
+    db.execute(
+        "CREATE FUNCTION keeps_keys() RETURNS event_trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE object_name IS NULL
+                        AND object_identity LIKE 'items_item_number_key on %') THEN
+                 RAISE EXCEPTION 'ask the data team before a key of items goes';
+             END IF;
+         END $$;
+         CREATE EVENT TRIGGER keeps_keys ON sql_drop EXECUTE FUNCTION keeps_keys()",
+    )
+    .await;
+    for command in ["migrate-org", "migrate-all"] {
+        let run = db.run(command).args(["--rehearse", "--format", "json"]).await.ok();
+        let warnings = run.json()["warnings"].to_string();
+        for part in ["--contract, would stop", "items_item_number_key", "ask the data team"] {
+            assert!(warnings.contains(part), "{command}: {part} is not in {warnings}");
+        }
+    }
+    db.run("migrate-org").args(["--contract", "--rehearse"]).await.status(1).says("ask the data team");
+}
