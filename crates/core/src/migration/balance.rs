@@ -77,10 +77,14 @@ pub fn run<'a>(
         let mut lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
         let session = lock.session();
         runner::prepare(session).await?;
-        let task = task(session, model, request, false).await?;
+        let mut task = task(session, model, request, false).await?;
+        if !request.rollback {
+            task.operations = isolation::operations(session, model).await?;
+        }
         let mut report = runner::run(db, session, task, request.patience, progress).await?;
         if !request.rollback && isolation::is_on(session, model).await? {
-            // What was made now is not isolated yet.
+            // What was made now is not isolated yet, and the model was of the time before.
+            let model = &mapping.resolve(db).await?;
             let task = runner::Task::new(COMMAND, isolation::steps(session, model).await?);
             let isolated = runner::run(db, session, task, request.patience, progress).await?;
             report.done_before += isolated.done_before;

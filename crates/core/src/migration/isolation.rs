@@ -31,6 +31,7 @@ pub(super) use back::{Way, back};
 pub(crate) use beside::{INSTEAD_OF_COPY, TIED, copied};
 pub(super) use beside::{outside, warnings};
 pub(crate) use foreign_key::crossing;
+pub(super) use rights::hand_over;
 
 /// What `stockfoil.change` remembers isolation's changes by.
 pub(super) const COMMAND: &str = "isolate";
@@ -186,6 +187,15 @@ pub(crate) async fn other_policies(
         .fetch_all(session)
         .await
         .context("look for other policies")
+}
+
+/// The role that everything is to belong to which a migration makes in Stockfoil's schema; none where the database is not
+/// isolated.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn operations(session: &mut PgConnection, model: &Model) -> Result<Option<Ident>, DbError> {
+    Ok(is_on(session, model).await?.then(|| model.roles.operations.clone()))
 }
 
 /// The steps that isolate the organizations. The default organization's steps come before.

@@ -79,8 +79,11 @@ pub fn run<'a>(
         let mut lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
         let session = lock.session();
         runner::prepare(session).await?;
-        let task = task(db, session, model, settings, request).await?;
+        let mut task = task(db, session, model, settings, request).await?;
         require_plan(session, request, &task).await?;
+        if request.direction != Direction::Rollback {
+            task.operations = isolation::operations(session, model).await?;
+        }
         runner::run(db, session, task, request.patience, progress).await
     })
 }

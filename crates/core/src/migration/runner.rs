@@ -28,6 +28,7 @@ use crate::{
     Error, catalog,
     db::{Context as _, Db, DbError, PLAN_ONCE, sqlstate},
     progress::Progress,
+    sql::Ident,
 };
 
 /// When an autovacuum in the way is told to yield, where that may be set.
@@ -46,6 +47,8 @@ pub(super) struct Task {
     pub(super) warnings: Vec<String>,
     /// The steps, in order.
     pub(super) steps: Vec<Step>,
+    /// Whose everything is that is made in Stockfoil's schema, where the database is isolated already.
+    pub(super) operations: Option<Ident>,
     /// Unique keys that reach across organizations and stay, though they could go: `table.key` each.
     pub(super) contract_pending: Vec<String>,
     /// Inserts that relied on the default organization.
@@ -64,6 +67,7 @@ impl Task {
             warnings: Vec::new(),
             contract_pending: Vec::new(),
             steps,
+            operations: None,
             default_uses: Vec::new(),
             lookup_uses: Vec::new(),
         }
@@ -149,7 +153,7 @@ pub(super) async fn run(
     if !task.obstacles.is_empty() {
         return Err(MigrationError::InTheWay(task.obstacles).into());
     }
-    let mut runner = Runner::new(db, session, task.command, patience, progress).await?;
+    let mut runner = Runner::new(db, session, &task, patience, progress).await?;
     let result = runner.steps(&task.steps).await;
     let Runner { session, recorder, reports, .. } = runner;
     let result = match result {
@@ -174,13 +178,14 @@ struct Runner<'a> {
     /// When transactions were first seen in the way, by their virtual ids.
     seen: HashMap<String, Instant>,
     replicas: Replicas,
+    operations: Option<Ident>,
 }
 
 impl<'a> Runner<'a> {
     async fn new(
         db: &'a Db,
         session: &'a mut PgConnection,
-        command: &'static str,
+        task: &Task,
         patience: Patience,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
@@ -199,7 +204,7 @@ impl<'a> Runner<'a> {
             .fetch_one(&mut *session)
             .await
             .context("ask for the session's pid")?;
-        let recorder = Recorder::new(command);
+        let recorder = Recorder::new(task.command);
         let replicas = Replicas::of(session, patience.max_replica_lag).await?;
         Ok(Self {
             db,
@@ -213,6 +218,7 @@ impl<'a> Runner<'a> {
             waited: Duration::ZERO,
             seen: HashMap::new(),
             replicas,
+            operations: task.operations.clone(),
         })
     }
 

@@ -82,9 +82,7 @@ pub(in crate::migration) async fn back(
             steps.push(index::drop(title, &change.table, &Ident::new(change.name.as_str())?, false));
         }
     }
-    for change in of(Kind::Function) {
-        steps.extend(owner(change)?);
-    }
+    steps.extend(owners(session, model, of(Kind::Function)).await?);
     for table in &model.tenant_tables {
         steps.extend(default(session, model, table, way).await?);
     }
@@ -204,22 +202,36 @@ async fn drop_key(session: &mut PgConnection, change: &Change) -> Result<Option<
     Ok(Some(foreign_key::drop(title, &referenced, &change.table, &Ident::new(change.name.as_str())?)))
 }
 
-fn owner(change: &Change) -> Result<Option<Step>, Error> {
-    let Some(before) = change.before::<FunctionBefore>()? else { return Ok(None) };
-    let function = Definition::from_catalog(change.name.clone());
-    let owner = Ident::new(before.owner.as_str())?;
+/// All functions in one step, as they were given away: one that runs as its owner calls others that only their owner may call.
+async fn owners(
+    session: &mut PgConnection,
+    model: &Model,
+    changes: impl Iterator<Item = &Change>,
+) -> Result<Option<Step>, Error> {
+    let (mut owners, mut statements) = (Vec::new(), rights::hold_writers(session, model).await?);
+    for change in changes {
+        let Some(before) = change.before::<FunctionBefore>()? else { continue };
+        let is_there: bool = sqlx::query_scalar("SELECT to_regprocedure($1) IS NOT NULL")
+            .bind(&change.name)
+            .fetch_one(&mut *session)
+            .await
+            .context("look for a function that isolation gave away")?;
+        if is_there {
+            statements.push(rights::give(&change.name, &Ident::new(before.owner.as_str())?));
+            owners.push((change.name.clone(), before.owner));
+        }
+    }
+    let Some((_, owner)) = owners.first() else { return Ok(None) };
     Ok(Some(Step::short(
-        format!("give function {} back to {}", change.name, before.owner),
-        Lock::None,
-        vec![],
-        vec![render(
-            "ALTER FUNCTION {function} OWNER TO {owner}",
-            &[("function", &function), ("owner", &owner)],
-        )],
+        format!("give Stockfoil's functions back to {owner}"),
+        Lock::ShareRowExclusive,
+        rights::writers_tables(session, model).await?,
+        statements,
         Goal::new(
-            "SELECT NOT EXISTS (SELECT FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
-                                WHERE p.oid = to_regprocedure($1) AND r.rolname <> $2)",
-            [change.name.clone(), before.owner],
+            "SELECT NOT EXISTS (SELECT FROM jsonb_array_elements($1::jsonb) AS o (pair)
+                                JOIN pg_proc AS p ON p.oid = to_regprocedure(o.pair ->> 0)
+                                WHERE pg_get_userbyid(p.proowner) <> o.pair ->> 1)",
+            [serde_json::json!(owners).to_string()],
         ),
     )))
 }

@@ -10,6 +10,7 @@ use crate::{
     db::{Context as _, DbError},
     migration::{
         change::{self, Kind},
+        privileges,
         step::{Goal, Lock, Step},
     },
     model::Model,
@@ -19,6 +20,9 @@ use crate::{
 
 /// What a role may have on a sequence.
 pub(super) const SEQUENCE: &[&str] = &["USAGE", "SELECT"];
+
+/// What a right is given by.
+const GRANT: &str = "GRANT {privileges} ON {kind} {object} TO {role}";
 
 fn role_table() -> QualifiedName {
     QualifiedName::new(Ident::fixed("pg_catalog"), Ident::fixed("pg_authid"))
@@ -192,10 +196,7 @@ fn grant_step(role: &Ident, what: &str, grants: &[Grant]) -> Step {
         format!("let {} {what}", role.as_str()),
         Lock::None,
         vec![],
-        grants
-            .iter()
-            .map(|grant| grant.statement(role, "GRANT {privileges} ON {kind} {object} TO {role}"))
-            .collect(),
+        grants.iter().map(|grant| grant.statement(role, GRANT)).collect(),
         grant_goal(role, grants, "all"),
     );
     step.remember = grants
@@ -272,23 +273,19 @@ pub(super) async fn owners(session: &mut PgConnection, model: &Model) -> Result<
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p
          WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname <> 'default_org' ORDER BY 1",
     )
-    .fetch_all(session)
+    .fetch_all(&mut *session)
     .await
     .context("look for Stockfoil's functions")?;
     if functions.is_empty() {
         return Ok(None);
     }
-    let give = |function: &String| {
-        render(
-            "ALTER FUNCTION {function} OWNER TO {owner}",
-            &[("function", &Definition::from_catalog(function.clone())), ("owner", &model.roles.operations)],
-        )
-    };
+    let mut statements = hold_writers(session, model).await?;
+    statements.extend(functions.iter().map(|function| give(function, &model.roles.operations)));
     let mut step = Step::short(
         format!("give Stockfoil's functions to {}", model.roles.operations.as_str()),
-        Lock::None,
-        vec![],
-        functions.iter().map(give).collect(),
+        Lock::ShareRowExclusive,
+        writers_tables(session, model).await?,
+        statements,
         Goal::new(
             "SELECT NOT EXISTS (SELECT FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
                                 WHERE p.pronamespace = to_regnamespace('stockfoil') AND p.proname <> 'default_org' AND r.rolname <> $1)",
@@ -300,6 +297,92 @@ pub(super) async fn owners(session: &mut PgConnection, model: &Model) -> Result<
         .map(|function| change::note(COMMAND, Kind::Function, &function_table(), function))
         .collect();
     Ok(Some(step))
+}
+
+/// The statement that gives a function to `owner`.
+pub(super) fn give(function: &str, owner: &Ident) -> Statement {
+    let function = Definition::from_catalog(function.to_owned());
+    render("ALTER FUNCTION {function} OWNER TO {owner}", &[("function", &function), ("owner", owner)])
+}
+
+/// Gives the operations role what a transaction made in Stockfoil's schema of an isolated database, in that transaction:
+/// functions that are `operations`'s already would else call, read and write what they may not, until isolation's own steps
+/// are done. `before` are the addresses of what was there.
+///
+/// # Errors
+/// Database errors.
+pub(in super::super) async fn hand_over(
+    connection: &mut PgConnection,
+    before: &[String],
+    operations: &Ident,
+) -> Result<(), sqlx::Error> {
+    let made = render(include_str!("made.sql"), &[("own", &privileges::own())]);
+    let made: Vec<(String, String, String)> = sqlx::query_as(made.sql())
+        .persistent(false)
+        .bind(before)
+        .bind(privileges::FOR_EVERYBODY)
+        .fetch_all(&mut *connection)
+        .await?;
+    let records = Ident::fixed("stockfoil");
+    for (kind, name, object) in made {
+        let statements = match ObjectKind::of_word(&kind) {
+            Some(kind @ (ObjectKind::Table | ObjectKind::Sequence)) => {
+                let name = Ident::new(name).map_err(|error| sqlx::Error::Decode(error.into()))?;
+                let rights = if kind == ObjectKind::Table { ROWS } else { SEQUENCE };
+                let grant = Grant::new(kind, &QualifiedName::new(records.clone(), name), rights);
+                [
+                    change::note(COMMAND, Kind::Grant, &grant.object, &grant.name(operations)),
+                    grant.statement(operations, GRANT),
+                ]
+            }
+            _ => {
+                [change::note(COMMAND, Kind::Function, &function_table(), &object), give(&object, operations)]
+            }
+        };
+        for statement in statements {
+            sqlx::raw_sql(statement.sql()).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The ledger's tables whose writers call Stockfoil's functions.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn writers_tables(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<QualifiedName>, DbError> {
+    let mut tables = Vec::new();
+    for table in model.ledger.tables() {
+        let is_kept: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+                            WHERE t.tgrelid = to_regclass($1) AND p.pronamespace = to_regnamespace('stockfoil'))",
+        )
+        .bind(table.to_string())
+        .fetch_one(&mut *session)
+        .await
+        .context("look for the triggers that keep the balances")?;
+        if is_kept {
+            tables.push(table.clone());
+        }
+    }
+    Ok(tables)
+}
+
+/// What lets writers who are inside a function come out, and others wait, while functions get another owner: a function that
+/// goes on as the former one may no longer call the rest.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn hold_writers(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<Statement>, DbError> {
+    let tables = writers_tables(session, model).await?;
+    let hold = "LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE";
+    Ok(if tables.is_empty() { Vec::new() } else { vec![render(hold, &[("tables", &List(tables))])] })
 }
 
 fn function_table() -> QualifiedName {

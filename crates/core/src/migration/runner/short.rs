@@ -8,6 +8,7 @@ use super::{Runner, failed::Failed, setting};
 use crate::{
     db::gave_way,
     migration::{
+        isolation,
         patience::{Patience, jittered},
         privileges,
         step::{Lock, Step},
@@ -90,6 +91,9 @@ impl Runner<'_> {
             sqlx::raw_sql(within.sql()).execute(&mut *transaction).await?;
         }
         privileges::close(&mut transaction, &there, &step.makes).await?;
+        if let Some(operations) = &self.operations {
+            isolation::hand_over(&mut transaction, &there, operations).await?;
+        }
         for grant in &step.grants {
             sqlx::raw_sql(grant.sql()).execute(&mut *transaction).await?;
         }
