@@ -179,7 +179,13 @@ async fn each_kind_of_damage_is_found_at_its_depth() {
 }
 
 fn remove_large_object(folder: &Path) {
-    let toc = fs::read_to_string(folder.join("blobs.toc")).unwrap();
+    // blobs_3456.toc since PostgreSQL 17.
+    let is_list = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with("blobs") && name.ends_with(".toc")
+    };
+    let list = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find(is_list).unwrap();
+    let toc = fs::read_to_string(list).unwrap();
     let name = toc.lines().next().unwrap().split_once(' ').unwrap().1;
     for suffix in ["", ".gz"] {
         let _ = fs::remove_file(folder.join(format!("{name}{suffix}")));

@@ -32,10 +32,11 @@ async fn age_is_held_against_the_thresholds() {
 /// Writes another time of creation into the header of a custom dump.
 pub(super) fn set_header_time(path: &Path, [year, month, day, hour, minute]: [u32; 5], is_summer: bool) {
     let mut bytes = fs::read(path).unwrap();
-    // Behind 11 bytes of marks and the compression level: sign and 4 bytes each.
+    // Behind 11 bytes of marks and the compression: sign and 4 bytes each, but for the compression since format 1.15.
+    let compression = if bytes[6] >= 15 { 1 } else { 5 };
     let fields = [0, minute, hour, day, month - 1, year - 1900, u32::from(is_summer)];
     for (at, field) in fields.into_iter().enumerate() {
-        let from = 11 + 5 + at * 5;
+        let from = 11 + compression + at * 5;
         bytes[from + 1..from + 5].copy_from_slice(&field.to_le_bytes());
     }
     fs::write(path, bytes).unwrap();
