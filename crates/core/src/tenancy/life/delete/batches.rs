@@ -290,7 +290,7 @@ impl Work<'_> {
                 .context(context())?;
             guard::settle(&mut tried).await?;
             if attempt == Sight::Counting {
-                touched = before.beyond(&mut tried, self.model, &table.name, rows.len()).await?;
+                touched = before.beyond(&mut tried, self.model, &[(&table.name, rows.len())]).await?;
                 if touched.is_empty() {
                     tried.commit().await?;
                     return Ok(rows);
