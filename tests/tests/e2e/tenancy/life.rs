@@ -8,6 +8,7 @@ use testkit::TestDb;
 
 use super::{TABLES, assert_exact, two_organizations};
 
+mod circles;
 mod delete;
 mod export;
 mod import;
