@@ -9,6 +9,7 @@ pub mod ending;
 pub(crate) mod global_keys;
 pub mod keys;
 pub mod life;
+pub mod merge;
 mod moves;
 pub mod named;
 pub mod organization;

@@ -12,6 +12,7 @@ mod circles;
 mod delete;
 mod export;
 mod import;
+mod merge;
 mod traffic;
 
 /// What stands in rows of `acme` alone, in every table that holds a text.
