@@ -31,6 +31,7 @@ use stockfoil_core::{
     tenancy::{
         data::{self, Assignment, Undo},
         life::delete::{self, Deletion},
+        merge::{self, Merge},
         named::{self, OrgName},
     },
 };
@@ -270,6 +271,21 @@ impl Context {
         self.emit(&report)
     }
 
+    /// Makes one organization a part of another, asking first unless `yes`, and emits the report.
+    ///
+    /// # Errors
+    /// As [`merge::merge`], and as [`confirm`](Self::confirm).
+    pub async fn merge_organizations(&self, db: &Db, merge: &Merge, yes: bool) -> Result<Outcome, RunError> {
+        let mapping = &self.config.mapping;
+        if !merge.dry_run && !yes {
+            let plan = Merge { dry_run: true, ..merge.clone() };
+            self.confirm_if(merge::merge(db, mapping, &plan, &self.talk).await?.question()).await?;
+        }
+        let report = merge::merge(db, mapping, merge, &self.talk).await?;
+        self.warn(report.stopped.iter().chain(&report.warnings));
+        self.emit(&report)
+    }
+
     /// The ids of the organizations that a flag's values name.
     ///
     /// # Errors
@@ -305,7 +321,11 @@ impl Context {
             let plan = Undo { command, run, expect, dry_run: true };
             self.confirm_if(data::undo(&db, mapping, &plan, &self.talk).await?.question()).await?;
         }
-        let report = data::undo(&db, mapping, &Undo { command, run, expect, dry_run }, &self.talk).await?;
+        let request = Undo { command, run, expect, dry_run };
+        let report = match command {
+            merge::COMMAND => merge::undo(&db, mapping, &request, &self.talk).await?,
+            _ => data::undo(&db, mapping, &request, &self.talk).await?,
+        };
         self.warn(&report.stopped);
         self.emit(&report)
     }

@@ -331,6 +331,8 @@ pub struct Reference {
     pub columns: Vec<(Ident, Ident)>,
     /// DEFERRABLE.
     pub is_deferrable: bool,
+    /// ON UPDATE with an action, which changes the rows that refer.
+    pub carries: bool,
 }
 
 /// The foreign keys onto `tables`.
@@ -358,6 +360,7 @@ pub async fn references(
                 .map(|(child, parent)| Ok((Ident::new(child)?, Ident::new(parent)?)))
                 .collect::<Result<_, NameError>>()?,
             is_deferrable: row.is_deferrable,
+            carries: row.carries,
         })
     };
     Ok(rows.into_iter().map(reference).collect::<Result<_, _>>()?)
@@ -373,6 +376,7 @@ struct ReferenceRow {
     columns: Vec<String>,
     parent_columns: Vec<String>,
     is_deferrable: bool,
+    carries: bool,
 }
 
 /// A column among a table's.

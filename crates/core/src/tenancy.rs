@@ -9,6 +9,7 @@ pub mod ending;
 pub(crate) mod global_keys;
 pub mod keys;
 pub mod life;
+pub mod merge;
 mod moves;
 pub mod named;
 pub mod organization;
@@ -209,11 +210,22 @@ pub enum TenancyError {
     Life(#[from] life::LifeError),
     /// A foreign key does not let users leave what refers to them.
     #[error(
-        "{rows} refer to users of this selection within their organization, so those can't leave it; nothing was changed, set the column that refers to NULL in these rows, or leave those users out"
+        "{rows} refer to users of this selection within their organization, so those can't leave it; nothing was changed, move these rows with them (--with-rows), set the column that refers to NULL in them, or leave those users out"
     )]
     UsersReferred {
         /// The rows that refer, by their foreign keys.
         rows: String,
+    },
+    /// Users who move with their rows come out of several organizations.
+    #[error("--with-rows takes users from one organization; name it by one --from")]
+    OneOrigin,
+    /// Users who were asked for by name are another organization's.
+    #[error("organization {from} has no user {}; nothing was changed, name the organization that has them by --from", listed(.ids))]
+    UsersElsewhere {
+        /// The organization that gives.
+        from: OrgId,
+        /// The users.
+        ids: Vec<String>,
     },
     /// Several users have an id that was given.
     #[error("several users have the id {}; nothing was changed, select them by --email-pattern", listed(.0))]
@@ -269,6 +281,8 @@ impl TenancyError {
             | Self::Selector
             | Self::NoOrganization
             | Self::NoUsers
+            | Self::OneOrigin
+            | Self::UsersElsewhere { .. }
             | Self::OrgId(_)
             | Self::OtherDefault { .. }
             | Self::UnknownOrganization(_)

@@ -26,6 +26,9 @@ cli::args! {
         /// rows whose primary keys a file holds, one a line, such as items=ids.txt ('-': standard input)
         #[argh(option, arg_name = "table=file")]
         ids_file: Vec<String>,
+        /// let people move with the rows that refer to them, as all other rows do
+        #[argh(switch)]
+        with_people: bool,
         /// give each side its own copy of items that both use
         #[argh(switch)]
         copy_shared_items: bool,
@@ -60,16 +63,10 @@ fn main() -> std::process::ExitCode {
         let selectors = Selector::of(args.locations, args.items, &args.rows, &ids)?;
         let (to, db) = (args.org_id.ok_or(data::DataError::NoOrganization)?, cx.connect().await?);
         let from = cx.organizations(&db, args.from.as_slice()).await?.pop();
-        let assignment = Assignment {
-            org: cx.organization(&db, &to).await?,
-            from: Assignment::giver(from, &cx.config().tenancy)?,
-            selectors,
-            copies_shared_items: args.copy_shared_items,
-            copies_shared: args.copy_shared,
-            expect: args.expect,
-            dry_run: args.dry_run,
-            batch_rows: args.batch_rows,
-        };
-        cx.assign(&db, &assignment, args.yes).await
+        let giver = Assignment::giver(from, &cx.config().tenancy)?;
+        let assignment = Assignment::new(cx.organization(&db, &to).await?, giver, selectors)
+            .copying(args.copy_shared_items, args.copy_shared);
+        let Args { with_people, expect, dry_run, batch_rows, yes, .. } = args;
+        cx.assign(&db, &Assignment { with_people, expect, dry_run, batch_rows, ..assignment }, yes).await
     })
 }

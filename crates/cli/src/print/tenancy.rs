@@ -4,9 +4,10 @@ use stockfoil_core::{
     report::{Outcome, Report as _},
     tenancy::{
         api_key::ApiKey,
-        data::{Conflict, DataAssigned, TableMoves, Undone},
+        data::{Conflict, DataAssigned, Shared, TableMoves, Undone},
         ending::KeysEnding,
         keys::KeySummary,
+        merge::OrgMerged,
         organization::{OrgCreated, OrgList},
         subdomain::Subdomain,
         update::{Changed, OrgUpdated},
@@ -231,23 +232,60 @@ impl Print for DataAssigned {
         if let Some(run) = self.run_id.filter(|_| self.applied) {
             page.line(format!("      run {0}; data-assign --undo {0} puts them back", run.0));
         }
-        page.table(
-            ["SHARED", "TABLE", "KEY", "USED BY", "MOVING", "STAYING"],
-            self.shared.iter().take(ROWS_MAX).map(|row| {
-                let (moving, staying) = (row.moving.to_string(), row.staying.to_string());
-                [
-                    visible(&row.label),
-                    row.table.clone(),
-                    visible(&row.key),
-                    row.used_by.clone(),
-                    moving,
-                    staying,
-                ]
-            }),
-        );
-        more(page, self.shared.len());
+        shared(page, &self.shared);
         taken(page, &self.conflicts, "CAN'T MOVE");
     }
+}
+
+impl Print for OrgMerged {
+    fn print(&self, page: &mut Page) {
+        let Self { from_org_id: from, into_org_id: into, rows, left, api_keys, .. } = self;
+        let counted = if *rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        let moved = match self.applied {
+            true => format!("{counted} of {from} moved to {into}"),
+            false => format!("{counted} of {from} would move to {into}"),
+        };
+        let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
+        page.marked(mark, moved);
+        if let Some(reason) = &self.stopped {
+            let what = if self.applied { "nothing more was changed" } else { "nothing was changed" };
+            page.line(format!("      {what}: {reason}"));
+        }
+        if *left > 0 {
+            page.line(format!(
+                "      {left} rows have arrived meanwhile and are left; run again when nobody writes for {from}"
+            ));
+        }
+        moves(page, &self.tables, "COPIES");
+        balance_rows(page, self.balance_rows);
+        let (done, would) = match self.keys {
+            "move" => (format!("lead to {into}"), format!("would lead to {into}")),
+            _ => ("are revoked".to_owned(), "would be revoked".to_owned()),
+        };
+        match self.deactivated {
+            true => {
+                page.line(format!("      {from} is inactive; {} API keys of it {done}", self.key_ids.len()))
+            }
+            false => page.line(format!("      {api_keys} API keys of it {would}")),
+        }
+        if let Some(run) = self.run_id.filter(|_| self.applied) {
+            page.line(format!("      run {0}; org-merge --undo {0} puts all of it back", run.0));
+        }
+        shared(page, &self.shared);
+        taken(page, &self.conflicts, "CAN'T MOVE");
+    }
+}
+
+/// Rows that more than one side uses.
+fn shared(page: &mut Page, rows: &[Shared]) {
+    page.table(
+        ["SHARED", "TABLE", "KEY", "USED BY", "MOVING", "STAYING"],
+        rows.iter().take(ROWS_MAX).map(|row| {
+            let (moving, staying) = (row.moving.to_string(), row.staying.to_string());
+            [visible(&row.label), row.table.clone(), visible(&row.key), row.used_by.clone(), moving, staying]
+        }),
+    );
+    more(page, rows.len());
 }
 
 /// Rows of the application's own balances, which go with the last of their entries.

@@ -10,7 +10,7 @@ SELECT k.conname::text AS name, child.place AS child, n.nspname::text AS child_s
              JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns,
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, place)
              JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY u.place) AS parent_columns,
-       k.condeferrable AS is_deferrable
+       k.condeferrable AS is_deferrable, k.confupdtype IN ('c', 'n', 'd') AS carries
 FROM pg_constraint AS k
 JOIN listed AS parent ON parent.relid = k.confrelid
 JOIN pg_class AS c ON c.oid = k.conrelid

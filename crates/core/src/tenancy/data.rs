@@ -31,6 +31,7 @@ pub use conflicts::Conflict;
 pub use report::{DataAssigned, TableMoves};
 pub use request::{Assignment, Giver, Selector};
 pub use run::assign;
+pub(super) use run::carry;
 pub use undo::{Elsewhere, InTheWay, Undo, Undone, undo};
 
 /// The command, as `stockfoil.run` names it.
@@ -40,7 +41,7 @@ pub const COMMAND: &str = "data-assign";
 pub const BATCH_ROWS: u32 = 1000;
 
 /// Refuses a database whose rows can't be moved; holds the lock of runs unless this is a dry one.
-async fn open(
+pub(super) async fn open(
     db: &Db,
     model: &Model,
     is_dry: bool,

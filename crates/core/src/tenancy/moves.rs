@@ -16,6 +16,16 @@ use crate::{
     sql::QualifiedName,
 };
 
+/// Makes the transaction organization `org`'s, or nobody's, for the application's own triggers.
+pub(super) async fn as_organization(connection: &mut PgConnection, org: Option<&str>) -> Result<(), DbError> {
+    sqlx::query("SELECT set_config('app.org_id', coalesce($1, ''), true)")
+        .bind(org)
+        .execute(connection)
+        .await
+        .context("set the organization")?;
+    Ok(())
+}
+
 /// Records that `run` gave the rows of `table` with these keys to `to`.
 pub(super) async fn record(
     connection: &mut PgConnection,

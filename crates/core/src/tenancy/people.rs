@@ -5,7 +5,7 @@ use sqlx::{Acquire as _, PgConnection};
 use super::{
     TenancyError,
     moves::{
-        DataError, Graph,
+        DataError, Graph, as_organization,
         guard::{self, Balances, Sight},
     },
 };
@@ -101,10 +101,11 @@ impl<'a> People<'a> {
         sight: Sight,
     ) -> Result<(), Error> {
         let (model, table) = (self.model, &self.users.table);
+        as_organization(connection, Some(org.as_str())).await?;
         let mut attempt = connection.begin().await.context("move the users")?;
         let before = guard::written(&mut attempt, model, Balances::beside(model, table)).await?;
         self.update(&mut attempt, org, keys).await?;
-        let touched = before.beyond(&mut attempt, model, table, keys.len()).await?;
+        let touched = before.beyond(&mut attempt, model, &[(table, keys.len())]).await?;
         if touched.is_empty() {
             attempt.commit().await.context("move the users")?;
             return Ok(());

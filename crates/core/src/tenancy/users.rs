@@ -1,6 +1,7 @@
 //! Moving users to an organization.
 
 mod selection;
+mod with_rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub use selection::{Origin, Selector};
+pub use with_rows::{WithRows, with_rows};
 
 /// The command, as `stockfoil.run` names it.
 pub const COMMAND: &str = "users-assign";

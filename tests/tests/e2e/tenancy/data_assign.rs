@@ -4,6 +4,7 @@ use testkit::TestDb;
 use super::{assert_exact, two_organizations};
 
 mod mapped;
+mod people;
 mod traffic;
 
 /// Nine locations at three sites, items `A-*` that all of them hold and `N-*` that only the North does, entries with and

@@ -8,9 +8,11 @@ use testkit::TestDb;
 
 use super::{TABLES, assert_exact, two_organizations};
 
+mod circles;
 mod delete;
 mod export;
 mod import;
+mod merge;
 mod traffic;
 
 /// What stands in rows of `acme` alone, in every table that holds a text.

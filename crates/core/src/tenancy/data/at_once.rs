@@ -3,7 +3,7 @@
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
 use super::super::moves::{
-    DataError, Graph,
+    self, DataError, Graph,
     guard::{self, Balances, Sight},
 };
 use crate::{
@@ -30,6 +30,9 @@ pub(super) fn is_needed(graph: &Graph, model: &Model) -> Result<bool, DataError>
 /// How often all of it is tried when others write what it writes.
 const ATTEMPTS_MAX: u32 = 10;
 
+/// How often it is tried when rows refer to what has moved.
+const REFERRED_MAX: u32 = 3;
+
 /// How a transaction is tried until it ends as it should.
 #[derive(Debug)]
 pub(super) struct Attempts {
@@ -48,7 +51,10 @@ impl Attempts {
             self.sight = Sight::Comparing;
             return Ok(());
         }
-        if self.sight == Sight::Counting || !(guard::was_overtaken(&error) || error.gave_way()) {
+        // Somebody has referred to what has moved, and is seen the next time.
+        let is_referred = matches!(error.sqlstate().as_deref(), Some("23503" | "23001"));
+        let is_late = is_referred && self.made < REFERRED_MAX;
+        if !(guard::was_overtaken(&error) || error.gave_way() || is_late) {
             return Err(error);
         }
         if self.made >= ATTEMPTS_MAX {
@@ -60,21 +66,28 @@ impl Attempts {
     }
 }
 
-/// Begins the transaction, in which foreign keys are looked at last.
-pub(super) async fn begin(
-    session: &mut PgConnection,
+/// Begins the transaction in which rows become organization `org`'s, and foreign keys are looked at last.
+pub(super) async fn begin<'a>(
+    session: &'a mut PgConnection,
     sight: Sight,
-) -> Result<Transaction<'_, Postgres>, Error> {
+    org: Option<&str>,
+) -> Result<Transaction<'a, Postgres>, Error> {
     let mut transaction = session.begin_with(sight.begin()).await?;
+    moves::as_organization(&mut transaction, org).await?;
     transaction.execute("SET CONSTRAINTS ALL DEFERRED").await.context("defer the foreign keys")?;
     Ok(transaction)
 }
 
-/// Lets what was deferred happen before all of it is committed; none of that may change rows.
-pub(super) async fn settle(transaction: &mut PgConnection, model: &Model) -> Result<(), Error> {
+/// Lets what was deferred happen, as organization `org`, before all of it is committed; none of that may change rows.
+pub(super) async fn settle(
+    transaction: &mut PgConnection,
+    model: &Model,
+    org: Option<&str>,
+) -> Result<(), Error> {
+    moves::as_organization(transaction, org).await?;
     let before = guard::written(transaction, model, Balances::Follow).await?;
     guard::settle(transaction).await?;
-    let changed = before.beyond(transaction, model, &model.balances.table, 0).await?;
+    let changed = before.beyond(transaction, model, &[]).await?;
     match changed.is_empty() {
         true => Ok(()),
         false => {

@@ -112,7 +112,7 @@ pub(super) struct LeftBehind {
 }
 
 /// The rows of `org` that lead to rows of one table that move, by way of rows that are nobody's, and do not move. Of people
-/// nothing is said: they are moved by themselves.
+/// who are moved by themselves nothing is said.
 pub(super) async fn left_behind(
     session: &mut PgConnection,
     model: &Model,
@@ -121,7 +121,7 @@ pub(super) async fn left_behind(
     org: &str,
 ) -> Result<Vec<LeftBehind>, Error> {
     let table = &graph.tables[place];
-    let people = model.users.as_ref().and_then(|users| graph.place(&users.table));
+    let people = graph.people;
     let mut found = Vec::new();
     if table.key.is_empty() || people == Some(place) {
         return Ok(found);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::super::moves::{DataError, Graph, Table};
+use super::super::moves::{self, DataError, Graph, Table};
 use crate::{
     Error,
     db::Context as _,
@@ -29,7 +29,7 @@ pub(super) fn check(model: &Model, graph: &Graph, place: usize) -> Result<(), Da
     let table = &graph.tables[place];
     new_key(table)?;
     let refuse = |reason: String| Err(DataError::NotCopyable { table: table.name.plain(), reason });
-    if model.users.as_ref().is_some_and(|users| users.table == table.name) {
+    if graph.people == Some(place) {
         return Err(DataError::People(table.name.plain()));
     }
     if let Some(key) = table.unique_keys.iter().find(|key| !key.has_column(&model.org_column)) {
@@ -133,6 +133,7 @@ impl Copies<'_> {
         run: RunId,
     ) -> Result<Vec<(usize, u64)>, Error> {
         let mut transaction = session.begin().await?;
+        moves::as_organization(&mut transaction, Some(self.to.as_str())).await?;
         let mut made = Vec::new();
         let order = self.graph.parents_first(self.tables);
         for place in &order {

@@ -29,6 +29,10 @@ pub enum Selector {
         /// The keys; where a key has several columns, their values with a tab between them.
         ids: BTreeSet<String>,
     },
+    /// People, by their primary keys as the records write them.
+    People(BTreeSet<String>),
+    /// All that the organization that gives has.
+    Everything,
 }
 
 impl Selector {
@@ -79,13 +83,17 @@ impl std::fmt::Display for Selector {
             Self::Locations(condition) => write!(f, "locations where {condition}"),
             Self::Items(condition) => write!(f, "items where {condition}"),
             Self::Rows { table, condition } => write!(f, "{table} where {condition}"),
-            Self::Ids { table, ids } => {
-                let all: Vec<&str> = ids.iter().map(String::as_str).collect();
-                let sum = crate::sql::fnv1a(all.join("\n").as_bytes());
-                write!(f, "{} ids of {table} ({sum:08x})", ids.len())
-            }
+            Self::Ids { table, ids } => write!(f, "{} ids of {table} ({:08x})", ids.len(), sum(ids)),
+            Self::People(keys) => write!(f, "{} people ({:08x})", keys.len(), sum(keys)),
+            Self::Everything => write!(f, "everything"),
         }
     }
+}
+
+/// What tells these ids from others.
+fn sum(ids: &BTreeSet<String>) -> u32 {
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    crate::sql::fnv1a(all.join("\n").as_bytes())
 }
 
 /// Who gives.
@@ -106,6 +114,8 @@ pub struct Assignment {
     pub selectors: Vec<Selector>,
     /// Where from.
     pub from: Giver,
+    /// Whether people move with the rows that refer to them, as all other rows do.
+    pub with_people: bool,
     /// Whether shared items are copied.
     pub copies_shared_items: bool,
     /// Further tables whose shared rows are copied.
@@ -119,6 +129,31 @@ pub struct Assignment {
 }
 
 impl Assignment {
+    /// What the selectors select, and nothing of it twice: what is shared stays, and people do.
+    pub fn new(org: OrgId, from: Giver, selectors: Vec<Selector>) -> Self {
+        Self {
+            org,
+            from,
+            selectors,
+            with_people: false,
+            copies_shared_items: false,
+            copies_shared: Vec::new(),
+            expect: None,
+            dry_run: false,
+            batch_rows: super::BATCH_ROWS,
+        }
+    }
+
+    /// People whose primary keys these are, as the records write them, with everything that belongs to them.
+    pub fn of_people(org: OrgId, from: Giver, keys: BTreeSet<String>) -> Self {
+        Self { with_people: true, ..Self::new(org, from, vec![Selector::People(keys)]) }
+    }
+
+    /// The same with copies of shared items, if it is said, and of shared rows of `tables`.
+    pub fn copying(self, items: bool, tables: Vec<String>) -> Self {
+        Self { copies_shared_items: items, copies_shared: tables, ..self }
+    }
+
     /// Checks what can be checked without a database.
     ///
     /// # Errors
@@ -147,12 +182,21 @@ impl Assignment {
         }
     }
 
+    /// Whether it is all that the organization that gives has.
+    pub(super) fn takes_everything(&self) -> bool {
+        self.selectors.contains(&Selector::Everything)
+    }
+
     /// What a run that goes on with a killed one must have in common with it.
     pub(super) fn identity(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut identity = serde_json::json!({
             "org_id": self.org, "from": self.from.org,
             "selectors": self.selectors.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "copy_shared_items": self.copies_shared_items, "copy_shared": self.copies_shared,
-        })
+        });
+        if self.with_people {
+            identity["with_people"] = true.into();
+        }
+        identity
     }
 }

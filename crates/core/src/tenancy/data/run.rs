@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::PgConnection;
+use sqlx::{Executor as _, PgConnection};
 
 use super::{
     super::{
@@ -53,57 +53,81 @@ pub fn assign<'a>(
         assignment.check()?;
         let model = &mapping.resolve(db).await?;
         let _lock = open(db, model, assignment.dry_run, progress).await?;
-        let mut session = db.session().await?;
-        let warnings = require_organizations(&mut session, model, assignment).await?;
-        let graph = Graph::read(&mut session, model).await?;
-        let (roots, copied) = selection::resolve(model, &graph, assignment)?;
-        let is_atomic = at_once::is_needed(&graph, model)?;
-        let closure = Closure {
-            model,
-            graph: &graph,
-            from: &assignment.from.org,
-            to: &assignment.org,
-            roots: &roots,
-            copied: &copied,
-        };
-        let (found, mut report) = look(&mut session, &closure, assignment, warnings, progress).await?;
-        let resumed = unfinished(&mut session, assignment).await?;
-        let is_over = found.is_nothing() && resumed.is_none();
-        if assignment.dry_run || report.stopped.is_some() || is_over {
-            return Ok(report);
-        }
-        let run = match resumed {
-            Some(run) => run,
-            None => history::start(&mut session, COMMAND).await?,
-        };
-        let identity = assignment.identity();
-        history::note(&mut session, run, &serde_json::json!({ "assignment": identity })).await?;
-        report.run_id = Some(run);
-        report.resumed = resumed.is_some();
-        let mut work = Work {
-            closure,
-            run,
-            assignment,
-            at_once: None,
-            progress,
-            done: vec![(0, 0); graph.tables.len()],
-        };
-        let result = match is_atomic {
-            false => work.passes(&mut session, found, report).await,
-            true => work.run_at_once(&mut session, found, report).await,
-        };
-        let mut records = db.session().await?;
-        let ended = history::finish(&mut records, run, result, |report| {
-            serde_json::json!({
-                "assignment": identity, "rows": report.rows, "tables": report.tables,
-                "balance_rows": report.balance_rows, "left": report.left,
-                "stopped": report.stopped, "passes": report.passes, "resumed": report.resumed,
-            })
-        })
-        .await;
-        let next = || format!("the same command moves the rest, --undo {} takes them back", run.0);
-        moves::partial(&mut records, run, ended, next).await
+        carry(db, model, assignment, None, progress).await
     })
+}
+
+/// The same under `within`, a larger run which records its end itself, where the lock is held already.
+pub(in crate::tenancy) async fn carry(
+    db: &Db,
+    model: &Model,
+    assignment: &Assignment,
+    within: Option<RunId>,
+    progress: &dyn Progress,
+) -> Result<DataAssigned, Error> {
+    let mut session = db.session().await?;
+    let warnings = require_organizations(&mut session, model, assignment).await?;
+    let graph = Graph::read(&mut session, model).await?;
+    let graph = if assignment.with_people { graph.with_people() } else { graph };
+    let (roots, copied) = selection::resolve(model, &graph, assignment)?;
+    let is_atomic = at_once::is_needed(&graph, model)?;
+    let closure = Closure {
+        model,
+        graph: &graph,
+        from: &assignment.from.org,
+        to: &assignment.org,
+        roots: &roots,
+        copied: &copied,
+    };
+    let (found, mut report) = look(&mut session, &closure, assignment, warnings, progress).await?;
+    let resumed = match within {
+        Some(_) => None,
+        None => unfinished(&mut session, assignment).await?,
+    };
+    let is_over = found.is_nothing() && resumed.is_none();
+    if assignment.dry_run || report.stopped.is_some() || is_over {
+        return Ok(report);
+    }
+    let run = match (within, resumed) {
+        (Some(run), _) | (None, Some(run)) => run,
+        (None, None) => history::start(&mut session, COMMAND).await?,
+    };
+    let identity = assignment.identity();
+    if within.is_none() {
+        history::note(&mut session, run, &serde_json::json!({ "assignment": identity })).await?;
+    }
+    report.run_id = Some(run);
+    report.resumed = resumed.is_some();
+    let done = vec![(0, 0); graph.tables.len()];
+    let mut work = Work { closure, run, assignment, at_once: None, progress, done };
+    let result = match is_atomic {
+        false => work.passes(&mut session, found, report).await,
+        true => work.run_at_once(&mut session, found, report).await,
+    };
+    match within {
+        Some(_) => result,
+        None => recorded(db, run, &identity, result).await,
+    }
+}
+
+/// Records the end of the run.
+async fn recorded(
+    db: &Db,
+    run: RunId,
+    identity: &serde_json::Value,
+    result: Result<DataAssigned, Error>,
+) -> Result<DataAssigned, Error> {
+    let mut records = db.session().await?;
+    let ended = history::finish(&mut records, run, result, |report| {
+        serde_json::json!({
+            "assignment": identity, "rows": report.rows, "tables": report.tables,
+            "balance_rows": report.balance_rows, "left": report.left,
+            "stopped": report.stopped, "passes": report.passes, "resumed": report.resumed,
+        })
+    })
+    .await;
+    let next = || format!("the same command moves the rest, --undo {} takes them back", run.0);
+    moves::partial(&mut records, run, ended, next).await
 }
 
 /// Refuses organizations that are not there, and says what the operator should know of them.
@@ -216,7 +240,7 @@ fn cannot_move(found: &Found) -> Option<String> {
 fn mentioned(found: &Found, assignment: &Assignment) -> Vec<String> {
     let warning = |(table, key, rows, _): &(String, String, i64, bool)| {
         format!(
-            "{rows} rows of {table} mention people outside {} ({key}); users-assign moves people",
+            "{rows} rows of {table} mention people outside {} ({key}); --with-people moves them too, users-assign them alone",
             assignment.org
         )
     };
@@ -290,14 +314,18 @@ impl Work<'_> {
         sight: Sight,
     ) -> Result<DataAssigned, Error> {
         self.at_once = Some(sight);
-        let mut transaction = at_once::begin(session, sight).await?;
+        let org = self.closure.to.as_str();
+        let mut transaction = at_once::begin(session, sight, Some(org)).await?;
+        if self.assignment.takes_everything() {
+            self.hold_giver(&mut transaction).await?;
+        }
         let mut report = self.passes(&mut transaction, found, report).await?;
         if let Some(stock) = self.stock(&mut transaction).await? {
             let settled = stock.settle(&mut transaction, Some(self.run), sight).await?;
             report.balance_rows = settled.moved;
             report.warnings.extend(settled.warning(self.closure.model, self.closure.from.as_str()));
         }
-        at_once::settle(&mut transaction, self.closure.model).await?;
+        at_once::settle(&mut transaction, self.closure.model, Some(org)).await?;
         if report.left > 0 || report.stopped.is_some() {
             // Nothing of it is kept: what is left would refer to what has moved.
             transaction.rollback().await.context("take back what has moved")?;
@@ -309,6 +337,23 @@ impl Work<'_> {
             report.left = self.closure.find(session, false).await?.moving();
         }
         Ok(report)
+    }
+
+    /// Lets nobody make rows of the organization that gives all of its rows, until they have gone: else there would always be one
+    /// more, and those that refer to none could not be told from those that are late.
+    async fn hold_giver(&self, transaction: &mut PgConnection) -> Result<(), Error> {
+        let Closure { model, from, .. } = self.closure;
+        let hold = model.render("SELECT FROM {organizations} WHERE id = $1::text::{org.type} FOR UPDATE");
+        transaction.execute("SET LOCAL lock_timeout = '30s'").await.context("set up the session")?;
+        let held = sqlx::query(hold.sql()).bind(from).execute(&mut *transaction).await;
+        match held.context("hold the organization").map_err(Error::from) {
+            Err(error) if error.gave_way() => {
+                return Err(TenancyError::OrganizationLocked(from.clone()).into());
+            }
+            held => held?,
+        };
+        transaction.execute("SET LOCAL lock_timeout = DEFAULT").await.context("set up the session")?;
+        Ok(())
     }
 
     /// The rows of balances that go with the entries, where they are the application's.

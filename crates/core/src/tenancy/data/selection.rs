@@ -15,7 +15,7 @@ use crate::{
     model::Model,
     org_id::OrgId,
     settings::nearest,
-    sql::{Fragment, Ident, QualifiedName, Statement, render},
+    sql::{Fragment, Ident, Literal, QualifiedName, Statement, render},
 };
 
 /// The rows of one table to begin with.
@@ -117,9 +117,14 @@ pub(super) fn resolve(
             Selector::Locations(_) => locations(model, graph)?,
             Selector::Items(_) => items(model, graph, "--items")?,
             Selector::Rows { table, .. } | Selector::Ids { table, .. } => find_table(graph, table)?,
+            Selector::People(_) => people(model, graph)?,
+            Selector::Everything => {
+                roots.extend(everything(model, graph, assignment));
+                continue;
+            }
         };
         let table = &graph.tables[place];
-        if model.users.as_ref().is_some_and(|users| users.table == table.name) {
+        if graph.people == Some(place) {
             return Err(DataError::People(table.name.plain()));
         }
         if table.key.is_empty() {
@@ -136,6 +141,8 @@ pub(super) fn resolve(
             Selector::Ids { ids, .. } => {
                 RootRows::Ids(ids.iter().map(|id| id_text(id, table.key.len())).collect())
             }
+            Selector::People(keys) => RootRows::Ids(keys.iter().cloned().collect()),
+            Selector::Everything => continue,
         };
         roots.push(Root { place, rows, from: assignment.from.org.clone(), to: assignment.org.clone() });
     }
@@ -150,6 +157,24 @@ pub(super) fn resolve(
         copies::check(model, graph, *place)?;
     }
     Ok((roots, copied))
+}
+
+/// The table of people.
+fn people(model: &Model, graph: &Graph) -> Result<usize, DataError> {
+    let users = model.users.as_ref().and_then(|users| graph.place(&users.table));
+    users.ok_or(DataError::NoPeople)
+}
+
+/// All rows of the organization that gives, of every table.
+fn everything(model: &Model, graph: &Graph, assignment: &Assignment) -> Vec<Root> {
+    let (from, to) = (&assignment.from.org, &assignment.org);
+    let given = Literal::new(from.as_str());
+    let root = |(place, _)| {
+        let condition = model.render_with("t.{org} = {given}::text::{org.type}", &[("given", &given)]);
+        let rows = RootRows::Condition(condition, Vec::new());
+        Root { place, rows, from: from.clone(), to: to.clone() }
+    };
+    graph.tables.iter().enumerate().filter(|(_, table)| !table.key.is_empty()).map(root).collect()
 }
 
 /// A line of an id file as the records write keys.

@@ -170,13 +170,14 @@ impl<'a> Stock<'a> {
             .chain(&balances.lot)
             .map(|column| &column.name)
             .collect();
-        let people = self.model.users.as_ref().map(|users| &users.table);
         let mut apart = Vec::new();
         for reference in self.graph.from_outside.iter().filter(|key| key.child_table == balances.table) {
             let parent = &self.graph.tables[reference.parent];
             let columns = self.without_org(reference.columns.clone());
-            // By its key a row follows its entries, and people are mentioned.
-            if people == Some(&parent.name) || columns.iter().all(|(column, _)| key.contains(&column)) {
+            // By its key a row follows its entries, and people may be mentioned.
+            if self.graph.people == Some(reference.parent)
+                || columns.iter().all(|(column, _)| key.contains(&column))
+            {
                 continue;
             }
             let (refers, moves) =
@@ -275,7 +276,7 @@ impl<'a> Stock<'a> {
         let before = guard::written(&mut attempt, self.model, guard::Balances::Follow).await?;
         let keys = self.follow_once(&mut attempt, follow).await?;
         // Deferred triggers are looked at with all the rest.
-        let touched = before.beyond(&mut attempt, self.model, table, keys.len()).await?;
+        let touched = before.beyond(&mut attempt, self.model, &[(table, keys.len())]).await?;
         if touched.is_empty() {
             attempt.commit().await?;
             return Ok(keys);

@@ -23,6 +23,9 @@ use crate::{
 /// After so many attempts at one batch somebody is told.
 const TELL_AFTER_ATTEMPTS: u32 = 20;
 
+/// So often a batch of a larger transaction is tried: who holds its rows may wait for what that transaction holds.
+const ATTEMPTS_WITHIN_MAX: u32 = 20;
+
 /// So often a batch is tried in one snapshot when others write what it writes.
 const OVERTAKEN_MAX: u32 = 50;
 
@@ -268,7 +271,7 @@ impl<'a> Transfer<'a> {
         patience: &mut Patience,
         progress: &dyn Progress,
     ) -> Result<bool, Error> {
-        if error.gave_way() {
+        if error.gave_way() && (self.within.is_none() || patience.attempts < ATTEMPTS_WITHIN_MAX) {
             self.wait(&mut patience.attempts, progress).await;
             return Ok(true);
         }
@@ -314,6 +317,7 @@ impl<'a> Transfer<'a> {
             Some(_) => session.begin().await?,
             None => session.begin_with(sight.begin()).await?,
         };
+        moves::as_organization(&mut transaction, self.to).await?;
         let keys = self.give(&mut transaction, first, last, sight).await?;
         match record {
             Record::Made(run) if !keys.is_empty() => {
@@ -341,7 +345,7 @@ impl<'a> Transfer<'a> {
         let mut attempt = connection.begin().await?;
         let before = guard::written(&mut attempt, model, Balances::beside(model, table)).await?;
         let keys = self.update(&mut attempt, first, last).await?;
-        let touched = before.beyond(&mut attempt, model, table, keys.len()).await?;
+        let touched = before.beyond(&mut attempt, model, &[(table, keys.len())]).await?;
         if touched.is_empty() {
             attempt.commit().await?;
             return Ok(keys);

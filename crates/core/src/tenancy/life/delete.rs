@@ -1,6 +1,7 @@
 //! The end of an organization: it is deactivated, and after a while deleted, with a certificate: `org-delete`.
 
 mod batches;
+mod circle;
 mod finish;
 mod obstacles;
 mod records;
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     Error, Task,
-    db::{Context as _, Db, DbError},
+    db::{Context as _, Db},
     history::{self, RunId},
     mapping::Mapping,
     model::Model,
@@ -133,16 +134,6 @@ pub fn delete<'a>(
             }
         }
     })
-}
-
-/// Makes the transaction the organization's, for the application's own triggers.
-async fn as_organization(transaction: &mut PgConnection, org: &OrgId) -> Result<(), DbError> {
-    sqlx::query("SELECT set_config('app.org_id', $1, true)")
-        .bind(org)
-        .execute(transaction)
-        .await
-        .context("set the organization")?;
-    Ok(())
 }
 
 async fn refuse_default(session: &mut PgConnection, model: &Model, deletion: &Deletion) -> Result<(), Error> {

@@ -122,7 +122,15 @@ pub fn import<'a>(
         }
         let moved = sequences::advance(&mut session, model, &arrivals).await?;
         report.warnings.extend(moved.iter().map(|moved| format!("moved sequence {moved}")));
-        arrive::arrive(&mut session, model, &arrivals, report, &import.accepted, progress).await
+        arrive::arrive(
+            &mut session,
+            model,
+            &fit::in_groups(model, &whole, arrivals),
+            report,
+            &import.accepted,
+            progress,
+        )
+        .await
     })
 }
 

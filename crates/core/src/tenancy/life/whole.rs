@@ -1,5 +1,7 @@
 //! Everything that is an organization's: which tables hold it, in the order of their foreign keys, and the SQL over its rows.
 
+mod groups;
+
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
@@ -49,8 +51,6 @@ pub(super) struct Edge {
 pub(super) struct Whole {
     pub(super) tables: Vec<Table>,
     pub(super) edges: Vec<Edge>,
-    /// Foreign keys by which tables refer to each other in a circle, so that none of them is the first.
-    pub(super) circles: Vec<Edge>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -92,7 +92,7 @@ impl Whole {
             }
             place += 1;
         }
-        let (names, circles) = in_order(names, &keys, model);
+        let names = in_order(names, &keys, model);
         let mut tables = Vec::new();
         for (name, kind, org) in names {
             let columns = catalog::columns(session, &name).await?.into_iter();
@@ -120,34 +120,12 @@ impl Whole {
             })
         };
         let edges: Vec<Edge> = keys.into_iter().filter_map(edge).collect();
-        let is_circle =
-            |edge: &&Edge| circles.contains(&(edge.child_table.clone(), tables[edge.parent].name.clone()));
-        let circles = edges.iter().filter(is_circle).cloned().collect();
-        Ok(Self { tables, edges, circles })
+        Ok(Self { tables, edges })
     }
 
     /// The places of the tables of these kinds.
     pub(super) fn places(&self, kinds: &[Kind]) -> Vec<usize> {
         (0..self.tables.len()).filter(|place| kinds.contains(&self.tables[*place].kind)).collect()
-    }
-
-    /// The places of the tables with own rows, those that refer to others first: entries before the balances that follow from
-    /// them, which the entries' triggers write.
-    pub(super) fn children_first(&self, model: &Model) -> Vec<usize> {
-        let mut left: Vec<usize> =
-            (0..self.tables.len()).filter(|place| self.tables[*place].org.is_some()).collect();
-        let ledger = self.tables.iter().position(|table| table.name == model.ledger.table);
-        let mut order = Vec::new();
-        while !left.is_empty() {
-            let waits = |parent: usize| {
-                let is_before = |child: usize| child != parent && left.contains(&child);
-                self.edges.iter().any(|edge| edge.parent == parent && edge.child.is_some_and(is_before))
-                    || self.tables[parent].kind == Kind::Balances && ledger.is_some_and(is_before)
-            };
-            let next = left.iter().position(|place| !waits(*place)).unwrap_or(0);
-            order.push(left.remove(next));
-        }
-        order
     }
 
     /// Foreign keys of tables that are not among these, onto own rows.
@@ -248,12 +226,8 @@ fn own(model: &Model) -> Vec<Named> {
     names
 }
 
-/// The tables, those that others refer to first, with the pairs that stand in a circle: child and parent.
-fn in_order(
-    names: Vec<Named>,
-    keys: &[Key],
-    model: &Model,
-) -> (Vec<Named>, BTreeSet<(QualifiedName, QualifiedName)>) {
+/// The tables, those that others refer to first, as far as they stand in no circle.
+fn in_order(names: Vec<Named>, keys: &[Key], model: &Model) -> Vec<Named> {
     let mut arrows: BTreeSet<(QualifiedName, QualifiedName)> = keys
         .iter()
         .map(|key| (key.child.clone(), key.parent.clone()))
@@ -261,7 +235,7 @@ fn in_order(
         .collect();
     // Balances follow from the ledger.
     arrows.insert((model.balances.table.clone(), model.ledger.table.clone()));
-    let (mut left, mut order, mut circles) = (names, Vec::<Named>::new(), BTreeSet::new());
+    let (mut left, mut order) = (names, Vec::<Named>::new());
     while !left.is_empty() {
         let waits_for = |child: &QualifiedName| {
             let arrow = arrows
@@ -279,13 +253,12 @@ fn in_order(
             if way.contains(&parent) {
                 let arrow = (way.pop().unwrap_or_else(|| parent.clone()), parent);
                 arrows.remove(&arrow);
-                circles.insert(arrow);
                 break;
             }
             way.push(parent);
         }
     }
-    (order, circles)
+    order
 }
 
 async fn foreign_keys(session: &mut PgConnection) -> Result<Vec<Key>, Error> {

@@ -3,4 +3,4 @@ SELECT coalesce(sum(cardinality(keys)) FILTER (WHERE run_id = $1 AND copies IS N
        coalesce(sum(cardinality(copies)) FILTER (WHERE run_id = $1 AND undone_run IS NULL), 0)::bigint,
        coalesce(sum(cardinality(keys)) FILTER (WHERE undone_run = $1 AND copies IS NULL), 0)::bigint
 FROM stockfoil.move
-WHERE run_id = $1 OR undone_run = $1
+WHERE (run_id = $1 OR undone_run = $1) AND schema_name <> 'stockfoil'

@@ -27,6 +27,19 @@ pub enum DataError {
     /// There is nothing to move.
     #[error("--from and --org-id are both {0}; name two organizations")]
     SameOrganization(OrgId),
+    /// Nobody is merged.
+    #[error(
+        "say which organization becomes a part of which: org-merge FROM INTO, or take a run back by --undo"
+    )]
+    NoMerge,
+    /// An organization is to become a part of itself.
+    #[error("{0} can't become a part of itself; name two organizations")]
+    MergedWithItself(OrgId),
+    /// The default organization takes what names none, and can't end.
+    #[error(
+        "{0} is the default organization, which takes what names none, and can't become a part of another; move its people and data (users-assign, data-assign), or merge the other one into it"
+    )]
+    MergedDefault(OrgId),
     /// A table is not tenant-scoped, or not there.
     #[error("there is no tenant-scoped table {table:?}{}", .nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name:?}?")))]
     UnknownTable {
@@ -49,8 +62,13 @@ pub enum DataError {
         flag: &'static str,
     },
     /// People are moved otherwise.
-    #[error("{0} holds people, who are moved by users-assign")]
+    #[error(
+        "{0} holds people, who are moved by users-assign, or with the rows that refer to them by --with-people"
+    )]
     People(String),
+    /// The database has no people among the tenant-scoped tables.
+    #[error("the mapping names no tenant-scoped table of people; name it in [tenancy.users] first")]
+    NoPeople,
     /// A table has no primary key.
     #[error("table {0} has no primary key, so what moves can't be remembered; give it one")]
     NoKey(String),
@@ -88,7 +106,7 @@ pub enum DataError {
     },
     /// A foreign key does not let a row of the organization mention somebody of another one.
     #[error(
-        "{rows} rows of {table} mention people outside {org}, which the foreign key {key} forbids; nothing was changed: move those people first (users-assign), or set its column to NULL in these rows"
+        "{rows} rows of {table} mention people outside {org}, which the foreign key {key} forbids; nothing was changed: let them move together (--with-people), move those people first (users-assign), or set its column to NULL in these rows"
     )]
     Mentions {
         /// How many.

@@ -37,6 +37,8 @@ pub(in crate::tenancy) struct Edge {
     /// Whether the organization is a part of it, so that no row can refer to another organization's.
     pub(in crate::tenancy) holds_org: bool,
     pub(in crate::tenancy) is_deferrable: bool,
+    /// Whether rows are taken along by it when what they refer to gets another organization.
+    carries: bool,
     /// Whether it only mentions a person, who made or counted something: people are moved by themselves.
     pub(in crate::tenancy) is_mention: bool,
 }
@@ -48,6 +50,8 @@ pub(in crate::tenancy) struct Graph {
     pub(in crate::tenancy) edges: Vec<Edge>,
     /// Foreign keys of other tables onto these.
     pub(in crate::tenancy) from_outside: Vec<Reference>,
+    /// The table of people, while these are moved by themselves.
+    pub(in crate::tenancy) people: Option<usize>,
 }
 
 impl Graph {
@@ -95,6 +99,7 @@ impl Graph {
             match twin {
                 Some(twin) if holds_org => {
                     (twin.name, twin.holds_org, twin.is_deferrable) = (reference.name, true, is_deferrable);
+                    twin.carries = reference.carries;
                 }
                 Some(_) => {}
                 None => edges.push(Edge {
@@ -104,11 +109,20 @@ impl Graph {
                     columns,
                     holds_org,
                     is_deferrable,
+                    carries: reference.carries && holds_org,
                     is_mention,
                 }),
             }
         }
-        Ok(Self { tables, edges, from_outside })
+        let people = users.and_then(|users| names.iter().position(|name| name == users));
+        Ok(Self { tables, edges, from_outside, people })
+    }
+
+    /// The same where people move as all other rows do, with those that refer to them.
+    pub(in crate::tenancy) fn with_people(mut self) -> Self {
+        self.people = None;
+        self.edges.iter_mut().for_each(|edge| edge.is_mention = false);
+        self
     }
 
     /// The foreign keys that make a row belong to another.
@@ -126,13 +140,15 @@ impl Graph {
         let mut left: Vec<usize> = among.iter().copied().collect();
         let mut order = Vec::new();
         while !left.is_empty() {
-            let waits = |place: usize| {
-                self.edges
-                    .iter()
-                    .any(|edge| edge.child == place && edge.parent != place && left.contains(&edge.parent))
+            let waits = |place: usize, edge: &Edge| {
+                edge.child == place && edge.parent != place && left.contains(&edge.parent)
             };
-            // Tables that refer to each other in a circle have no first one.
-            let next = left.iter().position(|place| !waits(*place)).unwrap_or(0);
+            let is_first = |place: &usize| !self.edges.iter().any(|edge| waits(*place, edge));
+            // Of tables that refer to each other in a circle none is the first; what takes no rows along may be asked last.
+            let is_carried =
+                |place: &usize| self.edges.iter().any(|edge| edge.carries && waits(*place, edge));
+            let next = left.iter().position(is_first);
+            let next = next.or_else(|| left.iter().position(|place| !is_carried(place))).unwrap_or(0);
             order.push(left.remove(next));
         }
         order

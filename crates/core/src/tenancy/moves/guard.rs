@@ -122,18 +122,17 @@ pub(in crate::tenancy) async fn settle(connection: &mut PgConnection) -> Result<
 }
 
 impl Written {
-    /// The tables of which more rows were written since than `moved` rows of `table`.
+    /// The tables of which more rows were written since than were `asked` for.
     pub(in crate::tenancy) async fn beyond(
         &self,
         connection: &mut PgConnection,
         model: &Model,
-        table: &QualifiedName,
-        moved: usize,
+        asked: &[(&QualifiedName, usize)],
     ) -> Result<Vec<QualifiedName>, Error> {
         let now = written(connection, model, self.with).await?;
-        let moved = i64::try_from(moved).unwrap_or(i64::MAX);
         let more = now.rows.into_iter().filter(|(name, rows)| {
-            let asked = if name == table { moved } else { 0 };
+            let asked = asked.iter().find(|(table, _)| *table == name).map_or(0, |(_, rows)| *rows);
+            let asked = i64::try_from(asked).unwrap_or(i64::MAX);
             rows - self.rows.get(name).copied().unwrap_or(0) > asked
         });
         Ok(more.map(|(name, _)| name).collect())
@@ -175,7 +174,8 @@ fn identity(key: &[(Ident, Definition)]) -> Statement {
     let columns: Vec<Statement> =
         key.iter().map(|(name, _)| render("t.{name}::text", &[("name", name)])).collect();
     match columns.is_empty() {
-        true => render("t::text", &[]),
+        // A column may be called `t` too, and would be what `t::text` is of.
+        true => render("ROW(t.*)::text", &[]),
         false => render("jsonb_build_array({columns})::text", &[("columns", &List(columns))]),
     }
 }

@@ -184,6 +184,7 @@ const COMMANDS: &[&str] = &[
     "org-export",
     "org-delete",
     "org-import",
+    "org-merge",
     "db-generate",
     "db-migrate",
     "db-studio",

@@ -11,7 +11,7 @@ use testkit::TestDb;
 
 use super::{assert_exact, content, counts, export_to, others, own, three};
 
-const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'
+pub(super) const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Polls until `condition` holds.

@@ -61,6 +61,7 @@ impl Work<'_> {
             let (sweep, drop) = self.dropping(place);
             for (id, org, copies) in self.records_of_copies(session, table).await? {
                 let mut transaction = session.begin().await?;
+                moves::as_organization(&mut transaction, Some(&org)).await?;
                 for sweep in &sweep {
                     sqlx::query(sweep.sql())
                         .persistent(false)

@@ -43,9 +43,10 @@ impl Work<'_> {
         sight: Sight,
     ) -> Result<Undone, Error> {
         self.at_once = Some(sight);
-        let mut transaction = at_once::begin(session, sight).await?;
+        let org = records.first().and_then(|record| record.from.as_deref());
+        let mut transaction = at_once::begin(session, sight, org).await?;
         let report = self.put_back(&mut transaction, run, records, report).await?;
-        at_once::settle(&mut transaction, self.model).await?;
+        at_once::settle(&mut transaction, self.model, org).await?;
         transaction.commit().await.context("put back what was moved")?;
         Ok(report)
     }

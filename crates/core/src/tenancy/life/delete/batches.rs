@@ -5,33 +5,33 @@ use std::collections::BTreeMap;
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::{
+use super::super::{
     super::{
-        super::{
-            TenancyError,
-            moves::guard::{self, Balances, Sight},
+        TenancyError,
+        moves::{
+            as_organization,
+            guard::{self, Balances, Sight},
         },
-        LifeError,
-        archive::{Digest, Kind, TableCount},
-        whole::{Table, Whole, any_of},
     },
-    as_organization,
+    LifeError,
+    archive::{Digest, Kind, TableCount},
+    whole::{Table, Whole, any_of},
 };
 use crate::{
     Error,
     db::{Context as _, give_way, pause_after_giving_way},
     history::{self, RunId},
-    model::{KeptBy, Model},
+    model::{KeptBy, Model, joined},
     org_id::OrgId,
     progress::Progress,
-    sql::{QualifiedName, Statement, render},
+    sql::{Definition, Ident, QualifiedName, Statement, render},
 };
 
 /// After so many attempts at one batch somebody is told.
 const TELL_AFTER_ATTEMPTS: u32 = 20;
 
 /// So often rows are looked for again of a table that has not got fewer.
-const ROUNDS_MAX: u32 = 3;
+pub(super) const ROUNDS_MAX: u32 = 3;
 
 /// So often all tables are gone through again, when rows have come meanwhile.
 pub(super) const PASSES_MAX: u32 = 5;
@@ -89,9 +89,10 @@ impl Work<'_> {
             )
             .await
             .context("set up the session")?;
-        for place in self.whole.children_first(self.model) {
-            if matches!(self.whole.tables[place].kind, Kind::Tenant | Kind::Balances) {
-                self.table(session, place).await?;
+        for group in self.whole.children_first(self.model) {
+            match group.as_slice() {
+                [place] => self.table(session, *place).await?,
+                group => self.circle(session, group).await?,
             }
         }
         Ok(())
@@ -100,12 +101,12 @@ impl Work<'_> {
     async fn table(&mut self, session: &mut PgConnection, place: usize) -> Result<(), Error> {
         let table = &self.whole.tables[place];
         let name = table.name.plain();
-        let unreferred = self.unreferred(place);
+        let unreferred = self.unreferred(place, &[place]);
         let mut is_last = unreferred.is_none();
         let (mut left, mut rounds) = (i64::MAX, 0);
         self.progress.begin(&format!("delete rows of {name}"), None);
         loop {
-            let now = self.count(session, table).await?;
+            let now = self.count(session, place).await?;
             rounds = if now < left { 0 } else { rounds + 1 };
             if now == 0 || rounds >= ROUNDS_MAX {
                 // Where rows keep coming, that shows at the end.
@@ -116,7 +117,7 @@ impl Work<'_> {
                 (Some(unreferred), false) => unreferred.clone(),
                 _ => render("true", &[]),
             };
-            let going = self.number(session, table, &condition).await?;
+            let going = self.number(session, place, &condition).await?;
             if going == 0 {
                 // What is left refers to each other, if anything is: it can only go at once.
                 is_last = true;
@@ -124,7 +125,7 @@ impl Work<'_> {
             }
             // Who refers to rows of its own table in a circle goes in one statement.
             let rows_max = if is_last && unreferred.is_some() { going } else { i64::from(self.batch_rows) };
-            let deleted = self.numbered(session, table, going, rows_max).await?;
+            let deleted = self.numbered(session, &[place], going, rows_max).await?;
             if deleted == 0 {
                 let chosen = u64::try_from(going).unwrap_or(0);
                 return Err(TenancyError::from(LifeError::NotDeleted { table: name, deleted, chosen }).into());
@@ -134,26 +135,28 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn count(&self, session: &mut PgConnection, table: &Table) -> Result<i64, Error> {
+    /// How many rows of the table there are.
+    pub(super) async fn count(&self, session: &mut PgConnection, place: usize) -> Result<i64, Error> {
+        let table = &self.whole.tables[place];
         let statement = table.render(self.model, "SELECT count(*) FROM {table} AS t WHERE {is_own}", &[]);
         let rows =
             sqlx::query_scalar(statement.sql()).persistent(false).bind(self.org).fetch_one(session).await;
         Ok(rows.context(format!("count the rows of {}", table.name.plain()))?)
     }
 
-    /// That no other row of its own table refers to `t`; none where none can.
-    fn unreferred(&self, place: usize) -> Option<Statement> {
-        let table = &self.whole.tables[place];
-        let own = self.whole.edges.iter().filter(|edge| edge.parent == place && edge.child == Some(place));
-        let referring: Vec<Statement> = own
+    /// That no other row of the tables at `among` refers to the row `t` of the table at `place`; none where none can.
+    pub(super) fn unreferred(&self, place: usize, among: &[usize]) -> Option<Statement> {
+        let is_among = |child: Option<usize>| child.is_some_and(|child| among.contains(&child));
+        let edges = self.whole.edges.iter().filter(|edge| edge.parent == place && is_among(edge.child));
+        let referring: Vec<Statement> = edges
             .map(|edge| {
                 let pairs = edge.columns.iter().map(|(column, parent)| {
                     render("c.{column} = t.{parent}", &[("column", column), ("parent", parent)])
                 });
                 let refers = crate::sql::all_of(pairs);
                 render(
-                    "EXISTS (SELECT FROM {table} AS c WHERE {refers} AND (c.tableoid, c.ctid) <> (t.tableoid, t.ctid))",
-                    &[("table", &table.name), ("refers", &refers)],
+                    "EXISTS (SELECT FROM {child} AS c WHERE {refers} AND (c.tableoid, c.ctid) <> (t.tableoid, t.ctid))",
+                    &[("child", &edge.child_table), ("refers", &refers)],
                 )
             })
             .collect();
@@ -161,12 +164,13 @@ impl Work<'_> {
     }
 
     /// Puts the rows aside that go next, and returns how many there are.
-    async fn number(
+    pub(super) async fn number(
         &self,
         session: &mut PgConnection,
-        table: &Table,
+        place: usize,
         condition: &Statement,
     ) -> Result<i64, Error> {
+        let table = &self.whole.tables[place];
         let context = || format!("look for rows of {}", table.name.plain());
         session.execute("TRUNCATE pg_temp.stockfoil_going").await.context(context())?;
         let statement = table.render(
@@ -191,11 +195,11 @@ impl Work<'_> {
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 
-    /// Deletes the rows that were put aside, and returns how many were deleted.
-    async fn numbered(
+    /// Deletes the rows of the tables at `places` that were put aside, and returns how many were deleted.
+    pub(super) async fn numbered(
         &mut self,
         session: &mut PgConnection,
-        table: &Table,
+        places: &[usize],
         last: i64,
         rows_max: i64,
     ) -> Result<u64, Error> {
@@ -203,7 +207,7 @@ impl Work<'_> {
         let (mut sight, mut attempts) = (Sight::Counting, 0_u32);
         while next <= last {
             let end = last.min(next + rows - 1);
-            match self.batch(session, table, (next, end), sight).await {
+            match self.batch(session, places, (next, end), sight).await {
                 Ok(count) => {
                     deleted += count;
                     self.progress.advance(count);
@@ -217,8 +221,8 @@ impl Work<'_> {
                 Err(error) if error.gave_way() || guard::was_overtaken(&error) => {
                     attempts += 1;
                     if attempts.is_multiple_of(TELL_AFTER_ATTEMPTS) {
-                        let table = table.name.plain();
-                        self.progress.note(&format!("waiting for a writer that holds rows of {table}"));
+                        let tables = self.names(places);
+                        self.progress.note(&format!("waiting for a writer that holds rows of {tables}"));
                     }
                     rows = (rows / 2).max(1);
                     tokio::time::sleep(pause_after_giving_way()).await;
@@ -229,73 +233,102 @@ impl Work<'_> {
         Ok(deleted)
     }
 
+    /// The names of the tables at `places`.
+    pub(super) fn names(&self, places: &[usize]) -> String {
+        let names: Vec<String> = places.iter().map(|place| self.whole.tables[*place].name.plain()).collect();
+        names.join(", ")
+    }
+
     async fn batch(
         &mut self,
         session: &mut PgConnection,
-        table: &Table,
+        places: &[usize],
         (first, last): (i64, i64),
         sight: Sight,
     ) -> Result<u64, Error> {
-        let context = || format!("delete rows of {}", table.name.plain());
         let mut transaction = session.begin_with(sight.begin()).await?;
-        as_organization(&mut transaction, self.org).await?;
-        let rows = self.delete(&mut transaction, table, (first, last), sight).await?;
-        let name = table.name.plain();
-        let before = self.deleted.get(&name).copied();
-        let mut digest = before.unwrap_or_default();
-        rows.iter().for_each(|row| digest.add(row));
-        self.deleted.insert(name.clone(), digest);
+        as_organization(&mut transaction, Some(self.org.as_str())).await?;
+        let rows = self.delete(&mut transaction, places, (first, last), sight).await?;
+        let before = self.deleted.clone();
+        for (place, row) in &rows {
+            self.deleted.entry(self.whole.tables[*place].name.plain()).or_default().add(row);
+        }
         let noted = history::note(&mut transaction, self.run, &self.note()).await;
         let committed = match noted {
-            Ok(()) => transaction.commit().await.context(context()),
+            Ok(()) => transaction.commit().await.context(format!("delete rows of {}", self.names(places))),
             Err(error) => Err(error),
         };
         if let Err(error) = committed {
             // Counted is what is committed.
-            self.deleted.remove(&name);
-            self.deleted.extend(before.map(|before| (name, before)));
+            self.deleted = before;
             return Err(error.into());
         }
         Ok(rows.len() as u64)
     }
 
-    /// Deletes rows of `table`, and changes no row of another organization; returns what they held.
+    /// The statement that deletes rows that were put aside: of all tables at once, so that their foreign keys are asked when all
+    /// of them are gone; it says the place of each row's table, and what it held.
+    fn deleting(&self, places: &[usize]) -> Statement {
+        let each = places.iter().map(|place| {
+            let at = Definition::number(*place);
+            let part = Ident::joined(&["gone", &at.to_string()]);
+            let delete = self.whole.tables[*place].render(
+                self.model,
+                "{part} AS (
+                     DELETE FROM {table} AS t USING pg_temp.stockfoil_going AS g
+                     WHERE g.n BETWEEN $2 AND $3 AND t.ctid = g.place AND t.tableoid = g.relation AND {is_own}
+                     RETURNING {values} AS held)",
+                &[("part", &part)],
+            );
+            let select = render("SELECT {at}, held FROM {part}", &[("at", &at), ("part", &part)]);
+            (delete, select)
+        });
+        let (deletes, selects): (Vec<Statement>, Vec<Statement>) = each.unzip();
+        let (deletes, selects) = (joined(&deletes, ", "), joined(&selects, " UNION ALL "));
+        render("WITH {deletes} {selects}", &[("deletes", &deletes), ("selects", &selects)])
+    }
+
+    /// Deletes rows of the tables at `places`, and changes no row of another organization; returns what they held, with the places
+    /// of their tables.
     async fn delete(
         &self,
         connection: &mut PgConnection,
-        table: &Table,
+        places: &[usize],
         (first, last): (i64, i64),
         sight: Sight,
-    ) -> Result<Vec<String>, Error> {
-        let context = || format!("delete rows of {}", table.name.plain());
-        let statement = table.render(
-            self.model,
-            "DELETE FROM {table} AS t USING pg_temp.stockfoil_going AS g
-             WHERE g.n BETWEEN $2 AND $3 AND t.ctid = g.place AND t.tableoid = g.relation AND {is_own} RETURNING {values}",
-            &[],
-        );
+    ) -> Result<Vec<(usize, String)>, Error> {
+        let statement = self.deleting(places);
+        let names: Vec<&QualifiedName> = places.iter().map(|place| &self.whole.tables[*place].name).collect();
+        let balances = match names.iter().any(|name| **name == self.model.ledger.table) {
+            true => Balances::Follow,
+            false => Balances::Stay,
+        };
         let mut touched = Vec::new();
         let mut others = Vec::new();
         for attempt in [Sight::Counting, Sight::Comparing] {
             let mut tried = connection.begin().await?;
-            let before =
-                guard::written(&mut tried, self.model, Balances::beside(self.model, &table.name)).await?;
-            let rows: Vec<String> = sqlx::query_scalar(statement.sql())
+            let before = guard::written(&mut tried, self.model, balances).await?;
+            let rows: Vec<(i32, String)> = sqlx::query_as(statement.sql())
                 .persistent(false)
                 .bind(self.org)
                 .bind(first)
                 .bind(last)
                 .fetch_all(&mut *tried)
                 .await
-                .context(context())?;
+                .context(format!("delete rows of {}", self.names(places)))?;
+            let place = |(place, row)| (usize::try_from(place).unwrap_or_default(), row);
+            let rows: Vec<(usize, String)> = rows.into_iter().map(place).collect();
             guard::settle(&mut tried).await?;
             if attempt == Sight::Counting {
-                touched = before.beyond(&mut tried, self.model, &table.name, rows.len()).await?;
+                let count = |place: &usize| rows.iter().filter(|(of, _)| of == place).count();
+                let asked: Vec<(&QualifiedName, usize)> =
+                    names.iter().copied().zip(places.iter().map(count)).collect();
+                touched = before.beyond(&mut tried, self.model, &asked).await?;
                 if touched.is_empty() {
                     tried.commit().await?;
                     return Ok(rows);
                 }
-                sight.require_comparing(&table.name)?;
+                sight.require_comparing(names[0])?;
                 tried.rollback().await?;
                 others = self.others(connection, &touched).await?;
                 continue;
@@ -306,13 +339,8 @@ impl Work<'_> {
                 .map(|(table, _)| table.plain())
                 .collect();
             if !changed.is_empty() {
-                let (org, table) = (self.org.clone(), table.name.plain());
-                return Err(TenancyError::from(LifeError::Carried {
-                    org,
-                    table,
-                    others: changed.join(", "),
-                })
-                .into());
+                let (org, table, others) = (self.org.clone(), self.names(places), changed.join(", "));
+                return Err(TenancyError::from(LifeError::Carried { org, table, others }).into());
             }
             tried.commit().await?;
             return Ok(rows);

@@ -5,12 +5,12 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{
     super::{
-        super::TenancyError,
+        super::{TenancyError, moves::as_organization},
         LifeError,
         archive::Kind,
         whole::{Table, Whole},
     },
-    OrgDeleted, State, as_organization,
+    OrgDeleted, State,
     batches::{PASSES_MAX, Work},
     records,
 };
@@ -92,7 +92,7 @@ async fn attempt(
 ) -> Result<Result<OrgDeleted, String>, Error> {
     let (model, whole, org) = (work.model, work.whole, work.org);
     let mut transaction = session.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    as_organization(&mut transaction, org).await?;
+    as_organization(&mut transaction, Some(org.as_str())).await?;
     // From here on no row can come that says that it is the organization's.
     let hold = model.render("SELECT FROM {organizations} WHERE id = $1::text::{org.type} FOR UPDATE");
     sqlx::query(hold.sql()).bind(org).execute(&mut *transaction).await.context("hold the organization")?;

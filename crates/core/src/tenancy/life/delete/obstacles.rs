@@ -2,7 +2,11 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::super::whole::{Edge, Table, Whole};
+use super::super::{
+    super::moves::as_organization,
+    archive::Kind,
+    whole::{Edge, Table, Whole},
+};
 use crate::{
     Error,
     db::{Context as _, DbError, gave_way, give_way, sqlstate},
@@ -19,8 +23,9 @@ pub(super) async fn find(
     org: &OrgId,
     is_read_only: bool,
 ) -> Result<Vec<String>, Error> {
-    let mut found = circles(whole);
+    let mut found = Vec::new();
     for edge in whole.edges.iter().filter(|edge| whole.tables[edge.parent].org.is_some()) {
+        found.extend(own_row(session, model, whole, edge, org).await?);
         found.extend(referring(session, model, whole, edge, org).await?);
     }
     for table in whole.tables.iter().filter(|table| table.org.is_some()) {
@@ -41,21 +46,37 @@ pub(super) async fn find(
     Ok(found)
 }
 
-/// Tables that refer to each other, so that no row of either can go first.
-fn circles(whole: &Whole) -> Vec<String> {
-    let own = whole.circles.iter().filter(|edge| {
-        let child = edge.child.and_then(|child| whole.tables[child].org.as_ref());
-        child.is_some() && whole.tables[edge.parent].org.is_some()
-    });
-    let told = own.map(|edge| {
+/// That the organization's own row, which goes last, refers by `edge` to rows that go before.
+async fn own_row(
+    session: &mut PgConnection,
+    model: &Model,
+    whole: &Whole,
+    edge: &Edge,
+    org: &OrgId,
+) -> Result<Option<String>, Error> {
+    let is_own = |place: usize| whole.tables[place].kind == Kind::Organization;
+    if !edge.child.is_some_and(is_own) || is_own(edge.parent) {
+        return Ok(None);
+    }
+    let refers = whole.of_edge(
+        model,
+        edge,
+        "SELECT EXISTS (SELECT FROM {child} AS c JOIN {parent} AS p ON {c.refers_p} WHERE c.id = $1::text::{org.type} AND p.{p.org} = $1::text::{org.type})",
+        &[],
+    );
+    let (own, parent) = (edge.child_table.plain(), whole.tables[edge.parent].name.plain());
+    let refers: bool = sqlx::query_scalar(refers.sql())
+        .persistent(false)
+        .bind(org)
+        .fetch_one(session)
+        .await
+        .context(format!("look what its row of {own} refers to"))?;
+    Ok(refers.then(|| {
         format!(
-            "{} and {} refer to each other in a circle, by {} too; drop that foreign key while it is deleted",
-            edge.child_table.plain(),
-            whole.tables[edge.parent].name.plain(),
+            "its own row of {own}, which goes last, refers to a row of {parent} by {}; set the column that refers to NULL, or drop that foreign key while it is deleted",
             edge.name
         )
-    });
-    told.collect()
+    }))
 }
 
 /// Rows that are not the organization's and refer to its rows by `edge`.
@@ -144,7 +165,7 @@ async fn kept(
     );
     give_way(session).await?;
     let mut tried = session.begin().await?;
-    super::as_organization(&mut tried, org).await?;
+    as_organization(&mut tried, Some(org.as_str())).await?;
     let deleted = sqlx::query(delete.sql()).persistent(false).bind(org).execute(&mut *tried).await;
     tried.rollback().await?;
     Ok(match deleted {

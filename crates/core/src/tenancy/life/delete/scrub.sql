@@ -8,5 +8,5 @@ SET summary = jsonb_build_object('org_id', $1::text, 'deleted_by_run', $2::bigin
             THEN jsonb_build_object('changed', jsonb_path_query_array(summary, '$.changed[*] ? (@.field == "subdomain")'))
             ELSE '{}' END
 WHERE id <> $2
-  AND command IN ('org-create', 'org-update', 'org-delete', 'org-import', 'users-assign', 'data-assign')
+  AND command IN ('org-create', 'org-update', 'org-delete', 'org-import', 'org-merge', 'users-assign', 'data-assign')
   AND jsonb_path_exists(summary, '$.** ? (@ == $org)', jsonb_build_object('org', $1::text))

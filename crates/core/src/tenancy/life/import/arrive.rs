@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::{
     super::{
         super::{
-            TenancyError,
+            TenancyError, moves,
             named::{self, NewNames},
         },
         LifeError,
@@ -26,14 +26,14 @@ use crate::{
     org_id::OrgId,
     progress::Progress,
     report::Report as _,
-    sql::{Statement, all_of, render},
+    sql::{Ident, Statement, all_of, render},
 };
 
 /// Brings all of it in, or nothing.
 pub(super) async fn arrive(
     session: &mut PgConnection,
     model: &Model,
-    arrivals: &[Arrival],
+    groups: &[Vec<Arrival>],
     mut report: OrgImported,
     accepted: &BTreeSet<String>,
     progress: &dyn Progress,
@@ -42,28 +42,29 @@ pub(super) async fn arrive(
     let mut transaction = session.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let tx = &mut *transaction;
     tx.execute("SET LOCAL lock_timeout = '5s'; SET CONSTRAINTS ALL DEFERRED").await.context("begin")?;
-    sqlx::query("SELECT set_config('app.org_id', $1, true)")
-        .bind(&org)
-        .execute(&mut *tx)
-        .await
-        .context("set the organization")?;
+    moves::as_organization(tx, Some(org.as_str())).await?;
     named::hold_names(tx).await?;
-    for arrival in arrivals {
-        progress.begin(&format!("bring rows of {} in", arrival.table.name.plain()), None);
-        match arrival.way {
-            Way::Insert => insert(tx, model, arrival).await?,
-            Way::Settle => settle(tx, model, arrival).await?,
-            Way::Compare => add(tx, model, arrival).await?,
-            Way::Ignore => {}
+    for group in groups {
+        let mut given = Vec::new();
+        for arrival in group.iter().filter(|arrival| matches!(arrival.way, Way::Insert | Way::Compare)) {
+            given.push((arrival, count(tx, model, arrival).await?));
         }
-        progress.finish();
+        given.retain(|(_, rows)| *rows > 0);
+        if !given.is_empty() {
+            progress.begin(&format!("bring rows of {} in", names(&given)), None);
+            insert(tx, model, &given).await?;
+            progress.finish();
+        }
+        for arrival in group.iter().filter(|arrival| arrival.way == Way::Settle) {
+            settle(tx, model, arrival).await?;
+        }
     }
     named::refuse_same(tx, model, &org, NewNames::Both).await?;
     // What is deferred happens now, as the application's session would see it.
     tx.execute("SET CONSTRAINTS ALL IMMEDIATE").await.context("check what was deferred")?;
     tx.execute("SET LOCAL search_path = ''").await.context("set up the session")?;
     report.tables.clear();
-    for arrival in arrivals.iter().filter(|arrival| arrival.way != Way::Ignore) {
+    for arrival in groups.iter().flatten().filter(|arrival| arrival.way != Way::Ignore) {
         let count = compare(tx, model, arrival, &org, accepted, &mut report.warnings).await?;
         report.tables.push(count);
     }
@@ -85,41 +86,58 @@ pub(super) async fn arrive(
     Ok(report)
 }
 
-async fn insert(tx: &mut PgConnection, model: &Model, arrival: &Arrival) -> Result<(), Error> {
-    let table = arrival.table.name.plain();
-    let count = arrival.render(model, "SELECT count(*) FROM {staging}", &[]);
-    let given: i64 = sqlx::query_scalar(count.sql())
+/// Inserts the rows of these tables, of shared ones those that are not here: in one statement, at whose end foreign keys are asked
+/// that are not deferrable.
+async fn insert(tx: &mut PgConnection, model: &Model, arrivals: &[(&Arrival, i64)]) -> Result<(), Error> {
+    let parts = arrivals.iter().enumerate().map(|(at, (arrival, _))| {
+        let part = Ident::joined(&["come", &at.to_string()]);
+        let is_new = match arrival.way {
+            Way::Compare => {
+                let key = arrival.table.key.iter();
+                let same =
+                    all_of(key.map(|column| render("p.{column} = t.{column}", &[("column", column)])));
+                arrival.render(
+                    model,
+                    " WHERE NOT EXISTS (SELECT FROM {table} AS p WHERE {same})",
+                    &[("same", &same)],
+                )
+            }
+            _ => render("", &[]),
+        };
+        let insert = arrival.render(
+            model,
+            "{part} AS (INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {staging} AS t{is_new}{in_order} RETURNING 1)",
+            &[("part", &part), ("is_new", &is_new)],
+        );
+        let count = render("(SELECT count(*) FROM {part})", &[("part", &part)]);
+        (insert, count)
+    });
+    let (inserts, counts): (Vec<Statement>, Vec<Statement>) = parts.unzip();
+    let (inserts, counts) = (joined(&inserts, ", "), joined(&counts, ", "));
+    let statement =
+        render("WITH {inserts} SELECT ARRAY[{counts}]", &[("inserts", &inserts), ("counts", &counts)]);
+    let counts: Vec<i64> = sqlx::query_scalar(statement.sql())
         .persistent(false)
-        .fetch_one(&mut *tx)
+        .fetch_one(tx)
         .await
-        .context("count the rows")?;
-    if given == 0 {
-        return Ok(());
-    }
-    let statement = arrival.render(
-        model,
-        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {staging} AS t{in_order}",
-        &[],
-    );
-    let rows = run(tx, &statement, &format!("bring rows of {table} in")).await?;
-    if u64::try_from(given) != Ok(rows) {
-        return Err(not_as_given(table, format!("{rows} rows of {given}")));
+        .context(format!("bring rows of {} in", names(arrivals)))?;
+    for ((arrival, given), count) in arrivals.iter().zip(counts) {
+        if arrival.way == Way::Insert && *given != count {
+            return Err(not_as_given(arrival.table.name.plain(), format!("{count} rows of {given}")));
+        }
     }
     Ok(())
 }
 
-/// Adds shared rows that are not here.
-async fn add(tx: &mut PgConnection, model: &Model, arrival: &Arrival) -> Result<(), Error> {
-    let key = arrival.table.key.iter().map(|column| render("p.{column} = t.{column}", &[("column", column)]));
-    let same = all_of(key);
-    let statement = arrival.render(
-        model,
-        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {staging} AS t
-         WHERE NOT EXISTS (SELECT FROM {table} AS p WHERE {same}){in_order}",
-        &[("same", &same)],
-    );
-    run(tx, &statement, &format!("add shared rows of {}", arrival.table.name.plain())).await?;
-    Ok(())
+async fn count(tx: &mut PgConnection, model: &Model, arrival: &Arrival) -> Result<i64, Error> {
+    let count = arrival.render(model, "SELECT count(*) FROM {staging}", &[]);
+    let rows = sqlx::query_scalar(count.sql()).persistent(false).fetch_one(tx).await;
+    Ok(rows.context("count the rows")?)
+}
+
+fn names(arrivals: &[(&Arrival, i64)]) -> String {
+    let names: Vec<String> = arrivals.iter().map(|(arrival, _)| arrival.table.name.plain()).collect();
+    names.join(", ")
 }
 
 /// Puts what rows of the application's balances hold beside key and quantity into those that the triggers made; one that has

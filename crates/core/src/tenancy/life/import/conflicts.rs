@@ -26,7 +26,7 @@ pub(super) async fn find(
     arrivals: &[Arrival],
     adds_shared: bool,
 ) -> Result<Vec<Conflict>, Error> {
-    let mut found: Vec<Conflict> = circles(whole);
+    let mut found: Vec<Conflict> = Vec::new();
     for arrival in arrivals {
         match arrival.way {
             Way::Insert | Way::Settle => {
@@ -41,22 +41,6 @@ pub(super) async fn find(
         found.extend(other_organizations(session, model, whole, arrivals, edge).await?);
     }
     Ok(found)
-}
-
-/// Tables that refer to each other by foreign keys that can't be asked last.
-fn circles(whole: &Whole) -> Vec<Conflict> {
-    let hard = whole.circles.iter().filter(|edge| {
-        !edge.is_deferrable && edge.child.is_some_and(|child| whole.tables[child].kind != Kind::Shared)
-    });
-    let told = hard.map(|edge| {
-        let what = format!(
-            "refers to {} by {}, and that to it, so neither can go in first; make the key deferrable",
-            whole.tables[edge.parent].name.plain(),
-            edge.name
-        );
-        Conflict::of(&edge.child_table.plain(), what)
-    });
-    told.collect()
 }
 
 async fn rights(session: &mut PgConnection, arrival: &Arrival) -> Result<Option<Conflict>, Error> {

@@ -90,6 +90,22 @@ pub(super) async fn find(
     Ok((arrivals.into_iter().map(|(_, arrival)| arrival).collect(), conflicts))
 }
 
+/// The same in the order in which they go in, those together that must.
+pub(super) fn in_groups(model: &Model, whole: &Whole, arrivals: Vec<Arrival>) -> Vec<Vec<Arrival>> {
+    let mut groups = Vec::new();
+    for group in whole.parents_first(model) {
+        let is_here =
+            |arrival: &&Arrival| group.iter().any(|place| whole.tables[*place].name == arrival.table.name);
+        let here: Vec<Arrival> = arrivals.iter().filter(is_here).cloned().collect();
+        match whole.is_hard(&group) {
+            true => groups.push(here),
+            // What is deferrable is asked last.
+            false => groups.extend(here.into_iter().map(|arrival| vec![arrival])),
+        }
+    }
+    groups
+}
+
 fn way(model: &Model, kind: Kind, is_renamed: bool) -> Way {
     match kind {
         Kind::Organization | Kind::Tenant => Way::Insert,
