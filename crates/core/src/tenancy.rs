@@ -133,12 +133,37 @@ pub enum TenancyError {
     },
     /// Nothing is asked for.
     #[error(
-        "say what to change: --name, --subdomain, --no-subdomain, --activate, --deactivate, --rotate-key, --add-key, --revoke-key; or --list-keys"
+        "say what to change: --name, --subdomain, --no-subdomain, --activate, --deactivate, --rotate-key, --add-key, --revoke-key, --key; or --list-keys"
     )]
     NothingAsked,
     /// A flag is of a new key, and none is asked for.
     #[error("{0} needs {1}; leave it out, or say that there is to be a new key")]
     NoNewKey(&'static str, &'static str),
+    /// What is said of a key can't be kept.
+    #[error(
+        "{text:?} can't be the {what} of an API key; give 1 to {length_max} characters on one line, none of them invisible or a change of direction"
+    )]
+    KeyText {
+        /// The label, or the scopes.
+        what: &'static str,
+        /// What was given.
+        text: String,
+        /// How many characters it may have.
+        length_max: usize,
+    },
+    /// The keys' table is of an earlier release.
+    #[error(
+        "table {0} has no columns label and scopes yet; run migrate-org first, or say nothing of what the key is for"
+    )]
+    NoKeyTexts(String),
+    /// A new key would have to be for two things.
+    #[error(
+        "the API keys of organization {0} have different scopes; say by --scopes what the new one is for, or use --add-key and --revoke-key"
+    )]
+    ScopesDiffer(OrgId),
+    /// A key is named, and nothing is said of it.
+    #[error("--key says which API key is described; give --label or --scopes with it")]
+    NothingSaid,
     /// A key that ends before anybody has it.
     #[error("--expires 0s would end the key at once; give a time such as 90d, or leave it out")]
     ExpiresAtOnce,
@@ -246,6 +271,7 @@ impl TenancyError {
             Self::NotMigrated { .. }
             | Self::UsersReferred { .. }
             | Self::NotAsWritten(_)
+            | Self::NoKeyTexts(_)
             | Self::OrganizationLocked(_)
             | Self::UsersLocked
             | Self::NotAllMoved { .. }
@@ -265,6 +291,9 @@ impl TenancyError {
             | Self::UnknownKeys { .. }
             | Self::NothingAsked
             | Self::NoNewKey(..)
+            | Self::KeyText { .. }
+            | Self::ScopesDiffer(_)
+            | Self::NothingSaid
             | Self::ExpiresAtOnce
             | Self::Selector
             | Self::NoOrganization

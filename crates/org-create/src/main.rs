@@ -24,6 +24,12 @@ cli::args! {
         /// let the API key end after this time, such as 90d (default: never)
         #[argh(option, arg_name = "time")]
         expires: Option<Span>,
+        /// what people call the API key
+        #[argh(option, arg_name = "text")]
+        label: Option<String>,
+        /// what the API key is for, in words that the application reads
+        #[argh(option, arg_name = "text")]
+        scopes: Option<String>,
         /// create it inactive: it can't be used until it is activated
         #[argh(switch)]
         inactive: bool,
@@ -36,17 +42,19 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let api_key = cx.secret("--api-key", args.api_key).await?;
-        let Args { id, name, subdomain, expires, inactive, .. } = args;
-        let request = Request { id, name, subdomain, api_key, expires, is_active: !inactive };
+        let Args { id, name, subdomain, expires, label, scopes, inactive, .. } = args;
+        let request = Request { id, name, subdomain, api_key, expires, label, scopes, is_active: !inactive };
         let new = request.check(&cx.config().mapping, &cx.config().tenancy)?;
         let db = cx.connect().await?;
         let created = organization::create(&db, &cx.config().mapping, new).await?;
         cx.warn(&created.warnings);
         cx.emit(&created).inspect_err(|_| {
             let organization::OrgCreated { id, api_key_id, .. } = &created;
-            cx.say(format!(
-                "organization {id} was created, but its API key {api_key_id} could not be shown; org-update --org-id {id} --rotate-key --overlap 0s makes another one"
-            ));
+            if let Some(key) = api_key_id {
+                cx.say(format!(
+                    "organization {id} was created, but its API key {key} could not be shown; org-update --org-id {id} --rotate-key --overlap 0s makes another one"
+                ));
+            }
         })
     })
 }

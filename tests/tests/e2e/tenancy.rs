@@ -2,6 +2,7 @@ use testkit::{Run, TestDb};
 
 mod data_assign;
 mod isolation;
+mod key_texts;
 mod keys;
 mod life;
 mod named;

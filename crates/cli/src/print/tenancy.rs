@@ -27,7 +27,10 @@ impl Print for OrgCreated {
         let Self { id, name, subdomain, is_active, api_key_id, api_key, api_key_expires_at, .. } = self;
         page.marked(Mark::Good, format!("organization {id} created"));
         organization(page, name, subdomain.as_ref().map(Subdomain::as_str), *is_active);
-        new_key(page, api_key_id, api_key.as_ref());
+        if let Some(id) = api_key_id {
+            new_key(page, id, api_key.as_ref());
+        }
+        described(page, self.api_key_label.as_deref(), self.api_key_scopes.as_deref());
         if let Some(end) = api_key_expires_at {
             page.line(format!("      key ends   {}", minute((*end).into())));
         }
@@ -49,6 +52,9 @@ impl Print for OrgUpdated {
         if let Some(id) = api_key_id {
             new_key(page, id, api_key.as_ref());
         }
+        if let Some(key) = &self.described_key {
+            page.line(format!("      described  {key}"));
+        }
         for (what, keys) in [("ending", &self.ended_keys), ("revoked", &self.revoked_keys)] {
             if !keys.is_empty() {
                 page.line(format!("      {what:<10} {}", keys.join(", ")));
@@ -57,7 +63,7 @@ impl Print for OrgUpdated {
         page.table(
             ["KEY", "STATE", "CREATED", "EXPIRES", "REVOKED", "LAST USED"],
             self.keys.iter().map(|key| {
-                let KeySummary { key_id, state, created_at, expires_at, revoked_at, last_used_on } = key;
+                let KeySummary { key_id, state, created_at, expires_at, revoked_at, last_used_on, .. } = key;
                 [
                     visible(key_id),
                     state.as_str().into(),
@@ -68,6 +74,23 @@ impl Print for OrgUpdated {
                 ]
             }),
         );
+        let is_described = |key: &&KeySummary| key.label.is_some() || key.scopes.is_some();
+        page.table(
+            ["KEY", "LABEL", "SCOPES"],
+            self.keys.iter().filter(is_described).map(|key| {
+                let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".into(), visible);
+                [visible(&key.key_id), text(&key.label), text(&key.scopes)]
+            }),
+        );
+    }
+}
+
+/// What is said of a key, a line each.
+fn described(page: &mut Page, label: Option<&str>, scopes: Option<&str>) {
+    for (what, text) in [("key label", label), ("key scopes", scopes)] {
+        if let Some(text) = text {
+            page.line(format!("      {what:<10} {}", visible(text)));
+        }
     }
 }
 

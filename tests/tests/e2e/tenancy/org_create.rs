@@ -62,6 +62,8 @@ async fn scripts_are_told_in_a_form_that_stays() {
   "api_key_id": "KEY ID",
   "api_key": "KEY",
   "api_key_expires_at": "LATER",
+  "api_key_label": null,
+  "api_key_scopes": null,
   "run_id": RUN,
   "warnings": []
 }
