@@ -9,6 +9,7 @@ pub mod ending;
 pub(crate) mod global_keys;
 pub mod keys;
 pub mod life;
+pub mod lines;
 mod moves;
 pub mod named;
 pub mod organization;
@@ -139,6 +140,9 @@ pub enum TenancyError {
     /// A flag is of a new key, and none is asked for.
     #[error("{0} needs {1}; leave it out, or say that there is to be a new key")]
     NoNewKey(&'static str, &'static str),
+    /// A file of many at once is none.
+    #[error(transparent)]
+    Lines(#[from] lines::LinesError),
     /// What is said of a key can't be kept.
     #[error(
         "{text:?} can't be the {what} of an API key; give 1 to {length_max} characters on one line, none of them invisible or a change of direction"
@@ -291,6 +295,7 @@ impl TenancyError {
             | Self::UnknownKeys { .. }
             | Self::NothingAsked
             | Self::NoNewKey(..)
+            | Self::Lines(_)
             | Self::KeyText { .. }
             | Self::ScopesDiffer(_)
             | Self::NothingSaid

@@ -20,7 +20,7 @@ use super::Print;
 use crate::{Mark, Page};
 
 /// How many rows a person is shown; JSON has them all.
-const ROWS_MAX: usize = 20;
+pub(super) const ROWS_MAX: usize = 20;
 
 impl Print for OrgCreated {
     fn print(&self, page: &mut Page) {
@@ -357,13 +357,13 @@ fn origins(users: &[Move]) -> String {
     format!(": {}", from.join(", "))
 }
 
-fn more(page: &mut Page, rows: usize) {
+pub(super) fn more(page: &mut Page, rows: usize) {
     if rows > ROWS_MAX {
         page.line(format!("... and {} more; --format json lists them all", rows - ROWS_MAX));
     }
 }
 
 /// A text from the application's tables, which must not steer the terminal.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }

@@ -1,5 +1,6 @@
 //! Organizations: creating and listing them.
 
+pub mod file;
 mod listing;
 
 use chrono::{DateTime, Utc};

@@ -1,3 +1,5 @@
+mod file;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use testkit::{Binary, Signal, TestDb, signal};
