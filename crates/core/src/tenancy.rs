@@ -180,7 +180,7 @@ pub enum TenancyError {
     #[error("the database stored another {0} than it was given; look for triggers and rules on its table")]
     NotAsWritten(&'static str),
     /// Nobody gets the users.
-    #[error("say where the users move to by --org-id, or take a run back by --undo")]
+    #[error("say where the users move to by --org-id or in a file (--file), or take a run back by --undo")]
     NoOrganization,
     /// Nobody, or more than one group, is selected.
     #[error("say whom to move by exactly one of --user-id (repeatable), --email-pattern and --all")]

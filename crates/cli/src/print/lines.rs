@@ -6,12 +6,13 @@ use stockfoil_core::{
         api_key::ApiKey,
         lines::Mistake,
         organization::file::{Made, OrgsCreated, Shown},
+        users::{Members, file::PeopleAssigned},
     },
 };
 
 use super::{
     Print,
-    tenancy::{ROWS_MAX, more, visible},
+    tenancy::{ROWS_MAX, counted, more, visible},
 };
 use crate::{Mark, Page};
 
@@ -44,6 +45,56 @@ impl Print for OrgsCreated {
         page.table(["LINE", "THERE ALREADY", "NAME", "SUBDOMAIN"], present.iter().take(ROWS_MAX).map(shown));
         more(page, present.len());
         keys(page, made);
+    }
+}
+
+impl Print for PeopleAssigned {
+    fn print(&self, page: &mut Page) {
+        let Self {
+            applied, run_id, stopped, users, organizations, already_there, conflicts, mistakes, ..
+        } = self;
+        let there = match already_there {
+            0 => String::new(),
+            count => format!(", {} already there", counted(*count)),
+        };
+        let moved = match users.len() {
+            0 => "no user to move".to_owned(),
+            count => format!("{} {}", counted(count), if *applied { "moved" } else { "would move" }),
+        };
+        let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
+        page.marked(mark, format!("{moved}{there}"));
+        if let Some(run) = run_id {
+            page.line(format!("      run {0}; users-assign --undo {0} puts them back", run.0));
+        }
+        if let Some(reason) = stopped.as_ref().filter(|_| mistakes.is_empty()) {
+            page.line(format!("      nothing was changed: {reason}"));
+        }
+        wrong(page, mistakes);
+        page.table(
+            ["ORGANIZATION", "USERS BEFORE", "AFTER"],
+            organizations.iter().map(|Members { org_id, before, after }| {
+                let org = org_id.as_deref().map_or_else(|| "none".into(), visible);
+                [org, before.to_string(), after.to_string()]
+            }),
+        );
+        let email = |email: &Option<String>| email.as_deref().map_or_else(|| "-".into(), visible);
+        page.table(
+            ["CAN'T MOVE", "EMAIL", "TO", "KEY", "TAKEN BY"],
+            conflicts.iter().take(ROWS_MAX).map(|at| {
+                let user = &at.conflict;
+                let (to, key) = (visible(at.to.as_str()), visible(&user.key));
+                [visible(&user.user_id), email(&user.email), to, key, visible(&user.other_user_id)]
+            }),
+        );
+        more(page, conflicts.len());
+        page.table(
+            ["USER", "EMAIL", "FROM", "TO"],
+            users.iter().take(ROWS_MAX).map(|user| {
+                let from = user.from.as_deref().map_or_else(|| "-".into(), visible);
+                [visible(&user.user_id), email(&user.email), from, visible(user.to.as_str())]
+            }),
+        );
+        more(page, users.len());
     }
 }
 

@@ -340,7 +340,7 @@ fn count(rows: Option<i64>) -> String {
     rows.map(|rows| rows.to_string()).unwrap_or_default()
 }
 
-fn counted(users: usize) -> String {
+pub(super) fn counted(users: usize) -> String {
     format!("{users} {}", if users == 1 { "user" } else { "users" })
 }
 
