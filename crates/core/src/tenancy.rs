@@ -190,6 +190,11 @@ pub enum TenancyError {
         "the mapping says that there are no users (tenancy.users = false); name their table in stockfoil.toml first"
     )]
     NoUsers,
+    /// People are in several organizations.
+    #[error(
+        "who is in which organization is said by table {0} ([tenancy.memberships]), and no user is moved; insert or delete rows there, or give some to another organization: data-assign --rows '{0} where ...'"
+    )]
+    Members(String),
     /// Nobody is called so.
     #[error("there is no organization with the id or subdomain {name:?}; {}org-list shows those that there are", .near.as_ref().map_or_else(String::new, |near| format!("did you mean {near:?}? ")))]
     NobodysName {
@@ -303,6 +308,7 @@ impl TenancyError {
             | Self::Selector
             | Self::NoOrganization
             | Self::NoUsers
+            | Self::Members(_)
             | Self::OrgId(_)
             | Self::OtherDefault { .. }
             | Self::UnknownOrganization(_)

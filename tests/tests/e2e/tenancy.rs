@@ -5,6 +5,7 @@ mod isolation;
 mod key_texts;
 mod keys;
 mod life;
+mod memberships;
 mod named;
 mod names;
 mod org_create;

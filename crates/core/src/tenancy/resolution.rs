@@ -58,9 +58,10 @@ pub fn functions(model: &Model, default: &OrgId) -> [Function; 9] {
     let form = api_key::form();
     let number = Definition::number;
     let (is_id, default) = (is_id(model.org_type), Literal::new(default.as_str()));
-    let has_user = match model.users {
-        Some(_) => model.render(include_str!("resolution/has_user.sql")),
-        None => render("SELECT o.id WHERE false", &[]),
+    let has_user = match (&model.users, &model.memberships) {
+        (_, Some(_)) => model.render(include_str!("resolution/has_member.sql")),
+        (Some(_), None) => model.render(include_str!("resolution/has_user.sql")),
+        (None, None) => render("SELECT o.id WHERE false", &[]),
     };
     let fragments: [(&str, &dyn Fragment); 7] = [
         ("has_user", &has_user),

@@ -158,7 +158,7 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
             db.require_writable()?;
         }
         let model = &mapping.resolve(db).await?;
-        let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
+        let users = movable(model)?;
         require(db, model, &[&users.table]).await?;
         if let Origin::Default(default_org) = &assignment.origin {
             default_organization::check(&mut *db.acquire().await?, model, default_org, Change::Refused)
@@ -175,6 +175,15 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
             }
         }
     })
+}
+
+/// The users' table, where its rows say whose they are.
+fn movable(model: &Model) -> Result<&Users, TenancyError> {
+    match (&model.users, &model.memberships) {
+        (None, _) => Err(TenancyError::NoUsers),
+        (Some(_), Some(memberships)) => Err(TenancyError::Members(memberships.table.plain())),
+        (Some(users), None) => Ok(users),
+    }
 }
 
 /// How often an assignment was tried, and how it is tried next.

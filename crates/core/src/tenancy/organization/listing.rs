@@ -11,7 +11,7 @@ use crate::{
     org_id::OrgId,
     report::{Metric, Outcome, Report},
     rows::public::organizations,
-    sql::{Fixed, Fragment, QualifiedName, Statement, render},
+    sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
     timestamp::Timestamp,
 };
 
@@ -72,11 +72,15 @@ impl Report for OrgList {
 pub fn list<'a>(db: &'a Db, mapping: &'a Mapping, active_only: bool) -> Task<'a, OrgList> {
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;
-        let users = model.users.as_ref().map(|users| &users.table);
-        let counted: Vec<&QualifiedName> = users.into_iter().chain(&model.items).collect();
+        let members = model.memberships.as_ref().map(|members| (&members.table, &members.organization));
+        let users = model.users.as_ref().map(|users| (&users.table, &model.org_column));
+        let users = members.or(users);
+        let items = model.items.as_ref().map(|items| (items, &model.org_column));
+        let of_tenants = users.into_iter().chain(items).filter(|(_, org)| **org == model.org_column);
+        let counted: Vec<&QualifiedName> = of_tenants.map(|(table, _)| table).collect();
         require(db, model, &counted).await?;
         let columns = Fixed(organizations::COLUMNS);
-        let (users, items) = (Count::of(model, users, "u"), Count::of(model, model.items.as_ref(), "i"));
+        let (users, items) = (Count::of(model, users, "u"), Count::of(model, items, "i"));
         let statement = model.render_with(
             include_str!("list.sql"),
             &[
@@ -103,12 +107,12 @@ struct Count {
 }
 
 impl Count {
-    fn of(model: &Model, table: Option<&QualifiedName>, alias: &'static str) -> Self {
-        let Some(table) = table else {
+    fn of(model: &Model, table: Option<(&QualifiedName, &Ident)>, alias: &'static str) -> Self {
+        let Some((table, org)) = table else {
             return Self { count: render("NULL::bigint", &[]), join: render("", &[]) };
         };
         let alias = Fixed(alias);
-        let fragments: [(&str, &dyn Fragment); 2] = [("table", table), ("alias", &alias)];
+        let fragments: [(&str, &dyn Fragment); 3] = [("table", table), ("org", org), ("alias", &alias)];
         Self {
             count: render("coalesce({alias}.count, 0)", &fragments),
             join: model.render_with(

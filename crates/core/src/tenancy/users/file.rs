@@ -8,7 +8,8 @@ use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
-    COMMAND, KeyConflict, Members, Origin, PRIMARY, People, Selector, Tries, User, conflicts, count, select,
+    COMMAND, KeyConflict, Members, Origin, PRIMARY, People, Selector, Tries, User, conflicts, count, movable,
+    select,
 };
 use crate::{
     Error, Task,
@@ -183,7 +184,7 @@ pub fn assign<'a>(
             db.require_writable()?;
         }
         let model = &mapping.resolve(db).await?;
-        let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
+        let users = movable(model)?;
         require(db, model, &[&users.table]).await?;
         if let Origin::Default(default_org) = &terms.origin {
             default_organization::check(&mut *db.acquire().await?, model, default_org, Change::Refused)
