@@ -8,6 +8,7 @@ mod balances;
 mod explain;
 mod generate;
 mod life;
+mod lines;
 mod migration;
 mod rehearsal;
 mod sequence;

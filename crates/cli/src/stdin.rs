@@ -34,19 +34,30 @@ impl Context {
                     "{flag} {value:?} names no file; write such as items=ids.txt"
                 )));
             };
-            let read = match path {
-                "-" => {
-                    self.say(format!("reading {flag} from standard input"));
-                    let reading = tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin()));
-                    reading.await.map_err(std::io::Error::other).flatten()
-                }
-                path => tokio::fs::read_to_string(path).await,
-            };
-            let text =
-                read.map_err(|error| RunError::Usage(format!("{flag}: {path} can't be read: {error}")))?;
+            let text = String::from_utf8(self.read_file(flag, path).await?)
+                .map_err(|error| RunError::Usage(format!("{flag}: {path} can't be read: {error}")))?;
             texts.push((name.to_owned(), text));
         }
         Ok(texts)
+    }
+
+    /// What a flag's file holds; `-` is standard input.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn read_file(&self, flag: &str, path: &str) -> Result<Vec<u8>, RunError> {
+        let read = match path {
+            "-" => {
+                self.say(format!("reading {flag} from standard input"));
+                let reading = tokio::task::spawn_blocking(|| {
+                    let mut bytes = Vec::new();
+                    std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+                });
+                reading.await.map_err(std::io::Error::other).flatten()
+            }
+            path => tokio::fs::read(path).await,
+        };
+        read.map_err(|error| RunError::Usage(format!("{flag}: {path} can't be read: {error}")))
     }
 
     /// The value of a secret flag, where it is given: that text, or, for `-`, the first line of standard input without

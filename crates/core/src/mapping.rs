@@ -41,6 +41,7 @@ pub struct Mapping {
     org_type: KeyType,
     organizations: Placed<TableName>,
     users: Option<UsersMapping>,
+    memberships: Option<MembershipsMapping>,
     items: Option<Placed<TableName>>,
     roles: Roles,
     accepted_holes: Vec<String>,
@@ -54,6 +55,13 @@ struct UsersMapping {
     table: Placed<TableName>,
     id: Placed<Ident>,
     email: Placed<Ident>,
+}
+
+#[derive(Debug, Clone)]
+struct MembershipsMapping {
+    table: Placed<TableName>,
+    user: Placed<Ident>,
+    organization: Placed<Ident>,
 }
 
 #[derive(Debug, Clone)]
@@ -185,6 +193,10 @@ impl Mapping {
             Some(OrNone::Some(users)) => Some(reader.users(users)?),
             None => Some(reader.users(&file::Users::default())?),
         };
+        let memberships = match &tenancy.memberships {
+            Some(memberships) => Some(reader.memberships(memberships, tenancy)?),
+            None => None,
+        };
         let items = match &tenancy.items {
             None => Some(reader.table(None, "tenancy.items", "items")?),
             Some(given) => match given.get_ref() {
@@ -210,6 +222,7 @@ impl Mapping {
             schemas,
             org_type,
             users,
+            memberships,
             items,
             ledger,
             balances,

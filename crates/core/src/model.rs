@@ -3,6 +3,7 @@
 
 mod balances;
 mod entries;
+mod people;
 mod queue;
 
 use std::cell::LazyCell;
@@ -15,6 +16,7 @@ use crate::{
 use balances::BalanceSql;
 pub(crate) use balances::conflict;
 use entries::{EntrySql, KEY_WEIGHT};
+pub use people::{Memberships, Users};
 pub(crate) use queue::QUEUE;
 
 /// The ledger's column that holds the number of the transaction that made the entry; NULL for those before it.
@@ -105,6 +107,8 @@ pub struct Model {
     pub roles: Roles,
     /// The people, where the database has any.
     pub users: Option<Users>,
+    /// Which organizations they are in, where they may be in several: then a person's row is no organization's.
+    pub memberships: Option<Memberships>,
     /// The table of items, where the database has one.
     pub items: Option<QualifiedName>,
     /// The ledger.
@@ -123,19 +127,6 @@ pub struct NaturalKey {
     pub table: QualifiedName,
     /// The columns, in the order of their key.
     pub columns: Vec<Ident>,
-}
-
-/// The table of people and its columns.
-#[derive(Debug, Clone)]
-pub struct Users {
-    /// The table.
-    pub table: QualifiedName,
-    /// A user's primary key.
-    pub id: Ident,
-    /// The key's text.
-    pub id_text: Statement,
-    /// The address that a user is known by.
-    pub email: Statement,
 }
 
 /// The ledger.
@@ -330,7 +321,7 @@ impl Model {
     ///
     /// Names: `{schema}`, `{org}` and its type `{org.type}`, `{organizations}`, `{api_keys}`, the roles
     /// `{app_role}` and `{operations_role}`, `{users}` with
-    /// `{users.id}`, `{users.id.text}` and `{users.email}`, `{items}`, `{ledger}`, `{balances}` and its columns
+    /// `{users.id}`, `{users.id.text}` and `{users.email}`, `{memberships}` with `{memberships.user}` and `{memberships.org}`, `{items}`, `{ledger}`, `{balances}` and its columns
     /// `{balances.quantity}`; `{ledger.text}` is the ledger's name as a literal. The tables of people and items are only for statements that run where there are any.
     ///
     /// Entries: `{entries}`, `{new_entries}` and `{old_entries}` are queries of postings (`org, item, location, lot,
@@ -405,6 +396,9 @@ impl Model {
             "users.id" => boxed(&self.users.as_ref()?.id),
             "users.id.text" => boxed(&self.users.as_ref()?.id_text),
             "users.email" => boxed(&self.users.as_ref()?.email),
+            "memberships" => boxed(&self.memberships.as_ref()?.table),
+            "memberships.user" => boxed(&self.memberships.as_ref()?.user),
+            "memberships.org" => boxed(&self.memberships.as_ref()?.organization),
             "items" => boxed(self.items.as_ref()?),
             _ => None,
         }

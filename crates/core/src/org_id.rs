@@ -169,11 +169,13 @@ pub struct OrgNameError(String);
 /// looks like another name.
 pub fn check_name(text: &str) -> Result<&str, OrgNameError> {
     let name = text.trim();
-    let is_long = name.chars().count() > NAME_LENGTH_MAX;
-    if name.is_empty() || is_long || name.chars().any(char::is_control) || is_masked(name) {
-        return Err(OrgNameError(text.to_owned()));
-    }
-    Ok(name)
+    if is_line(name, NAME_LENGTH_MAX) { Ok(name) } else { Err(OrgNameError(text.to_owned())) }
+}
+
+/// Whether `text` is one line of 1 to `length_max` characters, and shows all that it is.
+pub(crate) fn is_line(text: &str, length_max: usize) -> bool {
+    let length = text.chars().count();
+    (1..=length_max).contains(&length) && !text.chars().any(char::is_control) && !is_masked(text)
 }
 
 /// Whether a name holds a character that nobody sees: it has no width, or changes the direction of what follows. Two that join

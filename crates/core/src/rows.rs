@@ -721,6 +721,8 @@ pub mod public {
             pub hash: Vec<u8>,
             /// Column `key_id` of `public.organization_api_keys`: `text`; in the primary key.
             pub key_id: String,
+            /// Column `label` of `public.organization_api_keys`: `text`.
+            pub label: Option<String>,
             /// Column `last_used_on` of `public.organization_api_keys`: `date`.
             pub last_used_on: Option<::sqlx::types::chrono::NaiveDate>,
             /// Column `org_id` of `public.organization_api_keys`: `text`; references
@@ -728,12 +730,14 @@ pub mod public {
             pub org_id: OrgId,
             /// Column `revoked_at` of `public.organization_api_keys`: `timestamp with time zone`.
             pub revoked_at: Option<::sqlx::types::chrono::DateTime<::sqlx::types::chrono::Utc>>,
+            /// Column `scopes` of `public.organization_api_keys`: `text`.
+            pub scopes: Option<String>,
         }
 
         macro_rules! columns {
             () => {
-                r#""created_at", "expires_at", "hash", "key_id", "last_used_on", "org_id",
-                "revoked_at""#
+                r#""created_at", "expires_at", "hash", "key_id", "label", "last_used_on", "org_id",
+                "revoked_at", "scopes""#
             };
         }
 

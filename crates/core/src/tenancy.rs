@@ -9,6 +9,7 @@ pub mod ending;
 pub(crate) mod global_keys;
 pub mod keys;
 pub mod life;
+pub mod lines;
 pub mod merge;
 mod moves;
 pub mod named;
@@ -134,12 +135,40 @@ pub enum TenancyError {
     },
     /// Nothing is asked for.
     #[error(
-        "say what to change: --name, --subdomain, --no-subdomain, --activate, --deactivate, --rotate-key, --add-key, --revoke-key; or --list-keys"
+        "say what to change: --name, --subdomain, --no-subdomain, --activate, --deactivate, --rotate-key, --add-key, --revoke-key, --key; or --list-keys"
     )]
     NothingAsked,
     /// A flag is of a new key, and none is asked for.
     #[error("{0} needs {1}; leave it out, or say that there is to be a new key")]
     NoNewKey(&'static str, &'static str),
+    /// A file of many at once is none.
+    #[error(transparent)]
+    Lines(#[from] lines::LinesError),
+    /// What is said of a key can't be kept.
+    #[error(
+        "{text:?} can't be the {what} of an API key; give 1 to {length_max} characters on one line, none of them invisible or a change of direction"
+    )]
+    KeyText {
+        /// The label, or the scopes.
+        what: &'static str,
+        /// What was given.
+        text: String,
+        /// How many characters it may have.
+        length_max: usize,
+    },
+    /// The keys' table is of an earlier release.
+    #[error(
+        "table {0} has no columns label and scopes yet; run migrate-org first, or say nothing of what the key is for"
+    )]
+    NoKeyTexts(String),
+    /// A new key would have to be for two things.
+    #[error(
+        "the API keys of organization {0} have different scopes; say by --scopes what the new one is for, or use --add-key and --revoke-key"
+    )]
+    ScopesDiffer(OrgId),
+    /// A key is named, and nothing is said of it.
+    #[error("--key says which API key is described; give --label or --scopes with it")]
+    NothingSaid,
     /// A key that ends before anybody has it.
     #[error("--expires 0s would end the key at once; give a time such as 90d, or leave it out")]
     ExpiresAtOnce,
@@ -152,7 +181,7 @@ pub enum TenancyError {
     #[error("the database stored another {0} than it was given; look for triggers and rules on its table")]
     NotAsWritten(&'static str),
     /// Nobody gets the users.
-    #[error("say where the users move to by --org-id, or take a run back by --undo")]
+    #[error("say where the users move to by --org-id or in a file (--file), or take a run back by --undo")]
     NoOrganization,
     /// Nobody, or more than one group, is selected.
     #[error("say whom to move by exactly one of --user-id (repeatable), --email-pattern and --all")]
@@ -162,6 +191,11 @@ pub enum TenancyError {
         "the mapping says that there are no users (tenancy.users = false); name their table in stockfoil.toml first"
     )]
     NoUsers,
+    /// People are in several organizations.
+    #[error(
+        "who is in which organization is said by table {0} ([tenancy.memberships]), and no user is moved; insert or delete rows there, or give some to another organization: data-assign --rows '{0} where ...'"
+    )]
+    Members(String),
     /// Nobody is called so.
     #[error("there is no organization with the id or subdomain {name:?}; {}org-list shows those that there are", .near.as_ref().map_or_else(String::new, |near| format!("did you mean {near:?}? ")))]
     NobodysName {
@@ -258,6 +292,7 @@ impl TenancyError {
             Self::NotMigrated { .. }
             | Self::UsersReferred { .. }
             | Self::NotAsWritten(_)
+            | Self::NoKeyTexts(_)
             | Self::OrganizationLocked(_)
             | Self::UsersLocked
             | Self::NotAllMoved { .. }
@@ -277,12 +312,17 @@ impl TenancyError {
             | Self::UnknownKeys { .. }
             | Self::NothingAsked
             | Self::NoNewKey(..)
+            | Self::Lines(_)
+            | Self::KeyText { .. }
+            | Self::ScopesDiffer(_)
+            | Self::NothingSaid
             | Self::ExpiresAtOnce
             | Self::Selector
             | Self::NoOrganization
             | Self::NoUsers
             | Self::OneOrigin
             | Self::UsersElsewhere { .. }
+            | Self::Members(_)
             | Self::OrgId(_)
             | Self::OtherDefault { .. }
             | Self::UnknownOrganization(_)

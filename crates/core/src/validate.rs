@@ -3,6 +3,7 @@
 mod balances;
 mod foreign_keys;
 pub mod isolation;
+mod memberships;
 mod tables;
 pub mod way_back;
 
@@ -167,6 +168,7 @@ pub fn run<'a>(
         checks.global_keys(&mut session, model).await?;
         checks.lookups(&mut session, model).await?;
         checks.resolution(&mut session, model, settings).await?;
+        checks.memberships(&mut session, model, organizations).await?;
         checks.privileges(&mut session, model).await?;
         checks.enforced(&mut session, model).await?;
         checks.isolation(&mut session, model).await?;

@@ -41,6 +41,15 @@ cli::args! {
         /// let the new API key end after this time, such as 90d (default: never)
         #[argh(option, arg_name = "time")]
         expires: Option<Span>,
+        /// what people call the new API key
+        #[argh(option, arg_name = "text")]
+        label: Option<String>,
+        /// what the new API key is for, in words that the application reads (default for --rotate-key: as the others)
+        #[argh(option, arg_name = "text")]
+        scopes: Option<String>,
+        /// give --label and --scopes to the API key with this id instead
+        #[argh(option, arg_name = "key id")]
+        key: Option<String>,
         /// end the API key with this id, now and for ever (repeatable)
         #[argh(option, arg_name = "key id")]
         revoke_key: Vec<String>,

@@ -53,6 +53,7 @@ pub(crate) async fn keys_ending(
         ("--deactivate", args.deactivate),
         ("--rotate-key", args.rotate_key),
         ("--add-key", args.add_key),
+        ("--key", args.key.is_some()),
         ("--revoke-key", !args.revoke_key.is_empty()),
         ("--list-keys", args.list_keys),
     ];
@@ -80,6 +81,9 @@ fn of(args: Args, api_key: Option<Secret>) -> Result<Request, cli::RunError> {
         ("--rotate-key", args.rotate_key, Others::End),
         ("--add-key", args.add_key, Others::Stay),
     ])?;
+    if args.key.is_some() {
+        cli::excludes("--key", &[("--rotate-key", args.rotate_key), ("--add-key", args.add_key)])?;
+    }
     Ok(Request {
         name,
         subdomain: subdomain.map(|label| label.map(str::to_owned)),
@@ -88,6 +92,9 @@ fn of(args: Args, api_key: Option<Secret>) -> Result<Request, cli::RunError> {
         overlap,
         api_key,
         expires,
+        label: args.label,
+        scopes: args.scopes,
+        key: args.key,
         revoke: args.revoke_key,
         lists_keys: args.list_keys,
     })

@@ -1,10 +1,8 @@
 //! Moves users to an organization.
 
-use stockfoil_core::tenancy::{
-    TenancyError, data,
-    named::OrgName,
-    users::{self, Assignment, Origin, Selector},
-};
+mod request;
+
+use stockfoil_core::tenancy::named::OrgName;
 
 cli::args! {
     /// Move users to an organization: all of the selected ones, in one transaction, or none. The exit status is 1
@@ -30,6 +28,10 @@ cli::args! {
         /// move the rows that refer to them too, with everything that belongs to these; recorded, told and put back as data-assign does
         #[argh(switch)]
         with_rows: bool,
+        /// move the users of this CSV file to the organizations that it gives them, in one transaction ('-': standard input). Its first
+        /// line names the columns: organization, and email or id
+        #[argh(option, arg_name = "file")]
+        file: Option<String>,
         /// put back whom this run moved, as far as they are still where the run put them
         #[argh(option, arg_name = "run")]
         undo: Option<i64>,
@@ -46,28 +48,5 @@ cli::args! {
 }
 
 fn main() -> std::process::ExitCode {
-    cli::main(async |args: Args, cx| {
-        let Args { org_id, user_id, email_pattern, all, from, dry_run, expect, undo, yes, .. } = args;
-        cli::one_of(&[("--undo", undo.is_some(), ()), ("--org-id", org_id.is_some(), ())])?;
-        if let Some(run) = undo {
-            return cx.undo(users::COMMAND, run, expect, dry_run, true).await;
-        }
-        let org = org_id.ok_or(TenancyError::NoOrganization)?;
-        let selector = Selector::of(user_id, email_pattern.as_deref(), all)?;
-        let db = cx.connect().await?;
-        let org = cx.organization(&db, &org).await?;
-        let from = cx.organizations(&db, &from).await?;
-        let origin = Origin::of(from, &cx.config().tenancy);
-        let assignment = Assignment { org, selector, origin, expect, dry_run };
-        if args.with_rows {
-            let chosen = users::with_rows(&db, &cx.config().mapping, &assignment).await?;
-            cx.warn(&chosen.warning);
-            let giver = data::Giver { org: chosen.from, is_default: chosen.is_default };
-            let moved = data::Assignment::of_people(assignment.org, giver, chosen.keys);
-            return cx.assign(&db, &data::Assignment { expect, dry_run, ..moved }, yes).await;
-        }
-        let report = users::assign(&db, &cx.config().mapping, &assignment).await?;
-        cx.warn(report.stopped.iter().chain(&report.warnings));
-        cx.emit(&report)
-    })
+    cli::main(async |args: Args, cx| request::run(args, cx).await)
 }

@@ -2,8 +2,10 @@ use testkit::{Run, TestDb};
 
 mod data_assign;
 mod isolation;
+mod key_texts;
 mod keys;
 mod life;
+mod memberships;
 mod named;
 mod names;
 mod org_create;

@@ -21,14 +21,17 @@ use super::Print;
 use crate::{Mark, Page};
 
 /// How many rows a person is shown; JSON has them all.
-const ROWS_MAX: usize = 20;
+pub(super) const ROWS_MAX: usize = 20;
 
 impl Print for OrgCreated {
     fn print(&self, page: &mut Page) {
         let Self { id, name, subdomain, is_active, api_key_id, api_key, api_key_expires_at, .. } = self;
         page.marked(Mark::Good, format!("organization {id} created"));
         organization(page, name, subdomain.as_ref().map(Subdomain::as_str), *is_active);
-        new_key(page, api_key_id, api_key.as_ref());
+        if let Some(id) = api_key_id {
+            new_key(page, id, api_key.as_ref());
+        }
+        described(page, self.api_key_label.as_deref(), self.api_key_scopes.as_deref());
         if let Some(end) = api_key_expires_at {
             page.line(format!("      key ends   {}", minute((*end).into())));
         }
@@ -50,6 +53,9 @@ impl Print for OrgUpdated {
         if let Some(id) = api_key_id {
             new_key(page, id, api_key.as_ref());
         }
+        if let Some(key) = &self.described_key {
+            page.line(format!("      described  {key}"));
+        }
         for (what, keys) in [("ending", &self.ended_keys), ("revoked", &self.revoked_keys)] {
             if !keys.is_empty() {
                 page.line(format!("      {what:<10} {}", keys.join(", ")));
@@ -58,7 +64,7 @@ impl Print for OrgUpdated {
         page.table(
             ["KEY", "STATE", "CREATED", "EXPIRES", "REVOKED", "LAST USED"],
             self.keys.iter().map(|key| {
-                let KeySummary { key_id, state, created_at, expires_at, revoked_at, last_used_on } = key;
+                let KeySummary { key_id, state, created_at, expires_at, revoked_at, last_used_on, .. } = key;
                 [
                     visible(key_id),
                     state.as_str().into(),
@@ -69,6 +75,23 @@ impl Print for OrgUpdated {
                 ]
             }),
         );
+        let is_described = |key: &&KeySummary| key.label.is_some() || key.scopes.is_some();
+        page.table(
+            ["KEY", "LABEL", "SCOPES"],
+            self.keys.iter().filter(is_described).map(|key| {
+                let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".into(), visible);
+                [visible(&key.key_id), text(&key.label), text(&key.scopes)]
+            }),
+        );
+    }
+}
+
+/// What is said of a key, a line each.
+fn described(page: &mut Page, label: Option<&str>, scopes: Option<&str>) {
+    for (what, text) in [("key label", label), ("key scopes", scopes)] {
+        if let Some(text) = text {
+            page.line(format!("      {what:<10} {}", visible(text)));
+        }
     }
 }
 
@@ -355,7 +378,7 @@ fn count(rows: Option<i64>) -> String {
     rows.map(|rows| rows.to_string()).unwrap_or_default()
 }
 
-fn counted(users: usize) -> String {
+pub(super) fn counted(users: usize) -> String {
     format!("{users} {}", if users == 1 { "user" } else { "users" })
 }
 
@@ -372,13 +395,13 @@ fn origins(users: &[Move]) -> String {
     format!(": {}", from.join(", "))
 }
 
-fn more(page: &mut Page, rows: usize) {
+pub(super) fn more(page: &mut Page, rows: usize) {
     if rows > ROWS_MAX {
         page.line(format!("... and {} more; --format json lists them all", rows - ROWS_MAX));
     }
 }
 
 /// A text from the application's tables, which must not steer the terminal.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }

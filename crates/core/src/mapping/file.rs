@@ -19,6 +19,7 @@ pub(crate) struct Tenancy {
     pub(super) organizations: Option<Spanned<String>>,
     pub(super) items: Option<Spanned<OrNone<String>>>,
     pub(super) users: Option<OrNone<Users>>,
+    pub(super) memberships: Option<Spanned<Memberships>>,
     pub(super) isolation: Isolation,
     pub(super) global_keys: Vec<String>,
     pub(crate) default_org_id: Option<Spanned<String>>,
@@ -34,6 +35,15 @@ pub(super) struct Users {
     pub(super) table: Option<Spanned<String>>,
     pub(super) id: Option<Spanned<String>>,
     pub(super) email: Option<Spanned<String>>,
+}
+
+/// `[tenancy.memberships]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Memberships {
+    pub(super) table: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) organization: Option<Spanned<String>>,
 }
 
 /// `[tenancy.isolation]`.

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use toml::Spanned;
 
 use super::{
-    BalancesMapping, LedgerMapping, PostingMapping, UsersMapping,
+    BalancesMapping, LedgerMapping, MembershipsMapping, PostingMapping, UsersMapping,
     file::{self, OrNone, Term},
     names::{Place, Placed, Source, TableName, parse_column, parse_table, refused},
 };
@@ -157,6 +157,27 @@ impl Reader<'_> {
             table: self.table(users.table.as_ref(), "tenancy.users.table", "users")?,
             id: self.column(users.id.as_ref(), "tenancy.users.id", "id")?,
             email: self.column(users.email.as_ref(), "tenancy.users.email", "email")?,
+        })
+    }
+
+    pub(super) fn memberships(
+        &self,
+        given: &Spanned<file::Memberships>,
+        tenancy: &file::Tenancy,
+    ) -> Result<MembershipsMapping, ConfigError> {
+        let memberships = given.get_ref();
+        if matches!(tenancy.users, Some(OrNone::None)) {
+            let place = self.place(Some(given), "tenancy.memberships");
+            return Err(refused(
+                &place,
+                "there are memberships and no users; name their table in [tenancy.users]",
+            ));
+        }
+        let (org, organization) = (tenancy.org_column.as_ref(), memberships.organization.as_ref());
+        Ok(MembershipsMapping {
+            table: self.table(memberships.table.as_ref(), "tenancy.memberships.table", "memberships")?,
+            user: self.column(memberships.user.as_ref(), "tenancy.memberships.user", "user_id")?,
+            organization: self.column(organization.or(org), "tenancy.memberships.organization", "org_id")?,
         })
     }
 

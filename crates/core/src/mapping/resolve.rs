@@ -2,6 +2,7 @@
 
 pub(super) mod balances;
 mod ledger;
+mod people;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     Error, Task,
     db::{Context as _, Db, PLAN_ONCE},
-    model::{Model, ModelError, NaturalKey, Users},
+    model::{Model, ModelError, NaturalKey},
     release,
     settings::nearest,
     sql::{Ident, QualifiedName, Statement, render},
@@ -166,7 +167,14 @@ impl Resolver<'_> {
             Some(items) => Some(self.table(items).await?),
             None => None,
         };
-        if let (Some(users), Some(UsersMapping { table, .. })) = (&users, &mapping.users) {
+        let memberships = match (&users, &mapping.memberships) {
+            (Some(users), Some(memberships)) => {
+                Some(self.memberships(memberships, users, &tenant_tables).await?)
+            }
+            _ => None,
+        };
+        if let (Some(users), Some(UsersMapping { table, .. }), None) = (&users, &mapping.users, &memberships)
+        {
             require_tenant("the users' table", &users.table, table, &tenant_tables)?;
         }
         if let (Some(items), Some(name)) = (&items, &mapping.items) {
@@ -184,6 +192,7 @@ impl Resolver<'_> {
             api_keys: mapping.api_keys(),
             roles: mapping.roles().clone(),
             users,
+            memberships,
             items,
             ledger,
             balances,
@@ -338,23 +347,6 @@ impl Resolver<'_> {
             .context(context())?;
         transaction.commit().await.context(context())?;
         Ok(columns)
-    }
-
-    async fn users(&mut self, users: &UsersMapping) -> Result<Users, Error> {
-        let table = self.table(&users.table).await?;
-        let columns = self.columns(&table).await?;
-        let id = column(&table, &columns, &users.id.value, &users.id.place)?;
-        let email = column(&table, &columns, &users.email.value, &users.email.place)?;
-        let text = |name: &Ident, column: &Column| match column.type_name.as_str() {
-            "text" => plain(name),
-            _ => render("{name}::text", &[("name", name)]),
-        };
-        Ok(Users {
-            id_text: text(&users.id.value, id),
-            email: text(&users.email.value, email),
-            id: users.id.value.clone(),
-            table,
-        })
     }
 }
 

@@ -193,6 +193,7 @@ async fn forward(
     }
     let mut steps = Vec::from(records::steps());
     steps.extend(records::organizations(model, settings, default));
+    steps.extend(records::key_texts(session, model).await?);
     if request.adopts_organizations {
         steps.extend(adopt_step(session, model, &tenant_tables, default).await?);
     }

@@ -17,6 +17,8 @@ use crate::{
 /// What the tables of organizations and of their API keys have.
 pub(super) const ORGANIZATIONS_COLUMNS: &str = "id,name,subdomain,is_active,created_at,updated_at";
 pub(super) const API_KEYS_COLUMNS: &str = "key_id,org_id,hash,created_at,expires_at,revoked_at,last_used_on";
+/// What it has since, for the application to read.
+const API_KEYS_TEXTS: [&str; 2] = ["label", "scopes"];
 
 /// Objects of a schema `stockfoil` that is another's, if it is.
 ///
@@ -139,6 +141,36 @@ fn isolation_memory() -> Step {
             [],
         ),
     )
+}
+
+/// The columns that a table of API keys from before them has not: one of an earlier release, or one that somebody else made.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn key_texts(session: &mut PgConnection, model: &Model) -> Result<Option<Step>, DbError> {
+    let table = &model.api_keys;
+    let has_all = has_key_texts(model).is_met(&mut *session).await?;
+    if has_all || !Goal::has_columns(table, API_KEYS_COLUMNS).is_met(session).await? {
+        return Ok(None);
+    }
+    let add = render(
+        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS label text, ADD COLUMN IF NOT EXISTS scopes text",
+        &[("table", table)],
+    );
+    let step = Step::short(
+        format!("let API keys in {} have a label and scopes", table.plain()),
+        Lock::AccessExclusive,
+        vec![table.clone()],
+        vec![add],
+        has_key_texts(model),
+    );
+    let note = |column| change::note(MIGRATE_ORG, Kind::Column, table, column);
+    Ok(Some(API_KEYS_TEXTS.into_iter().fold(step, |step, column| step.remembering(note(column)))))
+}
+
+/// The table of API keys is there, with what the application reads of a key.
+pub(super) fn has_key_texts(model: &Model) -> Goal {
+    Goal::has_columns(&model.api_keys, &API_KEYS_TEXTS.join(","))
 }
 
 /// The tables of organizations and of their API keys, and the default organization's row.

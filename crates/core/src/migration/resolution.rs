@@ -2,7 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::step::{Goal, Lock, Step};
+use super::{
+    records,
+    step::{Goal, Lock, Step},
+};
 use crate::{
     db::DbError,
     model::Model,
@@ -40,14 +43,16 @@ pub(crate) async fn states(
     default: &OrgId,
 ) -> Result<Vec<(String, bool)>, DbError> {
     let mut states = Vec::new();
+    let has_texts = records::has_key_texts(model).is_met(session).await?;
     for function in resolution::functions(model, default) {
-        states.push((function.signature.to_string(), goal(&function).is_met(session).await?));
+        let can_read = has_texts || !resolution::reads_key_texts(&function);
+        states.push((function.signature.to_string(), can_read && goal(&function).is_met(session).await?));
     }
     Ok(states)
 }
 
 fn goal(function: &Function) -> Goal {
-    let [body, parameters, volatility] = function.facts.clone();
-    let binds = [function.signature.to_string(), body, parameters, volatility];
+    let [body, parameters, volatility, result] = function.facts.clone();
+    let binds = [function.signature.to_string(), body, parameters, volatility, result];
     Goal::new(include_str!("goals/resolution.sql"), binds)
 }

@@ -38,7 +38,9 @@ pub(super) async fn organizations(
     model: &Model,
     default: &OrgId,
 ) -> Result<runner::Task, Error> {
-    let changes = change::of(session, MIGRATE_ORG).await?;
+    let is_text = |change: &Change| change.kind == Kind::Column && change.table == model.api_keys;
+    let (texts, changes): (Vec<Change>, Vec<Change>) =
+        change::of(session, MIGRATE_ORG).await?.into_iter().partition(is_text);
     // What counted inserts is left of a table that is gone.
     let mut counted = model.tenant_tables.clone();
     for change in &changes {
@@ -47,6 +49,7 @@ pub(super) async fn organizations(
         }
     }
     let changes = present(session, changes).await?;
+    let texts = present(session, texts).await?;
     if changes.is_empty() {
         if catalog::column(session, &model.ledger.table, &model.org_column).await?.is_some() {
             return Err(MigrationError::NothingRemembered { database: db.facts().database.clone() }.into());
@@ -80,6 +83,10 @@ pub(super) async fn organizations(
     }
     for (change, before) in plan.columns.iter().rev() {
         steps.extend(column(model, change, before.as_ref())?);
+    }
+    // A table that is to go takes its columns along.
+    for change in texts.iter().filter(|change| change.before.is_none() && !plan.made(&change.table)) {
+        steps.push(key_text(change)?);
     }
     for change in changes.iter().rev().filter(|change| change.kind == Kind::Table) {
         steps.push(table(model, change));
@@ -201,6 +208,18 @@ async fn other_organizations(
         Goal::check(organizations, &check, "valid"),
     );
     Ok(vec![remove, forbid])
+}
+
+/// What was added to somebody else's table of API keys.
+fn key_text(change: &Change) -> Result<Step, Error> {
+    let (table, column) = (&change.table, Ident::new(change.name.as_str())?);
+    let drop = render("ALTER TABLE {table} DROP COLUMN {column}", &[("table", table), ("column", &column)]);
+    let gone = Goal::new(
+        "SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped)",
+        [table.to_string(), change.name.clone()],
+    );
+    let title = format!("drop {}", table_column(change));
+    Ok(Step::short(title, Lock::AccessExclusive, vec![table.clone()], vec![drop], gone))
 }
 
 fn column(model: &Model, change: &Change, before: Option<&ColumnBefore>) -> Result<Vec<Step>, Error> {

@@ -6,5 +6,8 @@ CREATE TABLE {api_keys} (
     created_at   timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz,
     revoked_at   timestamptz,
-    last_used_on date
+    last_used_on date,
+    -- For the application to read.
+    label        text,
+    scopes       text
 )

@@ -82,7 +82,7 @@ impl fmt::Display for EmailPattern {
 ///
 /// Letter by letter, and no full case folding: that would make `straße.de` and `strasse.de`, which are two
 /// domains, one.
-fn fold(text: &str) -> Cow<'_, str> {
+pub(super) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             text.to_ascii_lowercase().into()

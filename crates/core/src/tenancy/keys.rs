@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     Error,
-    db::{Context as _, DbError},
+    db::{Context as _, DbError, sqlstate},
     model::Model,
-    org_id::OrgId,
+    org_id::{self, OrgId},
     timestamp::Timestamp,
 };
 
@@ -69,6 +69,70 @@ pub(super) fn check_expiry(expires: Option<Span>) -> Result<Option<Span>, Tenanc
     }
 }
 
+/// The longest label of a key, in characters.
+const LABEL_LENGTH_MAX: usize = 200;
+/// The longest scopes of a key, in characters.
+const SCOPES_LENGTH_MAX: usize = 2000;
+
+/// What is said of a key: what people call it, and what the application lets it do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    pub(super) label: Option<String>,
+    pub(super) scopes: Option<String>,
+}
+
+impl Description {
+    /// Checks both, and leaves out the spaces around them.
+    ///
+    /// # Errors
+    /// [`TenancyError::KeyText`].
+    pub fn new(label: Option<&str>, scopes: Option<&str>) -> Result<Self, TenancyError> {
+        let text = |what, given: Option<&str>, length_max| {
+            let checked = given.map(|text| {
+                let trimmed = text.trim();
+                match org_id::is_line(trimmed, length_max) {
+                    true => Ok(trimmed.to_owned()),
+                    false => Err(TenancyError::KeyText { what, text: text.to_owned(), length_max }),
+                }
+            });
+            checked.transpose()
+        };
+        Ok(Self {
+            label: text("label", label, LABEL_LENGTH_MAX)?,
+            scopes: text("scopes", scopes, SCOPES_LENGTH_MAX)?,
+        })
+    }
+
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.label.is_none() && self.scopes.is_none()
+    }
+
+    /// What a key that takes the place of `others` is to be described by: what this does not say, as they have it.
+    ///
+    /// # Errors
+    /// [`TenancyError::ScopesDiffer`] where they don't agree on what it may do.
+    pub(super) fn or_of(self, org: &OrgId, others: &[KeySummary]) -> Result<Self, TenancyError> {
+        let live = || others.iter().filter(|key| key.state == KeyState::Live);
+        let agreed = |of: fn(&KeySummary) -> &Option<String>| {
+            let mut texts: Vec<&Option<String>> = live().map(of).collect();
+            texts.dedup();
+            match texts.as_slice() {
+                [] => Some(None),
+                [one] => Some((*one).clone()),
+                _ => None,
+            }
+        };
+        let scopes = match (self.scopes, agreed(|key| &key.scopes)) {
+            (Some(scopes), _) => Some(scopes),
+            (None, Some(scopes)) => scopes,
+            (None, None) => return Err(TenancyError::ScopesDiffer(org.clone())),
+        };
+        let label = self.label.or_else(|| agreed(|key| &key.label).flatten());
+        Ok(Self { label, scopes })
+    }
+}
+
 /// What a key is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
@@ -108,9 +172,13 @@ pub struct KeySummary {
     pub revoked_at: Option<Timestamp>,
     /// The last day (UTC) on which it led to its organization, as `2026-02-01`.
     pub last_used_on: Option<String>,
+    /// What people call it.
+    pub label: Option<String>,
+    /// What the application lets it do.
+    pub scopes: Option<String>,
 }
 
-/// Adds `key` to the keys of `org`, and reads it back; `refused` says why the server did not take it. Returns when it
+/// Adds `key` to the keys of `org`, with when it ends and what it is for, and reads it back; `refused` says why the server did not take it. Returns when it
 /// ends, if it does.
 ///
 /// # Errors
@@ -120,7 +188,7 @@ pub(super) async fn insert(
     model: &Model,
     org: &OrgId,
     key: &ApiKey,
-    expires: Option<Span>,
+    (expires, description): (Option<Span>, &Description),
     refused: impl FnOnce(sqlx::Error) -> Error,
 ) -> Result<Option<DateTime<Utc>>, Error> {
     let hash = key.hash();
@@ -130,13 +198,47 @@ pub(super) async fn insert(
             .bind(org)
             .bind(hash.as_bytes())
             .bind(expires.map(|span| span.0))
-            .fetch_one(connection)
+            .fetch_one(&mut *connection)
             .await
             .map_err(refused)?;
-    if hash.matches(&stored) {
-        Ok(expires_at)
-    } else {
-        Err(TenancyError::NotAsWritten("API key's hash").into())
+    if !hash.matches(&stored) {
+        return Err(TenancyError::NotAsWritten("API key's hash").into());
+    }
+    if !description.is_empty() {
+        describe(connection, model, org, &key.id(), description).await?;
+    }
+    Ok(expires_at)
+}
+
+/// Says of the key `id` of `org` what `description` says.
+///
+/// # Errors
+/// [`TenancyError::UnknownKeys`]; [`TenancyError::NoKeyTexts`] in the database of an earlier release.
+pub(super) async fn describe(
+    connection: &mut PgConnection,
+    model: &Model,
+    org: &OrgId,
+    id: &str,
+    description: &Description,
+) -> Result<(), Error> {
+    let Description { label, scopes } = description;
+    let stored: Option<(Option<String>, Option<String>)> =
+        sqlx::query_as(model.render(include_str!("keys/describe.sql")).sql())
+            .bind(id)
+            .bind(org)
+            .bind(label)
+            .bind(scopes)
+            .fetch_optional(connection)
+            .await
+            .map_err(|error| match sqlstate(&error).as_deref() {
+                Some("42703") => Error::from(TenancyError::NoKeyTexts(model.api_keys.plain())),
+                _ => DbError::Statement { context: "describe the API key".into(), cause: error }.into(),
+            })?;
+    let is_as_said = |said: &Option<String>, stored: &Option<String>| said.is_none() || said == stored;
+    match stored {
+        None => Err(TenancyError::UnknownKeys { org: org.clone(), ids: vec![id.to_owned()] }.into()),
+        Some((stored, of)) if is_as_said(label, &stored) && is_as_said(scopes, &of) => Ok(()),
+        Some(_) => Err(TenancyError::NotAsWritten("description of an API key").into()),
     }
 }
 
@@ -205,6 +307,36 @@ pub(super) async fn revoke(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rotated_key_is_for_what_the_others_were_for() {
+        let key = |scopes: Option<&str>, state| KeySummary {
+            key_id: "0aZ9bY8c".into(),
+            state,
+            created_at: Utc::now().into(),
+            expires_at: None,
+            revoked_at: None,
+            last_used_on: None,
+            label: None,
+            scopes: scopes.map(str::to_owned),
+        };
+        let org = OrgId::new("acme").unwrap();
+        let of = |said: Option<&str>, others: &[KeySummary]| {
+            Description::new(None, said).unwrap().or_of(&org, others).map(|description| description.scopes)
+        };
+        let (read, live) = (|state| key(Some("read"), state), KeyState::Live);
+        assert_eq!(of(None, &[]).unwrap(), None);
+        assert_eq!(
+            of(None, &[read(live), read(live), key(None, KeyState::Revoked)]).unwrap().unwrap(),
+            "read"
+        );
+        assert!(of(None, &[read(live), key(None, live)]).unwrap_err().to_string().contains("--scopes"));
+        assert_eq!(of(Some(" write "), &[read(live), key(None, live)]).unwrap().unwrap(), "write");
+        for text in ["", " ", "a\nb", &"x".repeat(2001)] {
+            let error = Description::new(None, Some(text)).unwrap_err().to_string();
+            assert!(error.contains("can't be the scopes"), "{error}");
+        }
+    }
 
     #[test]
     fn a_span_has_a_unit_and_an_end() {

@@ -35,6 +35,13 @@ impl FromStr for OrgName {
     }
 }
 
+impl OrgName {
+    /// What was given.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The ids of the organizations that are named, each once, in the order in which they are.
 ///
 /// # Errors
@@ -49,12 +56,8 @@ pub fn resolve<'a>(db: &'a Db, mapping: &'a Mapping, names: &'a [OrgName]) -> Ta
         let model = &mapping.resolve(db).await?;
         require(db, model, &[]).await?;
         let mut session = db.acquire().await?;
-        for OrgName(name) in names {
-            let id = match find(&mut session, model, name).await?.as_slice() {
-                [] => return Err(nobodys(&mut session, model, name).await?.into()),
-                [one] => one.id.clone(),
-                [first, second, ..] => return Err(two(name, first, second).into()),
-            };
+        for name in names {
+            let id = look(&mut session, model, name).await?;
             if !ids.contains(&id) {
                 ids.push(id);
             }
@@ -73,6 +76,22 @@ pub fn resolve_one<'a>(db: &'a Db, mapping: &'a Mapping, name: &'a OrgName) -> T
         // One name that was resolved is one id.
         ids.pop().ok_or_else(|| TenancyError::NobodysName { name: name.0.clone(), near: None }.into())
     })
+}
+
+/// The id of the organization that is named, in a transaction.
+///
+/// # Errors
+/// As [`resolve`].
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    model: &Model,
+    OrgName(name): &OrgName,
+) -> Result<OrgId, crate::Error> {
+    match find(connection, model, name).await?.as_slice() {
+        [] => Err(nobodys(connection, model, name).await?.into()),
+        [one] => Ok(one.id.clone()),
+        [first, second, ..] => Err(two(name, first, second).into()),
+    }
 }
 
 /// Which names of an organization are new, and so must lead to no other.

@@ -1,15 +1,18 @@
 //! Organizations: creating and listing them.
 
+pub mod file;
+mod listing;
+
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use super::{
     Settings, TenancyError,
     api_key::ApiKey,
     global_keys,
-    keys::{self, Span},
+    keys::{self, Description, Span},
     named::{self, NewNames},
     require, schema,
     subdomain::Subdomain,
@@ -22,12 +25,14 @@ use crate::{
     model::Model,
     org_id::OrgId,
     org_id::check_name,
-    report::{Metric, Outcome, Report},
+    report::{Outcome, Report},
     rows::public::organizations,
     settings::Secret,
-    sql::{Fixed, Fragment, Ident, QualifiedName, Statement, render},
+    sql::{Fixed, Ident, QualifiedName},
     timestamp::Timestamp,
 };
+
+pub use listing::{OrgList, OrgSummary, list};
 
 /// The command, as its records name it.
 const COMMAND: &str = "org-create";
@@ -48,6 +53,10 @@ pub struct Request {
     pub api_key: Option<Secret>,
     /// After how long the key ends; without one, never.
     pub expires: Option<Span>,
+    /// What people call the key.
+    pub label: Option<String>,
+    /// What the application lets the key do.
+    pub scopes: Option<String>,
     /// Whether it can be used at once.
     pub is_active: bool,
 }
@@ -59,12 +68,27 @@ pub struct NewOrganization {
     id: Option<OrgId>,
     name: String,
     subdomain: Option<Subdomain>,
-    api_key: ApiKey,
-    is_generated_key: bool,
-    expires: Option<Span>,
+    /// None where it gets no key.
+    key: Option<NewKey>,
     is_active: bool,
     /// How many days a subdomain that another one gave up is held back.
     hold_days: u16,
+}
+
+/// A key that is not in the database yet.
+#[derive(Debug)]
+struct NewKey {
+    key: ApiKey,
+    is_generated: bool,
+    expires: Option<Span>,
+    description: Description,
+}
+
+impl NewKey {
+    /// What a report shows of it: its id, and the key itself where it was made here.
+    fn shown(self) -> (String, Option<ApiKey>) {
+        (self.key.id(), self.is_generated.then_some(self.key))
+    }
 }
 
 impl Request {
@@ -77,8 +101,9 @@ impl Request {
         let org_type = mapping.org_type();
         let reserved = &settings.reserved_subdomains;
         let subdomain = self.subdomain.map(|label| Subdomain::new(&label, reserved)).transpose()?;
-        let (api_key, is_generated_key) = ApiKey::new(self.api_key.as_ref())?;
+        let (key, is_generated) = ApiKey::new(self.api_key.as_ref())?;
         let expires = keys::check_expiry(self.expires)?;
+        let description = Description::new(self.label.as_deref(), self.scopes.as_deref())?;
         let id = match self.id {
             Some(id) => Some(OrgId::of(org_type, id.as_str())?),
             None => OrgId::generate(org_type)?,
@@ -87,9 +112,7 @@ impl Request {
             id,
             name: name.to_owned(),
             subdomain,
-            api_key,
-            is_generated_key,
-            expires,
+            key: Some(NewKey { key, is_generated, expires, description }),
             is_active: self.is_active,
             hold_days: settings.hold_days,
         })
@@ -110,12 +133,16 @@ pub struct OrgCreated {
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// What names its API key.
-    pub api_key_id: String,
+    pub api_key_id: Option<String>,
     /// The API key, where it was made here: it can't be shown again.
     #[serde(serialize_with = "in_the_clear")]
     pub api_key: Option<ApiKey>,
     /// When the key ends; none where it does not.
     pub api_key_expires_at: Option<DateTime<Utc>>,
+    /// What people call the key.
+    pub api_key_label: Option<String>,
+    /// What the application lets the key do.
+    pub api_key_scopes: Option<String>,
     /// The record of it in `stockfoil.run`.
     pub run_id: RunId,
     /// What the operator should know.
@@ -141,185 +168,111 @@ pub fn create<'a>(db: &'a Db, mapping: &'a Mapping, new: NewOrganization) -> Tas
         db.require_writable()?;
         let model = &mapping.resolve(db).await?;
         require(db, model, &[]).await?;
-        for _ in 0..NUMBERS_MAX {
-            match insert(db, model, &new).await? {
-                Some(Inserted { id, created_at, api_key_expires_at, run_id, warnings }) => {
-                    return Ok(OrgCreated {
-                        id,
-                        name: new.name,
-                        subdomain: new.subdomain,
-                        is_active: new.is_active,
-                        created_at,
-                        api_key_id: new.api_key.id(),
-                        api_key: new.is_generated_key.then_some(new.api_key),
-                        api_key_expires_at,
-                        run_id,
-                        warnings,
-                    });
-                }
-                None => {
-                    log::info!("the next number is an organization's id already; taking the one after it")
-                }
-            }
-        }
-        Err(TenancyError::NumbersTaken(model.organizations.plain()).into())
+        // What another has committed while this one waited for the names must be seen.
+        let mut tx = db.pool().begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        named::hold_names(&mut tx).await?;
+        let Put { id, created_at, api_key_expires_at, run_id } =
+            put(&mut tx, model, &db.facts().role, &new).await?;
+        let mut warnings: Vec<String> =
+            new.key.as_ref().and_then(|new| new.key.weakness()).into_iter().collect();
+        warnings.extend(self::warnings(&mut tx, model).await?);
+        tx.commit().await.context("create the organization")?;
+        let description = new.key.as_ref().map(|key| key.description.clone()).unwrap_or_default();
+        let (api_key_id, api_key) = new.key.map(NewKey::shown).unzip();
+        Ok(OrgCreated {
+            id,
+            name: new.name,
+            subdomain: new.subdomain,
+            is_active: new.is_active,
+            created_at,
+            api_key_id,
+            api_key: api_key.flatten(),
+            api_key_expires_at,
+            api_key_label: description.label,
+            api_key_scopes: description.scopes,
+            run_id,
+            warnings,
+        })
     })
 }
 
 /// What the database says of a new organization.
-struct Inserted {
+struct Put {
     id: OrgId,
     created_at: DateTime<Utc>,
     api_key_expires_at: Option<DateTime<Utc>>,
     run_id: RunId,
-    warnings: Vec<String>,
 }
 
-/// Inserts `new` with its key and its record; none when the sequence gave a number that somebody took by `--id`.
-async fn insert(db: &Db, model: &Model, new: &NewOrganization) -> Result<Option<Inserted>, Error> {
-    // What another has committed while this one waited for the names must be seen.
-    let mut tx = db.pool().begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    let run_id = history::start(&mut tx, COMMAND).await?;
-    named::hold_names(&mut tx).await?;
-    let id = schema::new_id(model);
-    let organization = model.render_with(include_str!("insert_organization.sql"), &[("new_id", &id)]);
-    let inserted: Result<(OrgId, DateTime<Utc>), _> = sqlx::query_as(organization.sql())
-        .bind(&new.id)
-        .bind(&new.name)
-        .bind(new.subdomain.as_ref().map(Subdomain::as_str))
-        .bind(new.is_active)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(|error| taken(error, model, new));
-    let (id, created_at) = match inserted {
-        Err(Taken::Number) => return Ok(None),
-        Err(Taken::Other(error)) => return Err(error),
-        Ok(inserted) => inserted,
-    };
-    named::refuse_same(&mut tx, model, &id, NewNames::Both).await?;
-    named::refuse_same_but_for_case(&mut tx, model, &id).await?;
+/// Puts `new` into the database with its key and its record, in the transaction that holds the names.
+async fn put(
+    connection: &mut PgConnection,
+    model: &Model,
+    role: &str,
+    new: &NewOrganization,
+) -> Result<Put, Error> {
+    let run_id = history::start(connection, COMMAND).await?;
+    let (id, created_at) = insert(connection, model, new).await?;
+    named::refuse_same(connection, model, &id, NewNames::Both).await?;
+    named::refuse_same_but_for_case(connection, model, &id).await?;
     if let Some(subdomain) = &new.subdomain {
-        named::refuse_held(&mut tx, &id, subdomain.as_str(), new.hold_days).await?;
+        named::refuse_held(connection, &id, subdomain.as_str(), new.hold_days).await?;
     }
-    let api_key_expires_at = keys::insert(&mut tx, model, &id, &new.api_key, new.expires, |error| {
-        key_taken(error, model, "create the organization's API key")
-    })
-    .await?;
-    let mut warnings: Vec<String> = new.api_key.weakness().into_iter().collect();
-    warnings.extend(old_keys_warning(&mut tx, model).await?);
-    let (keys, _) = global_keys::unknown(&mut tx, model).await?;
-    warnings.extend(keys.iter().map(ToString::to_string));
+    let mut api_key_expires_at = None;
+    if let Some(NewKey { key, expires, description, .. }) = &new.key {
+        let refused = |error| key_taken(error, model, "create the organization's API key");
+        api_key_expires_at =
+            keys::insert(connection, model, &id, key, (*expires, description), refused).await?;
+    }
+    let key = new.key.as_ref();
     let record = json!({
-        "org_id": id, "role": db.facts().role, "name": new.name, "subdomain": new.subdomain, "is_active": new.is_active,
-        "api_key_id": new.api_key.id(),
+        "org_id": id, "role": role, "name": new.name, "subdomain": new.subdomain, "is_active": new.is_active,
+        "api_key_id": key.map(|new| new.key.id()), "label": key.and_then(|new| new.description.label.as_ref()),
+        "scopes": key.and_then(|new| new.description.scopes.as_ref()),
     });
-    history::end(&mut tx, run_id, Outcome::Clean, &record).await?;
-    tx.commit().await.context("create the organization")?;
-    Ok(Some(Inserted { id, created_at, api_key_expires_at, run_id, warnings }))
+    history::end(connection, run_id, Outcome::Clean, &record).await?;
+    Ok(Put { id, created_at, api_key_expires_at, run_id })
 }
 
-/// An organization with what belongs to it.
-#[derive(Debug, Serialize)]
-pub struct OrgSummary {
-    /// Its id.
-    pub id: OrgId,
-    /// Its name.
-    pub name: String,
-    /// Its subdomain.
-    pub subdomain: Option<String>,
-    /// Whether it can be used.
-    pub is_active: bool,
-    /// How many users it has; none where the database has no table of them.
-    pub users: Option<i64>,
-    /// How many items it has; none where the database has no table of them.
-    pub items: Option<i64>,
-    /// When it was created.
-    pub created_at: Timestamp,
-}
-
-/// The organizations, the oldest first.
-#[derive(Debug, Serialize)]
-pub struct OrgList {
-    /// Whether only active ones were asked for.
-    pub active_only: bool,
-    /// The organizations.
-    pub organizations: Vec<OrgSummary>,
-}
-
-impl Report for OrgList {
-    const SCHEMA: &'static str = "stockfoil.org-list/1";
-
-    fn outcome(&self) -> Outcome {
-        Outcome::Clean
-    }
-
-    fn metrics(&self) -> Vec<Metric> {
-        let metric = |state: &str, is_active: bool| Metric {
-            name: "stockfoil_organizations",
-            help: "Organizations by state.",
-            labels: vec![("state", state.to_owned())],
-            value: self.organizations.iter().filter(|org| org.is_active == is_active).count().to_string(),
-        };
-        let mut metrics = vec![metric("active", true)];
-        if !self.active_only {
-            metrics.push(metric("inactive", false));
-        }
-        metrics
-    }
-}
-
-/// Lists the organizations, with exact counts of one snapshot.
-///
-/// # Errors
-/// [`TenancyError::NotMigrated`] before `migrate-org`.
-pub fn list<'a>(db: &'a Db, mapping: &'a Mapping, active_only: bool) -> Task<'a, OrgList> {
-    Box::pin(async move {
-        let model = &mapping.resolve(db).await?;
-        let users = model.users.as_ref().map(|users| &users.table);
-        let counted: Vec<&QualifiedName> = users.into_iter().chain(&model.items).collect();
-        require(db, model, &counted).await?;
-        let columns = Fixed(organizations::COLUMNS);
-        let (users, items) = (Count::of(model, users, "u"), Count::of(model, model.items.as_ref(), "i"));
-        let statement = model.render_with(
-            include_str!("list.sql"),
-            &[
-                ("organizations.columns", &columns),
-                ("users.count", &users.count),
-                ("users.join", &users.join),
-                ("items.count", &items.count),
-                ("items.join", &items.join),
-            ],
-        );
-        let counted: Vec<Counted> = sqlx::query_as(statement.sql())
-            .bind(active_only)
-            .fetch_all(db.pool())
+/// Inserts the row of `new`. A number that the sequence gives and somebody took by `--id` is passed over.
+async fn insert(
+    connection: &mut PgConnection,
+    model: &Model,
+    new: &NewOrganization,
+) -> Result<(OrgId, DateTime<Utc>), Error> {
+    let new_id = schema::new_id(model);
+    let organization = model.render_with(include_str!("insert_organization.sql"), &[("new_id", &new_id)]);
+    for _ in 0..NUMBERS_MAX {
+        let mut attempt = connection.begin().await.context("create the organization")?;
+        let inserted: Result<(OrgId, DateTime<Utc>), _> = sqlx::query_as(organization.sql())
+            .bind(&new.id)
+            .bind(&new.name)
+            .bind(new.subdomain.as_ref().map(Subdomain::as_str))
+            .bind(new.is_active)
+            .fetch_one(&mut *attempt)
             .await
-            .context("list the organizations")?;
-        Ok(OrgList { active_only, organizations: counted.into_iter().map(OrgSummary::from).collect() })
-    })
-}
-
-/// How an organization's rows of a table are counted; not at all where there is no such table.
-struct Count {
-    count: Statement,
-    join: Statement,
-}
-
-impl Count {
-    fn of(model: &Model, table: Option<&QualifiedName>, alias: &'static str) -> Self {
-        let Some(table) = table else {
-            return Self { count: render("NULL::bigint", &[]), join: render("", &[]) };
-        };
-        let alias = Fixed(alias);
-        let fragments: [(&str, &dyn Fragment); 2] = [("table", table), ("alias", &alias)];
-        Self {
-            count: render("coalesce({alias}.count, 0)", &fragments),
-            join: model.render_with(
-                "LEFT JOIN (SELECT {org} AS org, count(*) FROM {table} GROUP BY {org}) AS {alias} ON {alias}.org = o.key",
-                &fragments,
-            ),
+            .map_err(|error| taken(error, model, new));
+        match inserted {
+            Ok(inserted) => {
+                attempt.commit().await.context("create the organization")?;
+                return Ok(inserted);
+            }
+            Err(Taken::Other(error)) => return Err(error),
+            Err(Taken::Number) => {
+                attempt.rollback().await.context("create the organization")?;
+                log::info!("the next number is an organization's id already; taking the one after it");
+            }
         }
     }
+    Err(TenancyError::NumbersTaken(model.organizations.plain()).into())
+}
+
+/// What keeps organizations from using the same values.
+async fn warnings(connection: &mut PgConnection, model: &Model) -> Result<Vec<String>, Error> {
+    let mut warnings: Vec<String> = old_keys_warning(connection, model).await?.into_iter().collect();
+    let (keys, _) = global_keys::unknown(connection, model).await?;
+    warnings.extend(keys.iter().map(ToString::to_string));
+    Ok(warnings)
 }
 
 /// The organization `id`, if there is one.
@@ -366,21 +319,6 @@ pub(super) struct Stored {
     pub(super) is_active: bool,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-}
-
-#[derive(sqlx::FromRow)]
-struct Counted {
-    #[sqlx(flatten)]
-    organization: Stored,
-    users: Option<i64>,
-    items: Option<i64>,
-}
-
-impl From<Counted> for OrgSummary {
-    fn from(Counted { organization, users, items }: Counted) -> Self {
-        let Stored { id, name, subdomain, is_active, created_at, .. } = organization;
-        Self { id, name, subdomain, is_active, users, items, created_at }
-    }
 }
 
 /// Why an organization could not be inserted.

@@ -14,18 +14,28 @@ use crate::{
 
 /// What an application's role may execute, as `GRANT EXECUTE ON FUNCTION` takes it; beside it the role needs USAGE on
 /// the schema `stockfoil`.
-pub const APPLICATION_FUNCTIONS: [Fixed; 6] = [
+pub const APPLICATION_FUNCTIONS: [Fixed; 8] = [
     Fixed("stockfoil.org_by_id(text)"),
     Fixed("stockfoil.org_by_subdomain(text)"),
     Fixed("stockfoil.org_by_api_key(text)"),
     Fixed("stockfoil.org_by_api_key_hash(text)"),
+    Fixed("stockfoil.api_key(text)"),
+    Fixed("stockfoil.api_key_by_hash(text)"),
     Fixed("stockfoil.resolve_org(text, text, text)"),
     Fixed("stockfoil.set_org(text)"),
 ];
 
 /// Their names, which no other function in the schema has.
-pub const NAMES: [&str; 6] =
-    ["org_by_id", "org_by_subdomain", "org_by_api_key", "org_by_api_key_hash", "resolve_org", "set_org"];
+pub const NAMES: [&str; 8] = [
+    "org_by_id",
+    "org_by_subdomain",
+    "org_by_api_key",
+    "org_by_api_key_hash",
+    "api_key",
+    "api_key_by_hash",
+    "resolve_org",
+    "set_org",
+];
 
 /// The one that a sign-in may execute before it knows the organization, and no application by its role.
 pub const SIGN_IN: &str = "orgs_of_user";
@@ -39,18 +49,19 @@ pub struct Function {
     pub create: [Statement; 2],
     /// Removes it.
     pub drop: Statement,
-    /// What the catalog holds of it: body, parameters, and volatility as `pg_proc.provolatile` has it.
-    pub facts: [String; 3],
+    /// What the catalog holds of it: body, parameters, volatility as `pg_proc.provolatile` has it, and result.
+    pub facts: [String; 4],
 }
 
 /// The functions, in the order in which they call each other; `default` is who a request is for that names nobody.
-pub fn functions(model: &Model, default: &OrgId) -> [Function; 7] {
+pub fn functions(model: &Model, default: &OrgId) -> [Function; 9] {
     let form = api_key::form();
     let number = Definition::number;
     let (is_id, default) = (is_id(model.org_type), Literal::new(default.as_str()));
-    let has_user = match model.users {
-        Some(_) => model.render(include_str!("resolution/has_user.sql")),
-        None => render("SELECT o.id WHERE false", &[]),
+    let has_user = match (&model.users, &model.memberships) {
+        (_, Some(_)) => model.render(include_str!("resolution/has_member.sql")),
+        (Some(_), None) => model.render(include_str!("resolution/has_user.sql")),
+        (None, None) => render("SELECT o.id WHERE false", &[]),
     };
     let fragments: [(&str, &dyn Fragment); 7] = [
         ("has_user", &has_user),
@@ -61,33 +72,52 @@ pub fn functions(model: &Model, default: &OrgId) -> [Function; 7] {
         ("id_length", &number(form.id.1)),
         ("length_max", &number(form.length_max)),
     ];
-    let function = |signature: Fixed, template, parameters: &str, volatility: &str| {
+    let function = |signature: Fixed, template, parameters: &str, [volatility, result]: [&str; 2]| {
         let Routine { create, body } = model.routine(template, &fragments);
         let name: [(&str, &dyn Fragment); 1] = [("function", &signature)];
         Function {
             signature,
             create: [create, render("REVOKE ALL ON FUNCTION {function} FROM PUBLIC", &name)],
             drop: render("DROP FUNCTION IF EXISTS {function}", &name),
-            facts: [body, parameters.to_owned(), volatility.to_owned()],
+            facts: [body, parameters.to_owned(), volatility.to_owned(), result.to_owned()],
         }
     };
-    let [by_id, by_subdomain, by_api_key, by_api_key_hash, resolve, set] = APPLICATION_FUNCTIONS;
+    let [by_id, by_subdomain, by_api_key, by_api_key_hash, key, key_by_hash, resolve, set] =
+        APPLICATION_FUNCTIONS;
+    const KEY: [&str; 2] = ["v", "TABLE(org_id text, label text, scopes text)"];
     let given =
         "header text DEFAULT NULL::text, subdomain text DEFAULT NULL::text, api_key text DEFAULT NULL::text";
     [
-        function(by_id, include_str!("resolution/org_by_id.sql"), "id text", "s"),
-        function(by_subdomain, include_str!("resolution/org_by_subdomain.sql"), "subdomain text", "s"),
-        function(by_api_key_hash, include_str!("resolution/org_by_api_key_hash.sql"), "hash text", "v"),
-        function(by_api_key, include_str!("resolution/org_by_api_key.sql"), "api_key text", "v"),
-        function(resolve, include_str!("resolution/resolve_org.sql"), given, "v"),
-        function(set, include_str!("resolution/set_org.sql"), "org text", "v"),
+        function(by_id, include_str!("resolution/org_by_id.sql"), "id text", ["s", "text"]),
+        function(
+            by_subdomain,
+            include_str!("resolution/org_by_subdomain.sql"),
+            "subdomain text",
+            ["s", "text"],
+        ),
+        function(
+            by_api_key_hash,
+            include_str!("resolution/org_by_api_key_hash.sql"),
+            "hash text",
+            ["v", "text"],
+        ),
+        function(by_api_key, include_str!("resolution/org_by_api_key.sql"), "api_key text", ["v", "text"]),
+        function(key_by_hash, include_str!("resolution/api_key_by_hash.sql"), "hash text", KEY),
+        function(key, include_str!("resolution/api_key.sql"), "api_key text", KEY),
+        function(resolve, include_str!("resolution/resolve_org.sql"), given, ["v", "text"]),
+        function(set, include_str!("resolution/set_org.sql"), "org text", ["v", "text"]),
         function(
             Fixed("stockfoil.orgs_of_user(text)"),
             include_str!("resolution/orgs_of_user.sql"),
             "address text",
-            "s",
+            ["s", "SETOF text"],
         ),
     ]
+}
+
+/// Whether it reads what is said of a key, which a table of an earlier release has no columns for.
+pub fn reads_key_texts(function: &Function) -> bool {
+    function.signature.to_string().starts_with("stockfoil.api_key_by_hash(")
 }
 
 /// Whether the parameter `id` of `org_by_id` can be cast to the type of ids.

@@ -1,5 +1,8 @@
 //! Changing an organization and its API keys: `org-update`.
 
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -8,7 +11,7 @@ use super::{
     Settings, TenancyError,
     api_key::{ApiKey, KeyId},
     default_organization::{self, Change},
-    keys::{self, KeyState, KeySummary, Span},
+    keys::{self, Description, KeyState, KeySummary, Span},
     named::{self, NewNames},
     organization::{self, Stored, breaks, in_the_clear, key_taken},
     require,
@@ -56,6 +59,12 @@ pub struct Request {
     pub api_key: Option<Secret>,
     /// After how long the new key ends; without one, never.
     pub expires: Option<Span>,
+    /// What the new key is called, or that of `key`.
+    pub label: Option<String>,
+    /// What the new key is for, or that of `key`.
+    pub scopes: Option<String>,
+    /// The id of a key that is described instead of a new one.
+    pub key: Option<String>,
     /// The ids of keys that end now and for ever.
     pub revoke: Vec<String>,
     /// That the keys are listed, whatever else is asked for.
@@ -69,6 +78,7 @@ pub struct Update {
     subdomain: Option<Option<Subdomain>>,
     is_active: Option<bool>,
     new_key: Option<NewKey>,
+    described: Option<(KeyId, Description)>,
     revoke: Vec<KeyId>,
     /// The default organization, as the configuration has it.
     default_org: String,
@@ -81,6 +91,7 @@ struct NewKey {
     key: ApiKey,
     is_generated: bool,
     expires: Option<Span>,
+    description: Description,
     /// How long the others live; without one, as they did.
     overlap: Option<Span>,
 }
@@ -94,17 +105,31 @@ impl Request {
         let reserved = &settings.reserved_subdomains;
         let subdomain =
             self.subdomain.map(|label| label.map(|label| Subdomain::new(&label, reserved)).transpose());
-        let of_new_key = [("--api-key", self.api_key.is_some()), ("--expires", self.expires.is_some())];
+        let description = Description::new(self.label.as_deref(), self.scopes.as_deref())?;
+        let described = match self.key.as_deref().map(KeyId::new).transpose()? {
+            Some(_) if description.is_empty() => return Err(TenancyError::NothingSaid),
+            Some(key) => Some((key, description.clone())),
+            None => None,
+        };
+        const NEW: &str = "--rotate-key or --add-key";
+        const ANY: &str = "--rotate-key, --add-key or --key";
+        let of_new_key = [
+            ("--api-key", NEW, self.api_key.is_some()),
+            ("--expires", NEW, self.expires.is_some()),
+            ("--label", ANY, self.label.is_some() && described.is_none()),
+            ("--scopes", ANY, self.scopes.is_some() && described.is_none()),
+        ];
         if self.overlap.is_some() && self.new_key != Some(Others::End) {
             return Err(TenancyError::NoNewKey("--overlap", "--rotate-key"));
         }
-        let new_key = match (self.new_key, of_new_key.iter().find(|(_, is_given)| *is_given)) {
+        let new_key = match (self.new_key, of_new_key.iter().find(|(.., is_given)| *is_given)) {
             (Some(others), _) => {
                 let (key, is_generated) = ApiKey::new(self.api_key.as_ref())?;
                 let overlap = (others == Others::End).then(|| self.overlap.unwrap_or(Span::DAY));
-                Some(NewKey { key, is_generated, expires: keys::check_expiry(self.expires)?, overlap })
+                let expires = keys::check_expiry(self.expires)?;
+                Some(NewKey { key, is_generated, expires, description, overlap })
             }
-            (None, Some((flag, _))) => return Err(TenancyError::NoNewKey(flag, "--rotate-key or --add-key")),
+            (None, Some((flag, needed, _))) => return Err(TenancyError::NoNewKey(flag, needed)),
             (None, None) => None,
         };
         let update = Update {
@@ -112,6 +137,7 @@ impl Request {
             subdomain: subdomain.transpose()?,
             is_active: self.is_active,
             new_key,
+            described,
             revoke: self.revoke.iter().map(|id| KeyId::new(id)).collect::<Result<_, _>>()?,
             default_org: settings.default_org_id.clone(),
             hold_days: settings.hold_days,
@@ -132,8 +158,10 @@ impl Update {
     }
 
     fn only_lists(&self) -> bool {
-        let Self { name, subdomain, is_active, new_key, revoke, default_org: _, hold_days: _ } = self;
-        name.is_none() && subdomain.is_none() && is_active.is_none() && new_key.is_none() && revoke.is_empty()
+        let Self { name, subdomain, is_active, new_key, described, revoke, default_org: _, hold_days: _ } =
+            self;
+        let is_same = name.is_none() && subdomain.is_none() && is_active.is_none();
+        is_same && new_key.is_none() && described.is_none() && revoke.is_empty()
     }
 }
 
@@ -171,6 +199,8 @@ pub struct OrgUpdated {
     /// The new key, where it was made here: it can't be shown again.
     #[serde(serialize_with = "in_the_clear")]
     pub api_key: Option<ApiKey>,
+    /// The key that was described, where none is new.
+    pub described_key: Option<String>,
     /// The keys that end, or end earlier than they did, because there is a new one.
     pub ended_keys: Vec<String>,
     /// The keys that were revoked.
@@ -241,6 +271,7 @@ fn report(row: Stored, keys: Vec<KeySummary>) -> OrgUpdated {
         changed: Vec::new(),
         api_key_id: None,
         api_key: None,
+        described_key: None,
         ended_keys: Vec::new(),
         revoked_keys: Vec::new(),
         keys,
@@ -278,27 +309,50 @@ async fn apply(
     // First, so that a key which ends for ever is not said to end later.
     let revoked_keys = keys::revoke(&mut tx, model, org, &update.revoke).await?;
     let mut ended_keys = Vec::new();
-    if let Some(NewKey { key, expires, overlap, .. }) = &update.new_key {
-        let refused = |error| key_taken(error, model, "add the API key");
-        keys::insert(&mut tx, model, org, key, *expires, refused).await?;
-        if let Some(overlap) = overlap {
-            ended_keys = keys::end_others(&mut tx, model, org, key, *overlap).await?;
-        }
+    if let Some(new) = &update.new_key {
+        ended_keys = add_key(&mut tx, model, org, new).await?;
+    }
+    let mut described_key = None;
+    if let Some((id, description)) = &update.described {
+        keys::describe(&mut tx, model, org, id.as_str(), description).await?;
+        described_key = Some(id.as_str().to_owned());
     }
     let keys = keys::list(&mut tx, model, org).await?;
-    let mut report = OrgUpdated { changed, revoked_keys, ended_keys, ..report(row, keys) };
+    let mut report = OrgUpdated { changed, revoked_keys, ended_keys, described_key, ..report(row, keys) };
     report.warnings = warnings(&report, update.new_key.as_ref());
     if let Some(NewKey { key, is_generated, .. }) = update.new_key {
         report.api_key_id = Some(key.id());
         report.api_key = is_generated.then_some(key);
     }
-    if report.changed.is_empty() && report.revoked_keys.is_empty() && report.api_key_id.is_none() {
+    let has_key_change = report.api_key_id.is_some() || report.described_key.is_some();
+    if report.changed.is_empty() && report.revoked_keys.is_empty() && !has_key_change {
         return Ok(report);
     }
     history::end(&mut tx, run, report.outcome(), &record(&report, &db.facts().role)).await?;
     tx.commit().await.context("change the organization")?;
     report.run_id = Some(run);
     Ok(report)
+}
+
+/// Adds the key, and ends the others where that is asked for; returns those.
+async fn add_key(
+    connection: &mut PgConnection,
+    model: &Model,
+    org: &OrgId,
+    new: &NewKey,
+) -> Result<Vec<String>, Error> {
+    let NewKey { key, expires, overlap, .. } = new;
+    // A key that takes the place of others and is for less, or for more, would be a surprise.
+    let description = match overlap {
+        Some(_) => new.description.clone().or_of(org, &keys::list(connection, model, org).await?)?,
+        None => new.description.clone(),
+    };
+    let refused = |error| key_taken(error, model, "add the API key");
+    keys::insert(connection, model, org, key, (*expires, &description), refused).await?;
+    match overlap {
+        Some(overlap) => Ok(keys::end_others(connection, model, org, key, *overlap).await?),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Changes what is asked for of the organization itself; says what was different.
@@ -375,86 +429,12 @@ fn warnings(report: &OrgUpdated, new_key: Option<&NewKey>) -> Vec<String> {
 
 /// What `stockfoil.run` keeps of a change: who made it, and of keys their ids alone.
 fn record(report: &OrgUpdated, role: &str) -> serde_json::Value {
-    let OrgUpdated { id, changed, api_key_id, ended_keys, revoked_keys, .. } = report;
+    let OrgUpdated { id, changed, api_key_id, described_key, ended_keys, revoked_keys, .. } = report;
+    let said = api_key_id.as_ref().or(described_key.as_ref());
+    let key = report.keys.iter().find(|key| Some(&key.key_id) == said);
     json!({
-        "org_id": id, "role": role, "changed": changed, "api_key_id": api_key_id,
+        "org_id": id, "role": role, "changed": changed, "api_key_id": api_key_id, "described_key": described_key,
+        "label": key.and_then(|key| key.label.as_ref()), "scopes": key.and_then(|key| key.scopes.as_ref()),
         "ended_keys": ended_keys, "revoked_keys": revoked_keys,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn checked(request: Request) -> Result<Update, TenancyError> {
-        request.check(&settings())
-    }
-
-    fn settings() -> Settings {
-        Settings {
-            default_org_id: "default".into(),
-            default_org_name: "Default Organization".into(),
-            reserved_subdomains: Vec::new(),
-            hold_days: 0,
-        }
-    }
-
-    fn request() -> Request {
-        Request {
-            name: None,
-            subdomain: None,
-            is_active: None,
-            new_key: Some(Others::End),
-            overlap: None,
-            api_key: None,
-            expires: None,
-            revoke: Vec::new(),
-            lists_keys: false,
-        }
-    }
-
-    #[test]
-    fn nothing_on_the_way_shows_a_key() {
-        let given = "9f86d081884c7d659a2feaa0c55ad015-given";
-        let request = Request { api_key: Some(Secret::new(given)), ..request() };
-        let shown = format!("{request:?}");
-        let update = checked(request).unwrap();
-        let shown = format!("{shown} {update:?} {update:#?}");
-        assert!(shown.contains("***") && !shown.contains(given), "{shown}");
-
-        let key = ApiKey::generate().unwrap();
-        let row = Stored {
-            id: OrgId::new("acme").unwrap(),
-            name: "Acme".into(),
-            subdomain: None,
-            is_active: true,
-            created_at: chrono::Utc::now().into(),
-            updated_at: chrono::Utc::now().into(),
-        };
-        let report = OrgUpdated {
-            api_key_id: Some(key.id()),
-            api_key: Some(key.clone()),
-            ..super::report(row, Vec::new())
-        };
-        let shown = format!("{report:?} {}", record(&report, "operator"));
-        assert!(shown.contains(&key.id()) && !shown.contains(key.expose()), "{shown}");
-        assert_eq!(json!(report)["api_key"], key.expose(), "the report itself is where it shows");
-    }
-
-    #[test]
-    fn an_update_holds_every_rule_or_none_of_it() {
-        let refused = |request: Request| checked(request).unwrap_err().to_string();
-        let nothing = || Request { new_key: None, ..request() };
-        assert!(refused(nothing()).contains("say what to change"));
-        assert!(checked(Request { lists_keys: true, ..nothing() }).unwrap().only_lists());
-        assert!(refused(Request { overlap: Some(Span::DAY), ..nothing() }).contains("--overlap needs"));
-        let added = Request { new_key: Some(Others::Stay), overlap: Some(Span::DAY), ..nothing() };
-        assert!(refused(added).contains("--overlap needs --rotate-key"));
-        let ends_default = |org, is_active| {
-            let update = checked(Request { is_active, name: Some("A".into()), ..nothing() }).unwrap();
-            update.ends_default(&OrgId::new(org).unwrap(), &Mapping::default(), &settings())
-        };
-        assert!(ends_default("default", Some(false)));
-        assert!(!ends_default("default", Some(true)) && !ends_default("acme", Some(false)));
-    }
 }

@@ -1,5 +1,7 @@
 //! Moving users to an organization.
 
+mod conflicts;
+pub mod file;
 mod selection;
 mod with_rows;
 
@@ -19,20 +21,19 @@ use super::{
     organization,
     people::People,
     require, require_moves,
-    unique::KeyParts,
 };
 use crate::{
     Error, Task,
-    catalog::{self, UniqueKey},
     db::{Context as _, Db, DbError},
     history::{self, RunId},
     mapping::Mapping,
     model::{Model, Users},
     org_id::OrgId,
     report::{Outcome, Report},
-    sql::{Fixed, Statement},
+    sql::Fixed,
 };
 
+use conflicts::conflicts;
 pub use selection::{Origin, Selector};
 pub use with_rows::{WithRows, with_rows};
 
@@ -159,7 +160,7 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
             db.require_writable()?;
         }
         let model = &mapping.resolve(db).await?;
-        let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
+        let users = movable(model)?;
         require(db, model, &[&users.table]).await?;
         if let Origin::Default(default_org) = &assignment.origin {
             default_organization::check(&mut *db.acquire().await?, model, default_org, Change::Refused)
@@ -168,25 +169,55 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
         if !assignment.dry_run {
             require_moves(db).await?;
         }
-        let (mut attempts, mut sight) = (1, Sight::Counting);
+        let mut tries = Tries::first();
         loop {
-            match attempt(db, model, users, assignment, sight).await {
-                Err(error) if guard::must_compare(&error) && sight == Sight::Counting => {
-                    sight = Sight::Comparing;
-                }
-                Err(error) => match error.sqlstate().as_deref() {
-                    // Looked at again, a key that was taken meanwhile is a conflict with a name.
-                    Some("23505" | "40P01" | "40001") if attempts < ATTEMPTS_MAX => attempts += 1,
-                    Some("55P03" | "40P01" | "40001") => return Err(TenancyError::UsersLocked.into()),
-                    _ => return Err(error),
-                },
+            match attempt(db, model, users, assignment, tries.sight).await {
+                Err(error) => tries.again(error)?,
                 report => return report,
             }
         }
     })
 }
 
-#[derive(Debug, sqlx::FromRow)]
+/// The users' table, where its rows say whose they are.
+fn movable(model: &Model) -> Result<&Users, TenancyError> {
+    match (&model.users, &model.memberships) {
+        (None, _) => Err(TenancyError::NoUsers),
+        (Some(_), Some(memberships)) => Err(TenancyError::Members(memberships.table.plain())),
+        (Some(users), None) => Ok(users),
+    }
+}
+
+/// How often an assignment was tried, and how it is tried next.
+struct Tries {
+    attempts: u32,
+    sight: Sight,
+}
+
+impl Tries {
+    fn first() -> Self {
+        Self { attempts: 1, sight: Sight::Counting }
+    }
+
+    /// Whether it is tried again after `error`; else that is why it ends.
+    fn again(&mut self, error: Error) -> Result<(), Error> {
+        if guard::must_compare(&error) && self.sight == Sight::Counting {
+            self.sight = Sight::Comparing;
+            return Ok(());
+        }
+        match error.sqlstate().as_deref() {
+            // Looked at again, a key that was taken meanwhile is a conflict with a name.
+            Some("23505" | "40P01" | "40001") if self.attempts < ATTEMPTS_MAX => {
+                self.attempts += 1;
+                Ok(())
+            }
+            Some("55P03" | "40P01" | "40001") => Err(TenancyError::UsersLocked.into()),
+            _ => Err(error),
+        }
+    }
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
 struct User {
     key: String,
     id: String,
@@ -427,52 +458,4 @@ fn refuse_unknown(selector: &Selector, selected: &[User]) -> Result<(), TenancyE
         true => Ok(()),
         false => Err(TenancyError::AmbiguousUsers(twice.into_iter().map(str::to_owned).collect())),
     }
-}
-
-/// Who of `moves` would break a unique key in `org`.
-async fn conflicts(
-    connection: &mut PgConnection,
-    model: &Model,
-    users: &Users,
-    people: &People<'_>,
-    org: &OrgId,
-    moves: &[User],
-) -> Result<Vec<KeyConflict>, Error> {
-    let mut conflicts = Vec::new();
-    if moves.is_empty() {
-        return Ok(conflicts);
-    }
-    let by_key: BTreeMap<&str, &User> = moves.iter().map(|user| (user.key.as_str(), user)).collect();
-    let moving: Vec<&str> = by_key.keys().copied().collect();
-    let keys = catalog::unique_keys(connection, &users.table).await?;
-    for key in keys.iter().filter(|key| key.has_column(&model.org_column)) {
-        let found: Vec<(String, String)> = sqlx::query_as(conflicts_statement(model, people, key).sql())
-            .bind(&moving)
-            .bind(org)
-            .fetch_all(&mut *connection)
-            .await
-            .context(format!("look for users that share the key {}", key.name.as_str()))?;
-        for (moved, other_user_id) in found {
-            let Some(User { id, email, .. }) = by_key.get(moved.as_str()) else { continue };
-            let (user_id, email, key) = (id.clone(), email.clone(), key.name.as_str().to_owned());
-            conflicts.push(KeyConflict { user_id, email, key, other_user_id });
-        }
-    }
-    Ok(conflicts)
-}
-
-/// The statement that finds which users, moved to one organization, would break `key` there.
-fn conflicts_statement(model: &Model, people: &People<'_>, key: &UniqueKey) -> Statement {
-    let parts = KeyParts::of(model, key);
-    let (moved, other) = (parts.of_row("moved"), parts.of_row("other"));
-    people.render(
-        include_str!("key_conflicts.sql"),
-        &[
-            ("keys", &parts.selected),
-            ("predicate", &parts.predicate),
-            ("moved", &moved),
-            ("other", &other),
-            ("same", &parts.same),
-        ],
-    )
 }

@@ -1,3 +1,5 @@
+mod file;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use testkit::{Binary, Signal, TestDb, signal};
@@ -62,6 +64,8 @@ async fn scripts_are_told_in_a_form_that_stays() {
   "api_key_id": "KEY ID",
   "api_key": "KEY",
   "api_key_expires_at": "LATER",
+  "api_key_label": null,
+  "api_key_scopes": null,
   "run_id": RUN,
   "warnings": []
 }

@@ -100,6 +100,8 @@ async fn what_default_privileges_gave_before_is_taken_by_running_the_migrations_
     assert_eq!(
         of(&anon),
         [
+            "api_key EXECUTE",
+            "api_key_by_hash EXECUTE",
             "default_org EXECUTE",
             "inventory_balances SELECT",
             "org_by_api_key EXECUTE",

@@ -1,4 +1,5 @@
 mod conflicts;
+mod file;
 mod origins;
 
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
--- The active organizations that have a user of this address, for a sign-in before the organization is known; none where there are no
+-- The active organizations that have a user of this address, or that such a user is a member of, for a sign-in before the organization is known; none where there are no
 -- people. Nobody may call it who was not granted it, the application's role neither: it tells of every organization.
 -- Locks: what it creates or replaces.
 CREATE OR REPLACE FUNCTION stockfoil.orgs_of_user(address text) RETURNS SETOF text

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::User;
 use crate::{
     org_id::OrgId,
-    tenancy::{Settings, TenancyError, email_pattern::EmailPattern},
+    tenancy::{
+        Settings, TenancyError,
+        email_pattern::{EmailPattern, fold},
+    },
 };
 
 /// Whom to move.
@@ -15,6 +18,13 @@ pub enum Selector {
     Ids(BTreeSet<String>),
     /// Whose address the pattern takes.
     Email(EmailPattern),
+    /// These users, and whose address is one of these, as [`fold`] has it.
+    Listed {
+        /// By their ids.
+        ids: BTreeSet<String>,
+        /// By their addresses.
+        emails: BTreeSet<String>,
+    },
     /// Everybody whom the organizations that give have.
     All,
 }
@@ -64,6 +74,10 @@ impl Selector {
     pub(super) fn takes(&self, user: &User) -> bool {
         match self {
             Self::Ids(ids) => ids.contains(&user.id),
+            Self::Listed { ids, emails } => {
+                let is_listed = |email: &str| emails.contains(fold(email).as_ref());
+                ids.contains(&user.id) || user.email.as_deref().is_some_and(is_listed)
+            }
             Self::Email(pattern) => user.email.as_deref().is_some_and(|email| pattern.takes(email)),
             Self::All => true,
         }
@@ -72,9 +86,12 @@ impl Selector {
     /// What the server can already leave out: ids, and an organization.
     pub(super) fn bounds<'a>(&'a self, origin: &'a Origin) -> (Option<Vec<&'a str>>, Option<&'a str>) {
         match (self, origin) {
+            (Self::Listed { ids, emails }, _) if emails.is_empty() => {
+                (Some(ids.iter().map(String::as_str).collect()), None)
+            }
             (Self::Ids(ids), _) => (Some(ids.iter().map(String::as_str).collect()), None),
             (Self::All, Origin::Default(default)) => (None, Some(default)),
-            (Self::Email(_) | Self::All, _) => (None, None),
+            (Self::Email(_) | Self::Listed { .. } | Self::All, _) => (None, None),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Assignment, Left, Origin, Selector, User, refuse_unknown, select, stay};
+use super::{Assignment, Left, Origin, Selector, User, movable, refuse_unknown, select, stay};
 use crate::{
     Task,
     db::Db,
@@ -42,7 +42,7 @@ pub fn with_rows<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignmen
             },
         };
         let model = &mapping.resolve(db).await?;
-        let Some(users) = &model.users else { return Err(TenancyError::NoUsers.into()) };
+        let users = movable(model)?;
         require(db, model, &[&users.table]).await?;
         let mut connection = db.acquire().await?;
         if let Origin::Default(default) = origin {

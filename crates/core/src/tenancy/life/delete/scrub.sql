@@ -1,9 +1,9 @@
--- Leaves of the records of earlier runs about organization $1 no more than its id, who made them, the subdomains that it gave up,
+-- Leaves of the records of earlier runs about organization $1 no more than its id, who made them, by what they tell users apart, the subdomains that it gave up,
 -- which are held back, and the run $2 that deleted it.
 -- Locks: the rows of stockfoil.run that change.
 UPDATE stockfoil.run
 SET summary = jsonb_build_object('org_id', $1::text, 'deleted_by_run', $2::bigint)
-    || jsonb_strip_nulls(jsonb_build_object('by', summary -> 'by'))
+    || jsonb_strip_nulls(jsonb_build_object('by', summary -> 'by', 'keys', CASE command WHEN 'users-assign' THEN summary -> 'keys' END))
     || CASE WHEN summary @? '$.changed[*] ? (@.field == "subdomain")'
             THEN jsonb_build_object('changed', jsonb_path_query_array(summary, '$.changed[*] ? (@.field == "subdomain")'))
             ELSE '{}' END
