@@ -13,6 +13,7 @@ pub(crate) mod isolation;
 pub(crate) mod keys;
 pub(crate) mod lookup;
 pub mod online;
+mod operations;
 pub mod org;
 pub mod patience;
 mod planned;

@@ -34,15 +34,15 @@ impl Print for OrgsCreated {
         page.marked(mark, format!("{done}{there}"));
         wrong(page, mistakes);
         page.table(
-            ["LINE", "ORGANIZATION", "NAME", "SUBDOMAIN", "KEY", "LABEL", "SCOPES"],
+            ["ORGANIZATION", "LINE", "NAME", "SUBDOMAIN", "KEY", "LABEL", "SCOPES"],
             made.iter().map(|made| {
-                let [line, id, name, subdomain] = shown(&made.organization);
+                let [id, line, name, subdomain] = shown(&made.organization);
                 let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".into(), visible);
                 let Made { api_key_id, api_key_label, api_key_scopes, .. } = made;
-                [line, id, name, subdomain, text(api_key_id), text(api_key_label), text(api_key_scopes)]
+                [id, line, name, subdomain, text(api_key_id), text(api_key_label), text(api_key_scopes)]
             }),
         );
-        page.table(["LINE", "THERE ALREADY", "NAME", "SUBDOMAIN"], present.iter().take(ROWS_MAX).map(shown));
+        page.table(["THERE ALREADY", "LINE", "NAME", "SUBDOMAIN"], present.iter().take(ROWS_MAX).map(shown));
         more(page, present.len());
         keys(page, made);
     }
@@ -116,10 +116,11 @@ fn keys(page: &mut Page, made: &[Made]) {
     }
 }
 
+/// What names an organization, its id first: that column is never broken.
 fn shown(shown: &Shown) -> [String; 4] {
     let Shown { line, id, name, subdomain } = shown;
     let id = id.as_ref().map_or_else(|| "-".into(), |id| visible(id.as_str()));
-    [line.to_string(), id, visible(name), subdomain.as_deref().map_or_else(|| "-".into(), visible)]
+    [id, line.to_string(), visible(name), subdomain.as_deref().map_or_else(|| "-".into(), visible)]
 }
 
 /// What is wrong with a file, every line of it.

@@ -16,6 +16,7 @@ use sqlx::PgConnection;
 use super::{
     change::{self, Kind},
     finding::Finding,
+    operations::ROWS,
     preflight, privileges,
     step::{Goal, Lock, Step},
 };
@@ -27,19 +28,15 @@ use crate::{
     sql::{Fixed, Fragment, Ident, QualifiedName, render},
 };
 
+pub(super) use super::operations::COMMAND;
 pub(super) use back::{Way, back};
 pub(crate) use beside::{INSTEAD_OF_COPY, TIED, copied};
 pub(super) use beside::{outside, warnings};
 pub(crate) use foreign_key::crossing;
-pub(super) use rights::hand_over;
-
-/// What `stockfoil.change` remembers isolation's changes by.
-pub(super) const COMMAND: &str = "isolate";
 
 /// The policy's name, on every table.
 pub(crate) const POLICY: &str = "stockfoil_isolation";
 
-const ROWS: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
 const READ: &[&str] = &["SELECT"];
 
 /// A table whose rows each belong to one organization.

@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::{
-    COMMAND, POLICY, default_goal, foreign_key,
-    rights::{self, Grant, ObjectKind, grant_goal},
-};
+use super::{COMMAND, POLICY, default_goal, foreign_key, rights};
 use crate::{
     Error, catalog,
     db::Context as _,
     migration::{
         change::{self, Change, ForeignKeyBefore, FunctionBefore, Kind, PolicyBefore},
         default_org, index, lookup,
+        operations::{self, Grant, ObjectKind, grant_goal},
         step::{Goal, Lock, Step},
     },
     model::Model,
@@ -217,7 +215,7 @@ async fn owners(
             .await
             .context("look for a function that isolation gave away")?;
         if is_there {
-            statements.push(rights::give(&change.name, &Ident::new(before.owner.as_str())?));
+            statements.push(operations::give(&change.name, &Ident::new(before.owner.as_str())?));
             owners.push((change.name.clone(), before.owner));
         }
     }
@@ -278,8 +276,8 @@ fn revokes<'a>(changes: impl Iterator<Item = &'a Change>) -> Result<Vec<Step>, E
         let Some(kind) = ObjectKind::of_word(kind) else { continue };
         let held: Vec<String> = change.before()?.unwrap_or_default();
         let most: &[&'static str] = match kind {
-            ObjectKind::Table => super::ROWS,
-            ObjectKind::Sequence => rights::SEQUENCE,
+            ObjectKind::Table => operations::ROWS,
+            ObjectKind::Sequence => operations::SEQUENCE,
             ObjectKind::Schema => &["USAGE", "CREATE"],
             ObjectKind::Function => &["EXECUTE"],
         };

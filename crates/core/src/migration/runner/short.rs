@@ -8,7 +8,7 @@ use super::{Runner, failed::Failed, setting};
 use crate::{
     db::gave_way,
     migration::{
-        isolation,
+        operations,
         patience::{Patience, jittered},
         privileges,
         step::{Lock, Step},
@@ -92,7 +92,7 @@ impl Runner<'_> {
         }
         privileges::close(&mut transaction, &there, &step.makes).await?;
         if let Some(operations) = &self.operations {
-            isolation::hand_over(&mut transaction, &there, operations).await?;
+            operations::hand_over(&mut transaction, &there, operations).await?;
         }
         for grant in &step.grants {
             sqlx::raw_sql(grant.sql()).execute(&mut *transaction).await?;
