@@ -264,9 +264,10 @@ impl Print for OrgMerged {
     fn print(&self, page: &mut Page) {
         let Self { from_org_id: from, into_org_id: into, rows, left, api_keys, .. } = self;
         let counted = if *rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
-        let moved = match self.applied {
-            true => format!("{counted} of {from} moved to {into}"),
-            false => format!("{counted} of {from} would move to {into}"),
+        let moved = match (*rows, self.applied) {
+            (0, _) => format!("nothing to move from {from} to {into}"),
+            (_, true) => format!("{counted} of {from} moved to {into}"),
+            (_, false) => format!("{counted} of {from} would move to {into}"),
         };
         let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
         page.marked(mark, moved);
@@ -285,17 +286,24 @@ impl Print for OrgMerged {
             "move" => (format!("lead to {into}"), format!("would lead to {into}")),
             _ => ("are revoked".to_owned(), "would be revoked".to_owned()),
         };
-        match self.deactivated {
+        match self.applied && self.deactivated {
             true => {
                 page.line(format!("      {from} is inactive; {} API keys of it {done}", self.key_ids.len()))
             }
             false => page.line(format!("      {api_keys} API keys of it {would}")),
         }
-        if let Some(run) = self.run_id.filter(|_| self.applied) {
+        if let Some(run) = self.run_id.filter(|_| *rows > 0) {
             page.line(format!("      run {0}; org-merge --undo {0} puts all of it back", run.0));
         }
         shared(page, &self.shared);
-        taken(page, &self.conflicts, "CAN'T MOVE");
+        page.table(
+            ["CAN'T MOVE", "TABLE", "ROW", "KEY", "ROW OF THE OTHER"],
+            self.conflicts.iter().take(ROWS_MAX).map(|row| {
+                let (own, other) = (visible(&row.key), visible(&row.other_key));
+                [visible(&row.label), row.table.clone(), own, visible(&row.unique_key), other]
+            }),
+        );
+        more(page, self.conflicts.len());
     }
 }
 

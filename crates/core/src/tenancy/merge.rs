@@ -119,7 +119,9 @@ pub fn merge<'a>(
         let mut report = OrgMerged::new(merge, plan);
         report.api_keys = source::live_keys(&mut session, model, &merge.from).await?;
         report.warnings.extend(source::warnings(&mut session, model, &merge.from).await?);
-        if merge.dry_run || report.stopped.is_some() {
+        report.deactivated = !is_active(&mut session, model, &merge.from).await?;
+        let is_over = report.deactivated && (report.rows, report.api_keys) == (0, 0) && resumed.is_none();
+        if merge.dry_run || report.stopped.is_some() || is_over {
             return Ok(report);
         }
         let run = match resumed {
@@ -191,11 +193,14 @@ async fn unfinished(session: &mut PgConnection, merge: &Merge) -> Result<Option<
     Ok(run.context("look for a run to go on with")?)
 }
 
+async fn is_active(session: &mut PgConnection, model: &Model, org: &OrgId) -> Result<bool, Error> {
+    Ok(organization::find(session, model, org).await?.is_some_and(|found| found.is_active))
+}
+
 /// Records that it begins, and how it stood with the organization by then.
 async fn begin(session: &mut PgConnection, model: &Model, merge: &Merge) -> Result<RunId, Error> {
-    let found = organization::find(session, model, &merge.from).await?;
+    let was_active = is_active(session, model, &merge.from).await?;
     let run = history::start(session, COMMAND).await?;
-    let was_active = found.is_some_and(|found| found.is_active);
     let note = serde_json::json!({ "merge": merge.identity(), "was_active": was_active, "key_ids": [] });
     history::note(session, run, &note).await?;
     Ok(run)

@@ -44,7 +44,7 @@ pub struct OrgMerged {
     pub api_keys: i64,
     /// Their ids, once that is done.
     pub key_ids: Vec<String>,
-    /// Whether the organization that ends is deactivated.
+    /// Whether the organization that ends is inactive.
     pub deactivated: bool,
     /// How many rows there were to move at last, which had arrived meanwhile.
     pub left: u64,
@@ -123,7 +123,8 @@ impl OrgMerged {
             "move" => "lead there from then on",
             _ => "are revoked",
         };
-        self.stopped.is_none().then(|| {
+        let is_over = self.deactivated && (*rows, *api_keys) == (0, 0);
+        (self.stopped.is_none() && !is_over).then(|| {
             format!("{rows} rows move from {from_org_id} to {into_org_id}, {api_keys} API keys {keys}, and {from_org_id} is deactivated; go on?")
         })
     }

@@ -125,6 +125,15 @@ async fn becomes_a_part_and_comes_back(isolates: bool) {
     assert_eq!(all(&db).await, before);
     // For good: nothing of it is left when it is deleted.
     merge(&db, 0, &[]).await;
+    let again = db.run("org-merge").args(["acme", "globex"]).await;
+    again.ok().says("nothing to move from acme to globex");
+    assert_eq!(
+        db.value(
+            "SELECT count(*) FROM stockfoil.run WHERE command = 'org-merge' AND finished_at IS NOT NULL"
+        )
+        .await,
+        "5"
+    );
     let deleted = db.run("org-delete").args(["--org-id", "acme", "--now", "--yes"]).await;
     deleted.ok().says("is deleted");
     assert_eq!(count(&db, "globex").await, its + theirs + 2);
