@@ -218,15 +218,15 @@ struct Work<'a> {
 impl Work<'_> {
     async fn run(&self, session: &mut PgConnection, mut report: OrgMerged) -> Result<OrgMerged, Error> {
         let Self { db, model, merge, run, progress, .. } = *self;
-        let mut moved = self.carry().await?;
+        let (mut moved, mut open) = (self.carry().await?, None);
         if moved.stopped.is_none() {
             source::end(session, model, merge, run).await?;
             report.deactivated = true;
             // Whoever asked for the organization before may still write for it.
-            report.warnings.extend(source::wait(session, model, &merge.from, progress).await?);
+            open = source::wait(session, model, &merge.from, progress).await?;
             moved = self.carry().await?;
         }
-        (report.stopped, report.left) = (moved.stopped, moved.left);
+        (report.stopped, report.left) = (moved.stopped.or(open), moved.left);
         (report.shared, report.conflicts) = (moved.shared, moved.conflicts);
         report.count(session, model, run).await?;
         report.applied = true;
