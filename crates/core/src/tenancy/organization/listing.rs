@@ -68,7 +68,7 @@ impl Report for OrgList {
 /// Lists the organizations, with exact counts of one snapshot.
 ///
 /// # Errors
-/// [`TenancyError::NotMigrated`] before `migrate-org`.
+/// [`NotMigrated`](crate::tenancy::TenancyError::NotMigrated) before `migrate-org`.
 pub fn list<'a>(db: &'a Db, mapping: &'a Mapping, active_only: bool) -> Task<'a, OrgList> {
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;

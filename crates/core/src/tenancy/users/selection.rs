@@ -18,7 +18,7 @@ pub enum Selector {
     Ids(BTreeSet<String>),
     /// Whose address the pattern takes.
     Email(EmailPattern),
-    /// These users, and whose address is one of these, as [`fold`] has it.
+    /// These users, and whose address is one of these, as `fold` has it.
     Listed {
         /// By their ids.
         ids: BTreeSet<String>,
