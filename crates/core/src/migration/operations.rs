@@ -110,15 +110,23 @@ pub(super) fn give(function: &str, owner: &Ident) -> Statement {
 
 /// Gives the operations role what a transaction made in Stockfoil's schema of an isolated database, in that transaction:
 /// functions that are `operations`'s already would else call, read and write what they may not, until isolation's own steps
-/// are done. `before` are the addresses of what was there.
+/// are done. `before` are the addresses of what was there, `tables` those of other schemas that were made for Stockfoil.
 ///
 /// # Errors
 /// Database errors.
 pub(super) async fn hand_over(
     connection: &mut PgConnection,
     before: &[String],
+    tables: &[QualifiedName],
     operations: &Ident,
 ) -> Result<(), sqlx::Error> {
+    for table in tables {
+        let grant = Grant::new(ObjectKind::Table, table, ROWS);
+        let note = change::note(COMMAND, Kind::Grant, table, &grant.name(operations));
+        for statement in [note, grant.statement(operations, GRANT)] {
+            sqlx::raw_sql(statement.sql()).execute(&mut *connection).await?;
+        }
+    }
     let made = render(include_str!("operations/made.sql"), &[("own", &privileges::own())]);
     let made: Vec<(String, String, String)> = sqlx::query_as(made.sql())
         .persistent(false)

@@ -32,6 +32,7 @@ pub use report::{DataAssigned, TableMoves};
 pub use request::{Assignment, Giver, Selector};
 pub use run::assign;
 pub(super) use run::carry;
+pub(super) use undo::put_back;
 pub use undo::{Elsewhere, InTheWay, Undo, Undone, undo};
 
 /// The command, as `stockfoil.run` names it.

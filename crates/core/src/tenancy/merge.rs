@@ -112,8 +112,12 @@ pub fn merge<'a>(
         refuse_default(&mut session, model, merge).await?;
         refuse_keyless(&mut session, model, &merge.from).await?;
         let resumed = unfinished(&mut session, merge).await?;
-        // What a killed run was to move has been looked at then.
-        let expect = if resumed.is_some() { None } else { assignment.expect };
+        // Of what was expected, a killed run has moved a part.
+        let before = match resumed {
+            Some(run) => report::moved(&mut session, model, run).await?,
+            None => 0,
+        };
+        let expect = assignment.expect.map(|rows| rows.saturating_sub(before));
         let plan = Assignment { dry_run: true, expect, ..assignment.clone() };
         let plan = data::carry(db, model, &plan, None, progress).await?;
         let mut report = OrgMerged::new(merge, plan);
@@ -121,6 +125,9 @@ pub fn merge<'a>(
         report.warnings.extend(source::warnings(&mut session, model, &merge.from).await?);
         report.deactivated = !is_active(&mut session, model, &merge.from).await?;
         let is_over = report.deactivated && (report.rows, report.api_keys) == (0, 0) && resumed.is_none();
+        if is_over {
+            report.stopped = source::open(&mut session, model, &merge.from).await?;
+        }
         if merge.dry_run || report.stopped.is_some() || is_over {
             return Ok(report);
         }
@@ -219,7 +226,8 @@ impl Work<'_> {
     async fn run(&self, session: &mut PgConnection, mut report: OrgMerged) -> Result<OrgMerged, Error> {
         let Self { db, model, merge, run, progress, .. } = *self;
         let (mut moved, mut open) = (self.carry().await?, None);
-        if moved.stopped.is_none() {
+        // Where all of it moves at once, or nothing, it may be that nothing did.
+        if moved.stopped.is_none() && (moved.applied || moved.left == 0) {
             source::end(session, model, merge, run).await?;
             report.deactivated = true;
             // Whoever asked for the organization before may still write for it.

@@ -92,7 +92,7 @@ impl Runner<'_> {
         }
         privileges::close(&mut transaction, &there, &step.makes).await?;
         if let Some(operations) = &self.operations {
-            operations::hand_over(&mut transaction, &there, operations).await?;
+            operations::hand_over(&mut transaction, &there, &step.makes, operations).await?;
         }
         for grant in &step.grants {
             sqlx::raw_sql(grant.sql()).execute(&mut *transaction).await?;

@@ -28,7 +28,7 @@ pub(super) fn is_needed(graph: &Graph, model: &Model) -> Result<bool, DataError>
 }
 
 /// How often all of it is tried when others write what it writes.
-const ATTEMPTS_MAX: u32 = 10;
+const ATTEMPTS_MAX: u32 = 30;
 
 /// How often it is tried when rows refer to what has moved.
 const REFERRED_MAX: u32 = 3;

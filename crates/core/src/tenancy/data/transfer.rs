@@ -23,8 +23,9 @@ use crate::{
 /// After so many attempts at one batch somebody is told.
 const TELL_AFTER_ATTEMPTS: u32 = 20;
 
-/// So often a batch of a larger transaction is tried: who holds its rows may wait for what that transaction holds.
-const ATTEMPTS_WITHIN_MAX: u32 = 20;
+/// So often a batch of a larger transaction is tried: who holds its rows may wait for what that transaction holds, and is to get
+/// that before the server looks for a deadlock, after a second.
+const ATTEMPTS_WITHIN_MAX: u32 = 2;
 
 /// So often a batch is tried in one snapshot when others write what it writes.
 const OVERTAKEN_MAX: u32 = 50;

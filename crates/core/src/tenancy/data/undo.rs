@@ -126,6 +126,21 @@ pub fn undo<'a>(
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;
         let _lock = open(db, model, request.dry_run, progress).await?;
+        put_back(db, model, request, progress).await
+    })
+}
+
+/// The same where the lock is held already.
+///
+/// # Errors
+/// As [`undo`].
+pub(in crate::tenancy) fn put_back<'a>(
+    db: &'a Db,
+    model: &'a Model,
+    request: &'a Undo,
+    progress: &'a dyn Progress,
+) -> Task<'a, Undone> {
+    Box::pin(async move {
         let mut session = db.session().await?;
         check(&mut session, request).await?;
         let graph = Graph::read(&mut session, model).await?;
@@ -166,9 +181,11 @@ pub fn undo<'a>(
 
 /// Refuses a run that there is not, that is another command's, or that was put back.
 async fn check(session: &mut PgConnection, request: &Undo) -> Result<(), Error> {
-    let found: Option<(String, i64, i64, Option<i64>)> = sqlx::query_as(
-        "SELECT r.command, count(m.id), count(m.undone_run), max(m.undone_run)
-         FROM stockfoil.run AS r LEFT JOIN stockfoil.move AS m ON m.run_id = r.id WHERE r.id = $1 GROUP BY r.command",
+    // A merge has more to take back than rows, and says when that is done.
+    let found: Option<(String, i64, i64, Option<i64>, bool)> = sqlx::query_as(
+        "SELECT r.command, count(m.id), count(m.undone_run), max(m.undone_run),
+                coalesce(r.summary ? 'merge' AND NOT r.summary ? 'restored_by', false)
+         FROM stockfoil.run AS r LEFT JOIN stockfoil.move AS m ON m.run_id = r.id WHERE r.id = $1 GROUP BY r.command, r.summary",
     )
     .bind(request.run)
     .fetch_optional(session)
@@ -180,8 +197,11 @@ async fn check(session: &mut PgConnection, request: &Undo) -> Result<(), Error> 
         Some((command, ..)) if command != request.command => {
             Err(DataError::OtherCommand { run, command }.into())
         }
+        Some((.., true)) => Ok(()),
         Some((_, 0, ..)) => Err(DataError::NoSuchRun(run).into()),
-        Some((_, all, undone, Some(by))) if all == undone => Err(DataError::UndoneAlready { run, by }.into()),
+        Some((_, all, undone, Some(by), _)) if all == undone => {
+            Err(DataError::UndoneAlready { run, by }.into())
+        }
         Some(_) => Ok(()),
     }
 }

@@ -17,10 +17,12 @@ WITH moved AS (
     FROM sums AS s
     WHERE b.closing_id = s.closing_id AND b.org_id = s.to_org AND b.item_id = s.item_id AND b.location_id = s.location_id
       AND b.lot_id = s.lot_id
-    RETURNING b.closing_id
+    RETURNING b.closing_id, b.item_id, b.location_id, b.lot_id
 )
 INSERT INTO stockfoil.closing_balance (closing_id, org_id, item_id, location_id, lot_id, quantity, entries, hash)
 SELECT s.closing_id, s.from_org, s.item_id, s.location_id, s.lot_id, s.quantity, s.entries, s.hash
 FROM sums AS s
 JOIN stockfoil.closing AS c ON c.id = s.closing_id
+-- What the other has given on is not doubled.
+JOIN less AS l USING (closing_id, item_id, location_id, lot_id)
 ON CONFLICT DO NOTHING

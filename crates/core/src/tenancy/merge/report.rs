@@ -94,13 +94,7 @@ impl OrgMerged {
         model: &Model,
         run: RunId,
     ) -> Result<(), DbError> {
-        let rows: Vec<(String, bool, i64)> = sqlx::query_as(include_str!("moved.sql"))
-            .bind(run)
-            .bind(model.balances.table.schema.as_str())
-            .bind(model.balances.table.name.as_str())
-            .fetch_all(session)
-            .await
-            .context("count what has moved")?;
+        let rows = by_table(session, model, run).await?;
         let sum = |balances: bool| {
             let rows = rows.iter().filter(|(_, is_balances, _)| *is_balances == balances);
             rows.map(|(.., rows)| rows.unsigned_abs()).sum()
@@ -128,6 +122,27 @@ impl OrgMerged {
             format!("{rows} rows move from {from_org_id} to {into_org_id}, {api_keys} API keys {keys}, and {from_org_id} is deactivated; go on?")
         })
     }
+}
+
+/// How many rows a run has moved.
+pub(super) async fn moved(session: &mut PgConnection, model: &Model, run: RunId) -> Result<u64, DbError> {
+    let rows = by_table(session, model, run).await?;
+    Ok(rows.iter().filter(|(_, is_balances, _)| !is_balances).map(|(.., rows)| rows.unsigned_abs()).sum())
+}
+
+/// What a run has moved: the table, whether it is that of the balances, and how many rows.
+async fn by_table(
+    session: &mut PgConnection,
+    model: &Model,
+    run: RunId,
+) -> Result<Vec<(String, bool, i64)>, DbError> {
+    sqlx::query_as(include_str!("moved.sql"))
+        .bind(run)
+        .bind(model.balances.table.schema.as_str())
+        .bind(model.balances.table.name.as_str())
+        .fetch_all(session)
+        .await
+        .context("count what has moved")
 }
 
 impl Report for OrgMerged {

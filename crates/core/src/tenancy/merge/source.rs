@@ -146,19 +146,37 @@ pub(super) async fn wait(
     while !before.is_empty() && since.elapsed() < WAIT_MAX {
         tokio::time::sleep(LOOK_EVERY).await;
         before = sqlx::query_scalar(
-            "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE virtualtransaction = ANY ($1) AND locktype = 'virtualxid'",
+            "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE virtualtransaction = ANY ($1)",
         )
         .bind(&before)
         .fetch_all(&mut *session)
         .await
         .context("look for transactions that read the organization")?;
     }
-    Ok((!before.is_empty()).then(|| {
+    Ok(still_open(before.len(), from))
+}
+
+/// Whether transactions are open that read organizations before this one was deactivated, where it is; says so.
+pub(super) async fn open(
+    session: &mut PgConnection,
+    model: &Model,
+    from: &OrgId,
+) -> Result<Option<String>, Error> {
+    let open: i64 = sqlx::query_scalar(model.render(include_str!("open.sql")).sql())
+        .bind(model.organizations.to_string())
+        .bind(from)
+        .fetch_one(session)
+        .await
+        .context("look for transactions that read the organization")?;
+    Ok(still_open(usize::try_from(open).unwrap_or(usize::MAX), from))
+}
+
+fn still_open(transactions: usize, from: &OrgId) -> Option<String> {
+    (transactions > 0).then(|| {
         format!(
-            "{} transactions that began before {from} was deactivated are still open, and may write rows of it; run this again when they have ended",
-            before.len()
+            "{transactions} transactions that began before {from} was deactivated are still open, and may write rows of it; run this again when they have ended"
         )
-    }))
+    })
 }
 
 /// How it stood with the organization before a run.
@@ -167,21 +185,32 @@ struct Before {
     from_org: String,
     into_org: String,
     was_active: bool,
+    /// Whether its keys were revoked, and did not go with its rows.
+    revoked: bool,
     key_ids: serde_json::Value,
 }
 
-/// Makes the organization active again and gives it back its keys, as they were before `run`.
-pub(super) async fn restore(session: &mut PgConnection, model: &Model, run: i64) -> Result<(), Error> {
+/// Makes the organization active again and gives it back its keys, as they were before `run`; once, by the run `by`, since what
+/// is revoked or deactivated afterwards is so for another reason.
+pub(super) async fn restore(
+    session: &mut PgConnection,
+    model: &Model,
+    run: i64,
+    by: RunId,
+) -> Result<(), Error> {
     let found: Option<Before> = sqlx::query_as(
         "SELECT summary -> 'merge' ->> 'from' AS from_org, summary -> 'merge' ->> 'into' AS into_org,
-                (summary ->> 'was_active')::boolean AS was_active, summary -> 'key_ids' AS key_ids
-         FROM stockfoil.run WHERE id = $1 AND command = 'org-merge' AND summary ? 'merge'",
+                (summary ->> 'was_active')::boolean AS was_active, summary -> 'merge' ->> 'keys' = 'revoke' AS revoked,
+                summary -> 'key_ids' AS key_ids
+         FROM stockfoil.run WHERE id = $1 AND command = 'org-merge' AND summary ? 'merge' AND NOT summary ? 'restored_by'",
     )
     .bind(run)
     .fetch_optional(&mut *session)
     .await
     .context("read the record of the run")?;
-    let Some(Before { from_org: from, into_org: into, was_active, key_ids }) = found else { return Ok(()) };
+    let Some(Before { from_org: from, into_org: into, was_active, revoked, key_ids }) = found else {
+        return Ok(());
+    };
     let keys: Vec<String> = serde_json::from_value(key_ids).unwrap_or_default();
     let mut transaction = session.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await?;
@@ -196,18 +225,24 @@ pub(super) async fn restore(session: &mut PgConnection, model: &Model, run: i64)
             .await
             .context("activate the organization")?;
     }
-    // A key is either still here and revoked, or there and as it was.
     let back = model.render(
-        "UPDATE {api_keys} SET org_id = $1::text::{org.type}, revoked_at = CASE WHEN org_id = $1::text::{org.type} THEN NULL ELSE revoked_at END
+        "UPDATE {api_keys} SET org_id = $1::text::{org.type}, revoked_at = CASE WHEN $4 THEN NULL ELSE revoked_at END
          WHERE key_id = ANY ($3) AND org_id IN ($1::text::{org.type}, $2::text::{org.type})",
     );
     sqlx::query(back.sql())
         .bind(&from)
         .bind(&into)
         .bind(keys)
+        .bind(revoked)
         .execute(&mut *transaction)
         .await
         .context("give the API keys back")?;
+    sqlx::query("UPDATE stockfoil.run SET summary = summary || jsonb_build_object('restored_by', $2::bigint) WHERE id = $1")
+        .bind(run)
+        .bind(by)
+        .execute(&mut *transaction)
+        .await
+        .context("record that the merge was taken back")?;
     transaction.commit().await.context("give the organization back what it had")?;
     Ok(())
 }

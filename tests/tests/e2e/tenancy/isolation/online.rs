@@ -163,6 +163,19 @@ async fn killed_between_any_two_steps_it_goes_on() {
     open_gate(db).await;
     isolate().await.ok().says("nothing to do");
     all_is_well(&tenants, writers).await;
+    // Balances that come now.
+    let writers = self::writers(&tenants, 1);
+    tenants.run("migrate-balance").args(["--rollback", "--yes"]).await.ok();
+    close_gate(db).await;
+    let killed = killed_between_all_steps_of(db, || tenants.run("migrate-balance")).await;
+    assert!(killed > 5, "{killed}");
+    open_gate(db).await;
+    for writer in writers {
+        assert!(writer.end().await > 10);
+    }
+    tenants.run("backfill-balances").await.ok();
+    tenants.run("reconcile-balances").arg("--full").await.ok();
+    tenants.run("validate-migration").await.ok();
     let back = || tenants.run("migrate-org").args(["--rollback", "--isolate", "--yes"]);
     let writers = self::writers(&tenants, 1);
     close_gate(db).await;

@@ -142,6 +142,69 @@ async fn becomes_a_part_and_comes_back(isolates: bool) {
 }
 
 #[tokio::test]
+async fn what_is_taken_back_is_taken_back_once_and_in_its_order() {
+    let db = three().await;
+    db.run("org-create").args(["--id", "tiny", "--name", "Tiny"]).await.ok();
+    let before = all(&db).await;
+    let run = async |args: &[&str]| {
+        db.run("org-merge").args(["--yes", "--format", "json"]).args(args.iter().copied()).await
+    };
+    // An organization of keys alone.
+    let report = run(&["tiny", "globex"]).await.ok().json();
+    assert_eq!((&report["rows"], &report["deactivated"]), (&json!(0), &json!(true)));
+    let first = report["run_id"].to_string();
+    run(&["--undo", &first]).await.ok();
+    assert_eq!(all(&db).await, before);
+    // What was revoked since stays so.
+    db.execute("UPDATE organization_api_keys SET revoked_at = now() WHERE org_id = 'tiny'").await;
+    run(&["--undo", &first]).await.status(2);
+    assert_eq!(
+        db.value("SELECT count(*) FROM organization_api_keys WHERE org_id = 'tiny' AND revoked_at IS NULL")
+            .await,
+        "0"
+    );
+    let before = all(&db).await;
+
+    // Globex gives on what it got: its own undo comes first.
+    let first = run(&["acme", "globex"]).await.ok().json()["run_id"].to_string();
+    let between = all(&db).await;
+    let second = run(&["globex", "tiny"]).await.ok().json()["run_id"].to_string();
+    let after = all(&db).await;
+    let refused = run(&["--undo", &first]).await.status(1).json();
+    assert!(
+        refused["stopped"].as_str().unwrap().contains(&format!("run {second} has given on")),
+        "{refused}"
+    );
+    assert_eq!(all(&db).await, after);
+    run(&["--undo", &second]).await.ok();
+    assert_eq!(all(&db).await, between);
+    run(&["--undo", &first]).await.ok();
+    assert_eq!(all(&db).await, before);
+    db.run("reconcile-balances").arg("--full").await.ok().says("match");
+}
+
+#[tokio::test]
+async fn who_may_still_write_for_it_keeps_a_merge_from_being_over() {
+    let db = three().await;
+    let mut writer = db.connect().await;
+    let mut transaction = writer.begin().await.unwrap();
+    transaction.execute("SELECT id FROM organizations WHERE id = 'acme'").await.unwrap();
+    let first = merge(&db, 1, &[]).await;
+    let again = merge(&db, 1, &[]).await;
+    for report in [&first, &again] {
+        assert!(report["stopped"].as_str().unwrap().contains("are still open"), "{report}");
+    }
+    assert_eq!(first["deactivated"], json!(true));
+    transaction
+        .execute("INSERT INTO feature_flags (id, key, org_id) VALUES ('late', 'late', 'acme')")
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(merge(&db, 0, &[]).await["rows"], json!(1));
+    assert_eq!(db.value("SELECT org_id FROM feature_flags WHERE id = 'late'").await, "globex");
+}
+
+#[tokio::test]
 async fn it_becomes_a_part_of_another_and_comes_back() {
     becomes_a_part_and_comes_back(false).await;
 }
