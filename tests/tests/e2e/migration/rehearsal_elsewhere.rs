@@ -120,7 +120,7 @@ async fn what_is_fine_is_rehearsed_there_and_nothing_stays() {
         if command != "migrate-balance" {
             assert_eq!(report["obstacles"], serde_json::json!([]), "{command}");
             assert_eq!(report["schema_differences"], serde_json::json!([]));
-            assert_eq!(report["phases"].as_array().unwrap().len(), 6);
+            assert_eq!(report["phases"].as_array().unwrap().len(), 7);
         }
         let left_out = texts(&report["not_rehearsed"]);
         assert!(left_out.len() == 1 && left_out[0].contains("user mapping of "), "{left_out:?}");
