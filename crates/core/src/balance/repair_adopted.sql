@@ -1,5 +1,6 @@
 -- Adds the drift of the keys numbered $2 to $3 to their balances of an adopted table, unless the ledger ($1) is in other
--- files than $4: to those that are there, and only where there is none by a new row.
+-- files than $4: to those that are there, and only where there is none by a new row. A row that is not there gets none either once
+-- its last entry has gone: who took that away left it alone.
 -- Locks: the rows of those balances, in key order, and ACCESS SHARE on the ledger, so that no TRUNCATE comes between.
 WITH ledger AS MATERIALIZED (
     SELECT (
@@ -22,6 +23,10 @@ WITH ledger AS MATERIALIZED (
     SELECT {balances.drift_values}
     FROM d
     WHERE NOT EXISTS (SELECT FROM changed AS c WHERE c.n = d.n) AND {balances.makes_rows}
+      AND EXISTS (SELECT FROM (
+{entries}
+          ) AS e
+          WHERE e.org = d.org AND {e.item} = d.item AND {e.location} = d.location AND {e.lot} IS NOT DISTINCT FROM d.lot)
     ORDER BY d.n
     {balances.upsert_drift}
     RETURNING 1

@@ -164,8 +164,10 @@ impl Damage {
                 "UPDATE {balances} SET {quantity} = {quantity} + {by} * 0.000001 WHERE {one} RETURNING {key}, {by} * 0.000001"
             ),
         };
-        // No row when a writer was at it meanwhile.
-        let statement = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {statement}; COMMIT");
+        // No row when a writer was at it meanwhile; of a circle of both it is the writer who is told.
+        let statement = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL deadlock_timeout = '60s'; {statement}; COMMIT"
+        );
         for row in db.rows(statement).await {
             let [org, item, location, lot, quantity] = <[String; 5]>::try_from(row).unwrap();
             let key = [org, item, location, lot];
