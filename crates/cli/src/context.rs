@@ -4,7 +4,7 @@ mod migrate;
 
 use std::{
     fs::Permissions,
-    io::{IsTerminal as _, Write as _},
+    io::{ErrorKind, IsTerminal as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::{
@@ -167,7 +167,7 @@ impl Context {
                 plugin::text(&plugin)
             }
         };
-        self.write(&text)?;
+        self.deliver(&text, report.shows_keys())?;
         self.emitted.store(true, Ordering::Relaxed);
         Ok(report.outcome())
     }
@@ -190,10 +190,20 @@ impl Context {
     /// # Errors
     /// When it can't be written.
     pub fn write(&self, text: &str) -> Result<(), RunError> {
-        match &self.common.output {
-            Some(path) => self.write_file(path, text),
-            None => written("standard output".to_owned(), page::write_stdout(text)),
-        }
+        self.deliver(text, false)
+    }
+
+    /// Writes data, of which nobody may miss the end where it shows keys.
+    fn deliver(&self, text: &str, shows_keys: bool) -> Result<(), RunError> {
+        let Some(path) = &self.common.output else {
+            return match page::write_stdout(text) {
+                Err(error) if shows_keys && error.kind() == ErrorKind::BrokenPipe => {
+                    Err(RunError::KeysUnread)
+                }
+                result => written("standard output".to_owned(), result),
+            };
+        };
+        self.write_file(path, text)
     }
 
     /// Writes `text` to the file `path`: beside it, then renamed.
@@ -402,7 +412,7 @@ impl Context {
 fn written(place: String, result: std::io::Result<()>) -> Result<(), RunError> {
     match result {
         // The reader has what it wanted (`| head`).
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(source) => Err(RunError::Write { place, source }),
         Ok(()) => Ok(()),
     }

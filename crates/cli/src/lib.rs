@@ -67,6 +67,11 @@ pub enum RunError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// Who read standard output went before all of a report with new API keys was written.
+    #[error(
+        "standard output was closed before all of the report was written, and its new API keys can't be shown again; what it tells of is done: org-list shows the organizations, and org-update --org-id ORG --rotate-key gives one a key that can be read"
+    )]
+    KeysUnread,
     /// A port can't be listened on.
     #[error("can't listen on {address}: {source}; give --port another number, or 0 for any free one")]
     Listen {
@@ -116,7 +121,7 @@ impl RunError {
     fn status(&self) -> u8 {
         match self {
             RunError::Usage(_) | RunError::Declined => USAGE,
-            RunError::Write { .. } | RunError::Listen { .. } | RunError::Fault => 3,
+            RunError::Write { .. } | RunError::KeysUnread | RunError::Listen { .. } | RunError::Fault => 3,
             RunError::Core(error) => match error.failure() {
                 Failure::Usage => USAGE,
                 Failure::Work => 3,

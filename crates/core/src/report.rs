@@ -36,6 +36,11 @@ pub trait Report: Serialize {
     fn plugin(&self) -> Option<Plugin> {
         None
     }
+
+    /// Whether it shows what nobody can be shown again: new API keys.
+    fn shows_keys(&self) -> bool {
+        false
+    }
 }
 
 impl<R: Report> Report for &R {
@@ -55,6 +60,10 @@ impl<R: Report> Report for &R {
 
     fn plugin(&self) -> Option<Plugin> {
         (**self).plugin()
+    }
+
+    fn shows_keys(&self) -> bool {
+        (**self).shows_keys()
     }
 }
 

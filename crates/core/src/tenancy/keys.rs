@@ -113,12 +113,15 @@ impl Description {
     /// # Errors
     /// [`TenancyError::ScopesDiffer`] where they don't agree on what it may do.
     pub(super) fn or_of(self, org: &OrgId, others: &[KeySummary]) -> Result<Self, TenancyError> {
-        let live = || others.iter().filter(|key| key.state == KeyState::Live);
+        // Where no key is live the ones that ended by themselves say it; one that was revoked may have been for too much.
+        let of_state = |state| others.iter().filter(move |key| key.state == state).collect::<Vec<_>>();
+        let replaced = Some(of_state(KeyState::Live)).filter(|live| !live.is_empty());
+        let replaced = replaced.unwrap_or_else(|| of_state(KeyState::Expired));
         let agreed = |of: fn(&KeySummary) -> &Option<String>| {
-            let mut texts: Vec<&Option<String>> = live().map(of).collect();
+            let mut texts: Vec<&Option<String>> = replaced.iter().map(|key| of(key)).collect();
             texts.dedup();
             match texts.as_slice() {
-                [] => Some(None),
+                [] if others.iter().all(|key| of(key).is_none()) => Some(None),
                 [one] => Some((*one).clone()),
                 _ => None,
             }
@@ -332,6 +335,15 @@ mod tests {
         );
         assert!(of(None, &[read(live), key(None, live)]).unwrap_err().to_string().contains("--scopes"));
         assert_eq!(of(Some(" write "), &[read(live), key(None, live)]).unwrap().unwrap(), "write");
+        let (write, none) = (|state| key(Some("write"), state), |state| key(None, state));
+        let (expired, revoked) = (KeyState::Expired, KeyState::Revoked);
+        assert_eq!(of(None, &[write(expired), read(live)]).unwrap().unwrap(), "read");
+        assert_eq!(of(None, &[read(expired), none(revoked), write(revoked)]).unwrap().unwrap(), "read");
+        assert_eq!(of(None, &[none(revoked)]).unwrap(), None);
+        for ended in [&[read(expired), none(expired)][..], &[read(revoked)], &[read(revoked), none(revoked)]]
+        {
+            assert!(of(None, ended).unwrap_err().to_string().contains("--scopes"));
+        }
         for text in ["", " ", "a\nb", &"x".repeat(2001)] {
             let error = Description::new(None, Some(text)).unwrap_err().to_string();
             assert!(error.contains("can't be the scopes"), "{error}");

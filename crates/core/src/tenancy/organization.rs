@@ -155,6 +155,10 @@ impl Report for OrgCreated {
     fn outcome(&self) -> Outcome {
         Outcome::Clean
     }
+
+    fn shows_keys(&self) -> bool {
+        self.api_key.is_some()
+    }
 }
 
 /// Creates `new` with its API key, in one transaction.

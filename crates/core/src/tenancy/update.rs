@@ -219,6 +219,10 @@ impl Report for OrgUpdated {
     fn outcome(&self) -> Outcome {
         Outcome::Clean
     }
+
+    fn shows_keys(&self) -> bool {
+        self.api_key.is_some()
+    }
 }
 
 /// Makes the change to `org` and its record, in one transaction; or only lists the keys.

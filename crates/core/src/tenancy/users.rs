@@ -342,12 +342,15 @@ fn stay(left: &[Left]) -> String {
     };
     let orgs: BTreeSet<&str> = left.iter().filter_map(|user| user.org_id.as_deref()).collect();
     let flags: Vec<String> = orgs.iter().take(SHOWN).map(|org| format!("--from {org}")).collect();
-    format!(
-        "{} of the selected users are another organization's, and stay there: {}{more}; {} takes them from it",
-        left.len(),
-        shown.join(", "),
-        flags.join(" ")
-    )
+    let (whose, next) = match flags.is_empty() {
+        true => {
+            ("no organization's, and stay so", "--all without --from and --with-rows takes them".to_owned())
+        }
+        false => {
+            ("another organization's, and stay there", format!("{} takes them from it", flags.join(" ")))
+        }
+    };
+    format!("{} of the selected users are {whose}: {}{more}; {next}", left.len(), shown.join(", "))
 }
 
 /// Moves the users of `report` and records it, in the transaction that has locked their rows.

@@ -88,6 +88,14 @@ async fn an_application_reads_what_a_key_is_for() {
         .refuses(2, "organization acme has no API key \"00000000\"");
     update(&["--key", &id]).await.refuses(2, "give --label or --scopes with it");
     update(&["--key", &id, "--add-key", "--label", "x"]).await.refuses(2, "exclude each other");
+    // Keys that have ended by themselves say what for, those that were revoked don't.
+    db.execute(
+        "UPDATE organization_api_keys SET expires_at = now(), scopes = 'stock:read', revoked_at = NULL",
+    )
+    .await;
+    assert_eq!(described(&update(&["--rotate-key"]).await.ok().json()).last().unwrap()[2], "stock:read");
+    db.execute("UPDATE organization_api_keys SET revoked_at = now()").await;
+    update(&["--rotate-key"]).await.refuses(2, "say by --scopes");
     update(&["--scopes", "x"]).await.refuses(2, "--scopes needs --rotate-key, --add-key or --key");
     update(&["--add-key", "--label", "a\nb"]).await.refuses(2, "can't be the label of an API key");
 }

@@ -52,6 +52,34 @@ async fn a_key_that_nobody_saw_is_seen_in_the_list_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_reader_that_goes_before_the_keys_are_shown_is_told_of() {
+    let db = TestDb::migrated().await;
+    let unread = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (command, args) = args.split_first().unwrap();
+        db.run(command).args(args.iter().copied()).spawn_onto(writer).wait_with_output()
+    };
+    for args in [
+        &["org-create", "-n", "Acme", "--id", "acme"][..],
+        &["org-update", "--org-id", "acme", "--rotate-key", "--format", "json"],
+    ] {
+        let output = unread(args).await.unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains("can't be shown again") && told.contains("--rotate-key"), "{told}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orgs.csv");
+    std::fs::write(&path, "name\nGlobex\n").unwrap();
+    let file = ["org-create", "--file", path.to_str().unwrap()];
+    assert_eq!(unread(&[&file[..], &["--dry-run"]].concat()).await.unwrap().status.code(), Some(0));
+    assert_eq!(unread(&[&file[..], &["--with-keys"]].concat()).await.unwrap().status.code(), Some(3));
+    assert_eq!(unread(&["org-list"]).await.unwrap().status.code(), Some(0));
+    assert_eq!(db.value("SELECT count(*) FROM organization_api_keys").await, "3");
+}
+
+#[tokio::test]
 async fn a_given_key_of_a_run_that_was_killed_ends_when_it_is_revoked() {
     let db = TestDb::migrated().await;
     let key = "9f86d081884c7d659a2feaa0c55ad015-killed";

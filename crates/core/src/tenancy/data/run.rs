@@ -408,7 +408,7 @@ impl Work<'_> {
             moving.sort_by_key(|(place, _)| std::cmp::Reverse(order.iter().position(|next| next == place)));
         }
         for (place, rows) in moving {
-            let last = transfer::number(session, model, graph, place, from.as_str()).await?;
+            let last = transfer::number(session, model, graph, place, &[from.as_str()]).await?;
             numbered.push((place, rows, last));
         }
         if let Some(stock) = self.stock(session).await? {

@@ -107,7 +107,7 @@ pub(super) async fn number(
     model: &Model,
     graph: &Graph,
     place: usize,
-    org: &str,
+    orgs: &[&str],
 ) -> Result<i64, Error> {
     let table = &graph.tables[place];
     let context = || format!("number the rows of {}", table.name.plain());
@@ -139,7 +139,7 @@ pub(super) async fn number(
     let statement = graph.of_table(model, place, include_str!("number.sql"), &more);
     let rows = sqlx::query(statement.sql())
         .persistent(false)
-        .bind(org)
+        .bind(orgs)
         .execute(&mut *session)
         .await
         .context(context())?

@@ -240,6 +240,10 @@ impl Report for OrgsCreated {
     fn outcome(&self) -> Outcome {
         if self.mistakes.is_empty() { Outcome::Clean } else { Outcome::Findings }
     }
+
+    fn shows_keys(&self) -> bool {
+        self.made.iter().any(|made| made.api_key.is_some())
+    }
 }
 
 /// Creates the organizations of `file` that are not there, in one transaction, or says which would be created. Each has a record

@@ -208,11 +208,11 @@ async fn hold(writer: &mut PgConnection) -> sqlx::Transaction<'_, sqlx::Postgres
     transaction
 }
 
-const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'
+pub(super) const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Polls until `condition` holds.
-async fn wait_for(db: &TestDb, condition: &'static str) {
+pub(super) async fn wait_for(db: &TestDb, condition: &'static str) {
     let mut connection = db.connect().await;
     for _ in 0..6000 {
         if sqlx::query_scalar(condition).fetch_one(&mut connection).await.unwrap() {

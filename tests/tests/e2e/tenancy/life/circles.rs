@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{content, export, others, own, three};
+use serde_json::Value;
+use sqlx::{Connection as _, Executor as _};
+
+use super::{content, export, others, own, three, traffic::wait_for};
 
 #[tokio::test]
 async fn what_refers_to_each_other_in_circles_goes_and_comes_back() {
@@ -28,7 +31,21 @@ async fn what_refers_to_each_other_in_circles_goes_and_comes_back() {
     );
     assert_eq!((others(&db).await, own(&db).await), (theirs.clone(), its.clone()), "nothing was changed");
     db.execute("UPDATE organizations SET owner = NULL WHERE id = 'acme'").await;
-    let certificate = db.run("org-delete").args(delete).await.ok().json();
+    // Giving way to a writer of one of them leaves none without what it refers to.
+    let mut holder = db.connect().await;
+    let mut transaction = holder.begin().await.unwrap();
+    transaction.execute("SELECT FROM locations WHERE id = 'acme-l1' FOR UPDATE").await.unwrap();
+    let child = db.run("org-delete").args(delete).spawn();
+    for _ in 0..2 {
+        wait_for(&db, "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+            .await;
+        wait_for(&db, "SELECT count(*) = 0 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+            .await;
+    }
+    transaction.rollback().await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let certificate: Value = serde_json::from_slice(&output.stdout).unwrap();
     let by_name = |content: Vec<(String, u64, String)>| content.into_iter().collect::<BTreeSet<_>>();
     assert_eq!(by_name(content(&certificate)), by_name(content(&exported)));
     assert_eq!(others(&db).await, theirs);

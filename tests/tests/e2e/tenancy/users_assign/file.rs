@@ -54,7 +54,11 @@ async fn people_of_a_file_move_in_one_run_and_back() {
     again.says("no user to move, 5 users already there");
     assert_eq!(db.value("SELECT max(id) FROM stockfoil.run").await, run);
 
-    db.run("users-assign").args(["--undo", &run]).await.ok().says("4 rows of run");
+    let undo = |args: &[&str]| db.run("users-assign").args(["--undo", &run]).args(args.iter().copied());
+    let dry = undo(&["--dry-run", "--format", "json"]).await.ok().json();
+    assert_eq!((&dry["rows"], &dry["tables"][0]["rows"]), (&json!(4), &json!(4)));
+    undo(&["--expect", "2"]).await.status(1).tells("--expect says 2, but 4 rows would go back");
+    undo(&["--expect", "4"]).await.ok().says("4 rows of run");
     assert_eq!(members(&db, "default").await, ["u1", "u2", "u3", "u4"]);
     // One organization may give to another, where that is said.
     assign(&db, "id,organization\nu5,acme\n", &["--from", "globex"]).await.ok().says("1 user moved");

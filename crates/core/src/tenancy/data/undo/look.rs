@@ -186,11 +186,9 @@ impl Work<'_> {
         seen: &mut Seen,
     ) -> Result<(), Error> {
         let Self { model, graph, .. } = *self;
-        let mut last = 0;
-        for org in &seen.orgs {
-            // A run has one organization that gets; its records say so each.
-            last = transfer::number(session, model, graph, place, org).await?.max(last);
-        }
+        // A run that a file asked for has several organizations that get.
+        let orgs: Vec<&str> = seen.orgs.iter().map(String::as_str).collect();
+        let last = transfer::number(session, model, graph, place, &orgs).await?;
         self.done[place].0 = last.unsigned_abs();
         let ranges = graph.of_table(
             model,

@@ -124,7 +124,7 @@ impl Work<'_> {
                 continue;
             }
             // Who refers to rows of its own table in a circle goes in one statement.
-            let rows_max = if is_last && unreferred.is_some() { going } else { i64::from(self.batch_rows) };
+            let rows_max = (!is_last || unreferred.is_none()).then_some(i64::from(self.batch_rows));
             let deleted = self.numbered(session, &[place], going, rows_max).await?;
             if deleted == 0 {
                 let chosen = u64::try_from(going).unwrap_or(0);
@@ -195,14 +195,16 @@ impl Work<'_> {
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 
-    /// Deletes the rows of the tables at `places` that were put aside, and returns how many were deleted.
+    /// Deletes the rows of the tables at `places` that were put aside, and returns how many were deleted: `rows_max` at a time, or
+    /// all at once where they refer to each other, since a part of them would leave references to rows that are gone.
     pub(super) async fn numbered(
         &mut self,
         session: &mut PgConnection,
         places: &[usize],
         last: i64,
-        rows_max: i64,
+        rows_max: Option<i64>,
     ) -> Result<u64, Error> {
+        let (rows_min, rows_max) = rows_max.map_or((last, last), |rows_max| (1, rows_max));
         let (mut deleted, mut next, mut rows) = (0, 1, rows_max);
         let (mut sight, mut attempts) = (Sight::Counting, 0_u32);
         while next <= last {
@@ -224,7 +226,7 @@ impl Work<'_> {
                         let tables = self.names(places);
                         self.progress.note(&format!("waiting for a writer that holds rows of {tables}"));
                     }
-                    rows = (rows / 2).max(1);
+                    rows = (rows / 2).max(rows_min);
                     tokio::time::sleep(pause_after_giving_way()).await;
                 }
                 Err(error) => return Err(error),

@@ -52,7 +52,7 @@ impl Work<'_> {
             let condition = self.unreferred(*place, group).unwrap_or_else(|| render("true", &[]));
             let going = self.number(session, *place, &condition).await?;
             if going > 0 {
-                deleted += self.numbered(session, &[*place], going, i64::from(self.batch_rows)).await?;
+                deleted += self.numbered(session, &[*place], going, Some(i64::from(self.batch_rows))).await?;
             }
         }
         Ok(deleted)
@@ -80,7 +80,7 @@ impl Work<'_> {
                 let last = seeds.min(next + rows_max - 1);
                 let going = self.with_referring(session, group, *place, (next, last)).await?;
                 if going > 0 {
-                    deleted += self.numbered(session, group, going, going).await?;
+                    deleted += self.numbered(session, group, going, None).await?;
                 }
                 next = last + 1;
             }
