@@ -1,6 +1,7 @@
 //! One organization becomes a part of another: `org-merge`.
 
 mod closings;
+mod memberships;
 mod report;
 mod source;
 mod undo;
@@ -123,9 +124,11 @@ pub fn merge<'a>(
         let mut report = OrgMerged::new(merge, plan);
         report.api_keys = source::live_keys(&mut session, model, &merge.from).await?;
         report.warnings.extend(source::warnings(&mut session, model, &merge.from).await?);
+        let staying = memberships::memberships_stay(&mut session, model, &merge.from).await?;
+        report.stopped = report.stopped.or(staying);
         report.deactivated = !is_active(&mut session, model, &merge.from).await?;
         let is_over = report.deactivated && (report.rows, report.api_keys) == (0, 0) && resumed.is_none();
-        if is_over {
+        if is_over && report.stopped.is_none() {
             report.stopped = source::open(&mut session, model, &merge.from).await?;
         }
         if merge.dry_run || report.stopped.is_some() || is_over {
