@@ -11,9 +11,7 @@ use crate::{
     mapping::Mapping,
     org_id::OrgId,
     sql::{Fixed, QualifiedName},
-    tenancy::{
-        TenancyError, data, default_organization, default_organization::Change, people::People, require,
-    },
+    tenancy::{TenancyError, default_organization, default_organization::Change, people::People, require},
 };
 
 /// Whom an assignment selects, for a move of all that belongs to them.
@@ -93,7 +91,6 @@ async fn came(
         return Ok(BTreeSet::new());
     }
     let keys: Vec<String> = sqlx::query_scalar(include_str!("came.sql"))
-        .bind(data::COMMAND)
         .bind(from)
         .bind(to)
         .bind(users.schema.as_str())

@@ -156,7 +156,7 @@ async fn people_and_their_rows_move_in_batches_where_nothing_holds_the_organizat
     assert_eq!(all(&db).await, before);
 
     // Killed when the people have moved and an entry of theirs is held, it is gone on with.
-    db.execute("ALTER TABLE users ALTER org_id DROP NOT NULL; INSERT INTO users (id, email, name, org_id) VALUES ('alone', 'a@x.example', 'A', NULL)").await;
+    db.execute("ALTER TABLE users ALTER org_id DROP NOT NULL; SET session_replication_role = replica; INSERT INTO users (id, email, name, org_id) VALUES ('alone', 'a@x.example', 'A', NULL); RESET session_replication_role").await;
     let everybody = ["--org-id", "acme", "--all", "--with-rows", "--yes", "--format", "json"];
     let mut holder = db.connect().await;
     let mut transaction = holder.begin().await.unwrap();
@@ -175,7 +175,7 @@ async fn people_and_their_rows_move_in_batches_where_nothing_holds_the_organizat
     assert_eq!(recorded(&db, &report).await, (3 * NORTH).to_string());
     db.run("users-assign").args(&everybody[..5]).await.ok().says("nothing to move");
     assign(&db, 0, &["--undo", &report["run_id"].to_string()]).await;
-    db.execute("DELETE FROM users WHERE id = 'alone'").await;
+    db.execute("SET session_replication_role = replica; DELETE FROM users WHERE id = 'alone'; RESET session_replication_role").await;
     assert_eq!(all(&db).await, before);
     for (args, told) in [
         (&["--from", "globex", "--user-id", "north-u1"][..], "organization globex has no user \"north-u1\""),
