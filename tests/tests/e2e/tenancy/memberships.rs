@@ -155,6 +155,42 @@ async fn memberships_are_checked_and_hold_under_isolation() {
 }
 
 #[tokio::test]
+async fn a_merge_leaves_no_members_with_the_organization_that_ends() {
+    let members = Members::new().await;
+    let db = &members.db;
+    db.execute(
+        "INSERT INTO memberships (org_id, user_id) VALUES ('acme', 'u1'), ('globex', 'u1');
+         ALTER TABLE memberships RENAME org_id TO team",
+    )
+    .await;
+    let path = members.folder.path().join("stockfoil.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace(", 'memberships'", "");
+    std::fs::write(&path, text + "organization = 'team'\n").unwrap();
+    let merge = |args: &[&str]| {
+        members
+            .run("org-merge")
+            .args(["acme", "globex", "--yes", "--format", "json"])
+            .args(args.iter().copied())
+    };
+    for args in [&["--dry-run"][..], &[]] {
+        let report = merge(args).await.status(1).json();
+        assert_eq!((&report["applied"], &report["deactivated"]), (&false.into(), &false.into()));
+        let stopped = report["stopped"].as_str().unwrap();
+        assert!(stopped.starts_with("2 memberships of memberships are of acme"), "{stopped}");
+        if args.is_empty() {
+            let (_, statements) = stopped.split_once("INTO: ").unwrap();
+            db.execute(statements.replace("'INTO'", "'globex'")).await;
+        }
+    }
+    let report = merge(&[]).await.ok().json();
+    assert_eq!(report["deactivated"], true);
+    assert_eq!(
+        db.rows("SELECT team, user_id FROM memberships ORDER BY 1, 2").await,
+        [["default", "u1"], ["globex", "u1"], ["globex", "u2"]]
+    );
+}
+
+#[tokio::test]
 async fn a_mapping_of_memberships_that_can_not_hold_is_refused() {
     let db = TestDb::migrated().await;
     db.execute("CREATE TABLE members (team bigint, person text, org_id text)").await;
