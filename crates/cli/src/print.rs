@@ -25,3 +25,13 @@ pub trait Print: Report {
     /// Writes the report to `page`.
     fn print(&self, page: &mut Page);
 }
+
+/// So many of a thing whose name has a regular plural.
+fn counted(number: impl std::fmt::Display + PartialEq + From<u8>, noun: &str) -> String {
+    let ending = match (number == 1.into(), noun.ends_with('x')) {
+        (true, _) => "",
+        (false, true) => "es",
+        (false, false) => "s",
+    };
+    format!("{number} {noun}{ending}")
+}

@@ -1,6 +1,6 @@
 use stockfoil_core::balance::archive::ArchiveReport;
 
-use super::balances::count;
+use super::counted;
 use crate::{Mark, Page, Print};
 
 impl Print for ArchiveReport {
@@ -17,7 +17,7 @@ impl Print for ArchiveReport {
             return;
         }
         let would = if self.dry_run { "would be " } else { "" };
-        page.line(format!("partition {partition} {bounds}: {}, {entries} entries", count(*keys, "key")));
+        page.line(format!("partition {partition} {bounds}: {}, {entries} entries", counted(*keys, "key")));
         page.marked(
             Mark::Good,
             format!(

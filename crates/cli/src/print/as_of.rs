@@ -1,6 +1,6 @@
 use stockfoil_core::balance::as_of::{AsOfReport, BalanceAt};
 
-use super::balances::{TIME, count};
+use super::{balances::TIME, counted};
 use crate::{Mark, Page, Print};
 
 impl Print for AsOfReport {
@@ -8,7 +8,7 @@ impl Print for AsOfReport {
         let end = if self.as_of.is_day { ", the end of that day in UTC" } else { "" };
         page.line(format!(
             "{} at {}{end}, as the ledger said at {}",
-            count(self.balances.len() as u64, "balance"),
+            counted(self.balances.len() as u64, "balance"),
             self.as_of,
             self.read_at.format(TIME)
         ));

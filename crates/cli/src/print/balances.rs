@@ -10,7 +10,7 @@ use stockfoil_core::{
     ledger::{Discrepancy, Kind, Quantity},
 };
 
-use super::alerts;
+use super::{alerts, counted};
 use crate::{Mark, Page, Print};
 
 /// How many differences a person is shown; JSON and `stockfoil.finding` hold more.
@@ -22,15 +22,15 @@ impl Print for BackfillReport {
         if self.dry_run {
             page.line(format!(
                 "{}: {} would be written; nothing was changed",
-                count(self.organizations, "organization"),
-                count(*rows, "balance")
+                counted(self.organizations, "organization"),
+                counted(*rows, "balance")
             ));
         } else {
             let keys = self.keys.unwrap_or_default();
             page.line(format!(
                 "{}, {}: {rows} written",
-                count(self.organizations, "organization"),
-                count(keys, "balance")
+                counted(self.organizations, "organization"),
+                counted(keys, "balance")
             ));
             let lacking = self.still_lacking.unwrap_or_default();
             if lacking == 0 {
@@ -82,8 +82,8 @@ impl Print for ReconcileReport {
             Some(reason) => format!("every entry was read: {}", reason.as_str()),
             None => format!(
                 "new entries were read, those of {} that changed, and the whole history of {}",
-                count(self.marked_keys, "key"),
-                count(self.verified_organizations, "organization")
+                counted(self.marked_keys, "key"),
+                counted(self.verified_organizations, "organization")
             ),
         });
         kinds(page, self);
@@ -149,7 +149,7 @@ fn changed_history(page: &mut Page, report: &ReconcileReport) {
         Mark::Bad,
         format!(
             "old entries of {} were changed without the triggers seeing it",
-            count(report.changed_history, "key")
+            counted(report.changed_history, "key")
         ),
     );
     for history in report.listed_history.iter().take(SHOWN_MAX) {
@@ -165,7 +165,7 @@ fn changed_history(page: &mut Page, report: &ReconcileReport) {
 /// The balances below zero, where none may be.
 fn negative(page: &mut Page, report: &ReconcileReport) {
     let Some(number @ 1..) = report.negative else { return };
-    page.marked(Mark::Bad, format!("{} below zero", count(number, "balance")));
+    page.marked(Mark::Bad, format!("{} below zero", counted(number, "balance")));
     for negative in report.listed_negative.iter().take(SHOWN_MAX) {
         page.line(format!("      {}: {}", negative.key, negative.balance_qty));
     }
@@ -186,7 +186,7 @@ fn closed(page: &mut Page, report: &ReconcileReport) {
     if let Some(number @ 1..) = report.backdated {
         page.marked(
             Mark::Bad,
-            format!("closed entries of {} were changed, or others made beside them", count(number, "key")),
+            format!("closed entries of {} were changed, or others made beside them", counted(number, "key")),
         );
         for backdated in report.listed_backdated.iter().take(SHOWN_MAX) {
             page.line(format!("      {}", backdated.sentence()));
@@ -205,7 +205,7 @@ fn closed(page: &mut Page, report: &ReconcileReport) {
                 format!(
                     "closed before {}: {}, {} entries",
                     closing.closed_before,
-                    count(closing.keys, "key"),
+                    counted(closing.keys, "key"),
                     closing.entries
                 ),
             ),
@@ -244,7 +244,7 @@ fn entered(page: &mut Page, correction: &Correction, would: &str) {
     }
     page.marked(
         Mark::Good,
-        format!("{} {would}entered into the ledger by {role}: {reason}", count(*entered, "difference")),
+        format!("{} {would}entered into the ledger by {role}: {reason}", counted(*entered, "difference")),
     );
     let columns: Vec<_> = columns.iter().map(|(name, text)| format!("{name} = {text}")).collect();
     if !columns.is_empty() {
@@ -360,8 +360,4 @@ pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
 
 pub(super) fn time(at: &DateTime<Utc>) -> String {
     at.format(TIME).to_string()
-}
-
-pub(super) fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

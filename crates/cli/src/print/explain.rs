@@ -3,7 +3,10 @@ use stockfoil_core::{
     ledger::{Discrepancy, Kind},
 };
 
-use super::balances::{TIME, count, side, time};
+use super::{
+    balances::{TIME, side, time},
+    counted,
+};
 use crate::{Mark, Page, Print};
 
 impl Print for ExplainReport {
@@ -61,7 +64,7 @@ fn since(page: &mut Page, report: &ExplainReport) {
     if let Some(sealed) = &report.sealed {
         let marks = match sealed.marks {
             0 => "none was updated or deleted through the triggers since".to_owned(),
-            marks => format!("{} of updates or deletes since", count(marks, "mark")),
+            marks => format!("{} of updates or deletes since", counted(marks, "mark")),
         };
         page.line(format!(
             "sealed by run {}, {}: {}, together {}; now {}, together {}; {marks}",

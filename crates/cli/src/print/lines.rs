@@ -11,8 +11,8 @@ use stockfoil_core::{
 };
 
 use super::{
-    Print,
-    tenancy::{ROWS_MAX, counted, more, visible},
+    Print, counted,
+    tenancy::{ROWS_MAX, more, visible},
 };
 use crate::{Mark, Page};
 
@@ -22,7 +22,7 @@ impl Print for OrgsCreated {
         let is_done = *applied || (!self.dry_run && made.is_empty() && mistakes.is_empty());
         let done = format!(
             "{} {}",
-            number(made.len(), "organization"),
+            counted(made.len(), "organization"),
             if is_done { "made" } else { "would be made" }
         );
         let there = match present.len() {
@@ -55,11 +55,11 @@ impl Print for PeopleAssigned {
         } = self;
         let there = match already_there {
             0 => String::new(),
-            count => format!(", {} already there", counted(*count)),
+            count => format!(", {} already there", counted(*count, "user")),
         };
         let moved = match users.len() {
             0 => "no user to move".to_owned(),
-            count => format!("{} {}", counted(count), if *applied { "moved" } else { "would move" }),
+            count => format!("{} {}", counted(count, "user"), if *applied { "moved" } else { "would move" }),
         };
         let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
         page.marked(mark, format!("{moved}{there}"));
@@ -107,7 +107,7 @@ fn keys(page: &mut Page, made: &[Made]) {
     }
     page.heading(format!(
         "{}, which can't be shown again: store {}",
-        number(keys.len(), "API key"),
+        counted(keys.len(), "API key"),
         if keys.len() == 1 { "it" } else { "them" }
     ));
     for (Made { organization, .. }, key) in keys {
@@ -128,12 +128,8 @@ fn wrong(page: &mut Page, mistakes: &[Mistake]) {
     if mistakes.is_empty() {
         return;
     }
-    page.line(format!("      nothing was changed: {} in the file", number(mistakes.len(), "mistake")));
+    page.line(format!("      nothing was changed: {} in the file", counted(mistakes.len(), "mistake")));
     for Mistake { line, what } in mistakes {
         page.line(format!("      line {line}: {}", visible(what)));
     }
-}
-
-fn number(count: usize, of: &str) -> String {
-    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
 }

@@ -3,6 +3,7 @@ use stockfoil_core::migration::{
     step::{StepReport, Work},
 };
 
+use super::counted;
 use crate::{Mark, Page, Print};
 
 /// So many keys are named at a time.
@@ -86,14 +87,6 @@ fn named(names: &[String]) -> String {
     match names.len().saturating_sub(KEYS_MAX) {
         0 => first,
         more => format!("{first} and {more} more"),
-    }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match (count, what) {
-        (1, _) => format!("1 {what}"),
-        (_, "index") => format!("{count} indexes"),
-        _ => format!("{count} {what}s"),
     }
 }
 

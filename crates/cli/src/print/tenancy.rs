@@ -17,7 +17,7 @@ use stockfoil_core::{
     timestamp::Timestamp,
 };
 
-use super::Print;
+use super::{Print, counted};
 use crate::{Mark, Page};
 
 /// How many rows a person is shown; JSON has them all.
@@ -190,8 +190,8 @@ impl Print for UsersAssigned {
             self;
         let moved = match (users.len(), *dry_run || stopped.is_some()) {
             (0, _) => format!("no user to move to {org_id}"),
-            (count, true) => format!("{} would move to {org_id}{}", counted(count), origins(users)),
-            (count, false) => format!("{} moved to {org_id}{}", counted(count), origins(users)),
+            (count, true) => format!("{} would move to {org_id}{}", counted(count, "user"), origins(users)),
+            (count, false) => format!("{} moved to {org_id}{}", counted(count, "user"), origins(users)),
         };
         let mark = if self.outcome() == Outcome::Clean { Mark::Good } else { Mark::Bad };
         page.marked(mark, moved);
@@ -206,7 +206,7 @@ impl Print for UsersAssigned {
             page.line(format!("      run {0}; users-assign --undo {0} puts them back", run.0));
         }
         if *already_there > 0 {
-            page.line(format!("      {} already there", counted(*already_there)));
+            page.line(format!("      {} already there", counted(*already_there, "user")));
         }
         if let Some(reason) = stopped {
             page.line(format!("      nothing was changed: {reason}"));
@@ -384,10 +384,6 @@ fn yes_or_no(yes: bool) -> &'static str {
 /// A count, or nothing where there is nothing to count.
 fn count(rows: Option<i64>) -> String {
     rows.map(|rows| rows.to_string()).unwrap_or_default()
-}
-
-pub(super) fn counted(users: usize) -> String {
-    format!("{users} {}", if users == 1 { "user" } else { "users" })
 }
 
 /// How many come from where, the most first.

@@ -156,19 +156,8 @@ impl Report for UsersAssigned {
 /// without a primary key, and for rows that would be taken along.
 pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) -> Task<'a, UsersAssigned> {
     Box::pin(async move {
-        if !assignment.dry_run {
-            db.require_writable()?;
-        }
-        let model = &mapping.resolve(db).await?;
+        let model = &ready(db, mapping, &assignment.origin, assignment.dry_run).await?;
         let users = movable(model)?;
-        require(db, model, &[&users.table]).await?;
-        if let Origin::Default(default_org) = &assignment.origin {
-            default_organization::check(&mut *db.acquire().await?, model, default_org, Change::Refused)
-                .await?;
-        }
-        if !assignment.dry_run {
-            require_moves(db).await?;
-        }
         let mut tries = Tries::first();
         loop {
             match attempt(db, model, users, assignment, tries.sight).await {
@@ -177,6 +166,36 @@ pub fn assign<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignment) 
             }
         }
     })
+}
+
+/// The model of a database in which users can be taken from `origin`.
+///
+/// # Errors
+/// What keeps them from it.
+async fn ready(db: &Db, mapping: &Mapping, origin: &Origin, dry_run: bool) -> Result<Model, Error> {
+    if !dry_run {
+        db.require_writable()?;
+    }
+    let model = mapping.resolve(db).await?;
+    require(db, &model, &[&movable(&model)?.table]).await?;
+    if let Origin::Default(default_org) = origin {
+        default_organization::check(&mut *db.acquire().await?, &model, default_org, Change::Refused).await?;
+    }
+    if !dry_run {
+        require_moves(db).await?;
+    }
+    Ok(model)
+}
+
+/// Why nobody of so many who would move can, if so.
+fn stopped(expect: Option<u64>, moving: usize, conflicts: usize) -> Option<String> {
+    match expect {
+        Some(expect) if expect != moving as u64 => {
+            Some(format!("--expect says {expect}, but {moving} would move"))
+        }
+        _ => (conflicts > 0)
+            .then(|| format!("{conflicts} of them can't move, because a key of theirs is taken")),
+    }
 }
 
 /// The users' table, where its rows say whose they are.
@@ -242,17 +261,9 @@ async fn attempt(
     let people = People::read(&mut tx, model, users).await?;
     let Chosen { already_there, left, moves } = choose(&mut tx, &people, assignment).await?;
     let conflicts = conflicts(&mut tx, model, users, &people, org, &moves).await?;
-    let stopped = match expect {
-        Some(expect) if *expect != moves.len() as u64 => {
-            Some(format!("--expect says {expect}, but {} would move", moves.len()))
-        }
-        _ if !conflicts.is_empty() => {
-            Some(format!("{} of them can't move, because a key of theirs is taken", conflicts.len()))
-        }
-        // Who is asked for by name is to move.
-        _ if !left.is_empty() && matches!(assignment.selector, Selector::Ids(_)) => Some(stay(&left)),
-        _ => None,
-    };
+    // Who is asked for by name is to move.
+    let stays = || (!left.is_empty() && matches!(assignment.selector, Selector::Ids(_))).then(|| stay(&left));
+    let stopped = stopped(*expect, moves.len(), conflicts.len()).or_else(stays);
     let keys: Vec<String> = moves.iter().map(|user| user.key.clone()).collect();
     if stopped.is_none() {
         people.refuse_referred(&mut tx, &keys).await?;

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
     COMMAND, KeyConflict, Members, Origin, PRIMARY, People, Selector, Tries, User, conflicts, count, movable,
-    select,
+    ready, select, stopped,
 };
 use crate::{
     Error, Task,
@@ -22,12 +22,10 @@ use crate::{
     sql::Fixed,
     tenancy::{
         TenancyError,
-        default_organization::{self, Change},
         email_pattern::fold,
         lines::{Line, Lines, Mistake},
         moves::{self, guard::Sight},
         named::OrgName,
-        require, require_moves,
     },
 };
 use look::Look;
@@ -180,19 +178,8 @@ pub fn assign<'a>(
     terms: &'a Terms,
 ) -> Task<'a, PeopleAssigned> {
     Box::pin(async move {
-        if !terms.dry_run {
-            db.require_writable()?;
-        }
-        let model = &mapping.resolve(db).await?;
+        let model = &ready(db, mapping, &terms.origin, terms.dry_run).await?;
         let users = movable(model)?;
-        require(db, model, &[&users.table]).await?;
-        if let Origin::Default(default_org) = &terms.origin {
-            default_organization::check(&mut *db.acquire().await?, model, default_org, Change::Refused)
-                .await?;
-        }
-        if !terms.dry_run {
-            require_moves(db).await?;
-        }
         let mut tries = Tries::first();
         loop {
             match attempt(db, model, users, file, terms, tries.sight).await {
@@ -226,15 +213,10 @@ async fn attempt(
     let Look { moves, already_there, mut mistakes, warnings } = look;
     let conflicts = all_conflicts(&mut tx, model, users, &people, &selected, &moves).await?;
     mistakes.sort();
-    let stopped = match terms.expect {
-        _ if !mistakes.is_empty() => Some(counted(mistakes.len(), "mistake", "in the file")),
-        Some(expect) if expect != moves.len() as u64 => {
-            Some(format!("--expect says {expect}, but {} would move", moves.len()))
-        }
-        _ if !conflicts.is_empty() => {
-            Some(format!("{} of them can't move, because a key of theirs is taken", conflicts.len()))
-        }
-        _ => None,
+    let stopped = match mistakes.len() {
+        0 => stopped(terms.expect, moves.len(), conflicts.len()),
+        1 => Some("1 mistake in the file".to_owned()),
+        several => Some(format!("{several} mistakes in the file")),
     };
     if stopped.is_none() {
         let keys: Vec<String> = moves.iter().map(|user| user.key.clone()).collect();
@@ -340,9 +322,4 @@ async fn apply(
     .await?;
     tx.commit().await.context("move the users")?;
     Ok(report)
-}
-
-/// So many of `what`, and where.
-fn counted(count: usize, what: &str, place: &str) -> String {
-    format!("{count} {what}{} {place}", if count == 1 { "" } else { "s" })
 }

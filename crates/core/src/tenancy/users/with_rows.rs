@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Assignment, Left, Origin, Selector, User, movable, refuse_unknown, select, stay};
+use super::{Assignment, Left, Origin, Selector, User, movable, ready, refuse_unknown, select, stay};
 use crate::{
     Task, catalog,
     db::{Context as _, Db, DbError},
     mapping::Mapping,
     org_id::OrgId,
     sql::{Fixed, QualifiedName},
-    tenancy::{TenancyError, default_organization, default_organization::Change, people::People, require},
+    tenancy::{TenancyError, people::People},
 };
 
 /// Whom an assignment selects, for a move of all that belongs to them.
@@ -43,13 +43,10 @@ pub fn with_rows<'a>(db: &'a Db, mapping: &'a Mapping, assignment: &'a Assignmen
                 _ => return Err(TenancyError::OneOrigin.into()),
             },
         };
-        let model = &mapping.resolve(db).await?;
+        // The move itself asks for more.
+        let model = &ready(db, mapping, origin, true).await?;
         let users = movable(model)?;
-        require(db, model, &[&users.table]).await?;
         let mut connection = db.acquire().await?;
-        if let Origin::Default(default) = origin {
-            default_organization::check(&mut connection, model, default, Change::Refused).await?;
-        }
         let people = People::read(&mut connection, model, users).await?;
         let ids = selector.bounds(origin).0;
         let selected = select(&mut connection, &people, selector, (ids, None, None), Fixed("")).await?;
