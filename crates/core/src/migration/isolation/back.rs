@@ -206,7 +206,9 @@ async fn owners(
     model: &Model,
     changes: impl Iterator<Item = &Change>,
 ) -> Result<Option<Step>, Error> {
-    let (mut owners, mut statements) = (Vec::new(), rights::hold_writers(session, model).await?);
+    let tables = rights::writers_tables(session, model).await?;
+    let (lock, mut statements) = rights::hold_writers(&tables);
+    let mut owners = Vec::new();
     for change in changes {
         let Some(before) = change.before::<FunctionBefore>()? else { continue };
         let is_there: bool = sqlx::query_scalar("SELECT to_regprocedure($1) IS NOT NULL")
@@ -222,8 +224,8 @@ async fn owners(
     let Some((_, owner)) = owners.first() else { return Ok(None) };
     Ok(Some(Step::short(
         format!("give Stockfoil's functions back to {owner}"),
-        Lock::ShareRowExclusive,
-        rights::writers_tables(session, model).await?,
+        lock,
+        tables,
         statements,
         Goal::new(
             "SELECT NOT EXISTS (SELECT FROM jsonb_array_elements($1::jsonb) AS o (pair)

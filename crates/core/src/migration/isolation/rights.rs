@@ -192,12 +192,13 @@ pub(super) async fn owners(session: &mut PgConnection, model: &Model) -> Result<
     if functions.is_empty() {
         return Ok(None);
     }
-    let mut statements = hold_writers(session, model).await?;
+    let tables = writers_tables(session, model).await?;
+    let (lock, mut statements) = hold_writers(&tables);
     statements.extend(functions.iter().map(|function| give(function, &model.roles.operations)));
     let mut step = Step::short(
         format!("give Stockfoil's functions to {}", model.roles.operations.as_str()),
-        Lock::ShareRowExclusive,
-        writers_tables(session, model).await?,
+        lock,
+        tables,
         statements,
         Goal::new(
             "SELECT NOT EXISTS (SELECT FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
@@ -237,16 +238,12 @@ pub(super) async fn writers_tables(
     Ok(tables)
 }
 
-/// What lets writers who are inside a function come out, and others wait, while functions get another owner: a function that
-/// goes on as the former one may no longer call the rest.
-///
-/// # Errors
-/// Database errors.
-pub(super) async fn hold_writers(
-    session: &mut PgConnection,
-    model: &Model,
-) -> Result<Vec<Statement>, DbError> {
-    let tables = writers_tables(session, model).await?;
+/// What lets writers of `tables` who are inside a function come out, and others wait, while functions get another owner, and the
+/// lock that it is: a function that goes on as the former one may no longer call the rest.
+pub(super) fn hold_writers(tables: &[QualifiedName]) -> (Lock, Vec<Statement>) {
+    if tables.is_empty() {
+        return (Lock::None, Vec::new());
+    }
     let hold = "LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE";
-    Ok(if tables.is_empty() { Vec::new() } else { vec![render(hold, &[("tables", &List(tables))])] })
+    (Lock::ShareRowExclusive, vec![render(hold, &[("tables", &List(tables.to_vec()))])])
 }
