@@ -419,8 +419,11 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
                     "check the role's password (DATABASE_URL, PGPASSWORD or .pgpass) and pg_hba.conf"
                 }
                 Some("3D000") => "create the database, or correct its name in DATABASE_URL",
-                Some("42501") => {
+                Some("42501") if server_words(&error).contains("session_replication_role") => {
                     "as a superuser, ALTER DATABASE or ROLE ... RESET session_replication_role, by which no trigger fires"
+                }
+                Some("42501") => {
+                    "GRANT CONNECT ON DATABASE it to the role, or take out of DATABASE_URL what the role may not set"
                 }
                 Some("53300") => "wait for a free connection slot, or raise max_connections",
                 Some("57P03") => "the server is starting or stopping; try again",

@@ -1,8 +1,11 @@
 //! What the flags ask for.
 
-use stockfoil_core::tenancy::organization::{
-    self, OrgCreated, Request,
-    file::{self, Common, OrgFile},
+use stockfoil_core::{
+    report::Report as _,
+    tenancy::organization::{
+        self, OrgCreated, Request,
+        file::{self, Common, OrgFile},
+    },
 };
 
 use crate::Args;
@@ -56,7 +59,7 @@ pub(crate) async fn all(args: Args, path: &str, cx: &cli::Context) -> Result<cli
     let created = file::create(&db, mapping, file, args.dry_run).await?;
     cx.warn(&created.warnings);
     cx.emit(&created).inspect_err(|_| {
-        if created.applied {
+        if created.applied && created.shows_keys() {
             cx.say("the organizations were created, but their API keys could not be shown; org-update --rotate-key --overlap 0s makes another one of each");
         }
     })

@@ -56,6 +56,11 @@ pub(crate) async fn keys_ending(
         ("--key", args.key.is_some()),
         ("--revoke-key", !args.revoke_key.is_empty()),
         ("--list-keys", args.list_keys),
+        ("--overlap", args.overlap.is_some()),
+        ("--api-key", args.api_key.is_some()),
+        ("--expires", args.expires.is_some()),
+        ("--label", args.label.is_some()),
+        ("--scopes", args.scopes.is_some()),
     ];
     cli::excludes("--keys-ending", &changes)?;
     let db = cx.connect().await?;

@@ -22,6 +22,7 @@ pub(crate) async fn only(args: &Args, cx: &Context) -> Result<Option<Outcome>, R
         ("--fix-large", args.fix_large),
         ("--fix-by-entry", args.fix_by_entry.is_some()),
         ("--close", args.close.is_some()),
+        ("--accept-backdated", args.accept_backdated),
         ("--prune-orphans", args.prune_orphans),
         ("--format prometheus", args.format == cli::Format::Prometheus),
     ];

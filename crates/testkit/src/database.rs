@@ -190,3 +190,23 @@ async fn admin(cluster: &Cluster, sql: impl Display) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_string())).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
+
+/// That no command has its lock of runs: the server has noticed that a killed one is gone.
+pub const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks
+    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Polls until `condition`, a query of one boolean, holds.
+///
+/// # Panics
+/// After a minute, with the condition.
+pub async fn wait_for(db: &TestDb, condition: &str) {
+    let mut connection = db.connect().await;
+    for _ in 0..6000 {
+        let held = sqlx::query_scalar(AssertSqlSafe(condition.to_owned())).fetch_one(&mut connection).await;
+        if held.unwrap_or_else(|error| panic!("{error}\nin: {condition}")) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("never: {condition}");
+}

@@ -22,7 +22,7 @@ mod smtp;
 pub use authority::Authority;
 pub use binary::{Binary, Run, binary_path, full_pipe, signal};
 pub use cluster::{Cluster, Pooler, Standby};
-pub use database::TestDb;
+pub use database::{LOCK_IS_FREE, TestDb, wait_for};
 pub use http::{HttpReceiver, Request};
 pub use mapped::Mapped;
 pub use rustix::process::Signal;

@@ -135,7 +135,7 @@ impl Print for KeysEnding {
             }),
         );
         if self.keys.is_empty() {
-            page.line("no API key ends in that time");
+            page.line("no API key of an active organization ends in that time");
         }
     }
 }

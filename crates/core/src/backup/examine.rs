@@ -318,9 +318,12 @@ impl Verified {
         }
     }
 
-    /// Asks production what a restore of it would lose.
+    /// Asks production what a restore of it would lose; nothing of one that was found not to come back.
     pub(super) async fn ask_rpo(&mut self, reader: &Reader<'_>) {
-        let Some(backup) = self.backup.as_ref().filter(|backup| backup.findings.is_empty()) else { return };
+        let is_bad = |found: &Finding| found.depth > Depth::Quick && found.status >= Status::Unknown;
+        let is_doubtful = self.findings.iter().any(is_bad);
+        let good = |backup: &&Backup| backup.findings.is_empty() && !is_doubtful;
+        let Some(backup) = self.backup.as_ref().filter(good) else { return };
         let database = backup.database.as_deref();
         let of = Restorable { started_at: backup.started_at, database, wal: self.wal.as_ref() };
         match rpo::ask(reader, &of).await {

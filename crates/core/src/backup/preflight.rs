@@ -230,7 +230,10 @@ impl Preflight {
             }
         };
         self.server_version = programs.as_ref().map(ServerPrograms::version);
-        self.extensions = extensions(reader, backup).await;
+        match extensions(reader, backup).await {
+            Some(named) => self.extensions = named,
+            None => self.notes.push("which extensions it needs, neither it nor production tells".into()),
+        }
         match programs {
             Some(programs) => self.check_extensions(reader, &programs).await,
             None => self.notes.push(
@@ -261,18 +264,18 @@ impl Preflight {
     }
 }
 
-/// The extensions that the dump names, else those of production, where it answers.
-async fn extensions(reader: &Reader<'_>, backup: &Backup) -> Vec<String> {
+/// The extensions that the dump names, else those of production; none where neither tells.
+async fn extensions(reader: &Reader<'_>, backup: &Backup) -> Option<Vec<String>> {
     if let Some(named) = source::extensions(reader, backup).await {
-        return named;
+        return Some(named);
     }
-    let Some(db) = reader.production else { return Vec::new() };
+    let db = reader.production?;
     let ask = async {
         let mut session = db.session().await?;
         let names = sqlx::query_scalar("SELECT extname::text FROM pg_catalog.pg_extension ORDER BY 1");
         Ok::<Vec<String>, Error>(names.fetch_all(&mut session).await?)
     };
-    ask.await.unwrap_or_default()
+    ask.await.ok()
 }
 
 fn moment(at: DateTime<Utc>) -> String {

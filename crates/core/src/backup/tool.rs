@@ -175,8 +175,13 @@ fn is_unfit(complaint: &str) -> bool {
 /// The program of `source`, `default` unless the source names another, in the environment that such tools need.
 pub(super) fn of_source(settings: &Settings, source: &BackupSource, default: &str) -> Program {
     let path = source.program.clone().unwrap_or_else(|| default.into());
-    let remedy = format!("install it, or set program of source {:?} to its path", source.name);
-    Program::bare(&settings.search_path, settings.stall_timeout, &path, &remedy)
+    named(settings, source, &path, "program")
+}
+
+/// The program at `path`, which the key `key` of `source` says, in that environment.
+pub(super) fn named(settings: &Settings, source: &BackupSource, path: &Path, key: &str) -> Program {
+    let remedy = format!("install it, or set {key} of source {:?} to its path", source.name);
+    Program::bare(&settings.search_path, settings.stall_timeout, path, &remedy)
         .with_environment(settings.environment_of(source))
 }
 

@@ -77,7 +77,7 @@ pub fn run<'a>(
         let place = Place::find(&mut session, model, &closing, &options.partition).await?;
         let place = place.map_err(&refused)?;
         if let Stand::Archived { archived_as } = &place.stand {
-            return Ok(ArchiveReport::of_archived(&place, archived_as.clone()));
+            return Ok(ArchiveReport::of_archived(&place, archived_as.clone(), options.dry_run));
         }
         // Sums are put aside in temporary tables.
         db.require_writable()?;
@@ -127,6 +127,8 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn archive(&mut self, options: &Options) -> Result<ArchiveReport, Error> {
+        let writing = self.writing()?;
+        let reason = format!("brought forward from {}", self.place.plain());
         difference::set_up(self.session).await?;
         if !options.dry_run {
             self.discard_leftovers().await?;
@@ -135,8 +137,6 @@ impl Work<'_> {
         loop {
             self.progress.begin("sum the partition's entries", None);
             let sums = self.sum().await?;
-            let writing = self.writing()?;
-            let reason = format!("brought forward from {}", self.place.plain());
             let mut report = ArchiveReport::of_sums(&self.place, &self.closing, &sums);
             report.columns = writing.shown(&reason, &self.role, self.run.map(|run| run.0));
             let Some(run) = self.run else { return Ok(report) };

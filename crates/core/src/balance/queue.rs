@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// Adds what is queued to the balances that it is for, but for those that a writer holds, and says how many deltas it was;
-/// nothing where there is no queue. Where the server refuses a sum, all stays queued, which is told: balances are as exact as
-/// before. The session is in no transaction.
+/// nothing where there is no queue. Where the server refuses a row or a sum, all stays queued, which is told: balances are as
+/// exact as before. The session is in no transaction.
 ///
 /// # Errors
 /// Database errors.
@@ -29,8 +29,10 @@ pub(super) async fn fold(
         return Ok(0);
     }
     let (rows, fold) = statements(model, Fixed(" SKIP LOCKED"));
-    sqlx::query(rows.sql()).execute(&mut *session).await.context("make the balances of what is queued")?;
-    let folded: Result<i64, _> = sqlx::query_scalar(fold.sql()).fetch_one(session).await;
+    let folded: Result<i64, _> = match sqlx::query(rows.sql()).execute(&mut *session).await {
+        Ok(_) => sqlx::query_scalar(fold.sql()).fetch_one(session).await,
+        Err(error) => Err(error),
+    };
     match folded {
         Err(error) if is_of_a_row(&error) => {
             progress.note(&format!("what is queued stays queued: {}", words(&error)));

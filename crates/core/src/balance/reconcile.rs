@@ -285,7 +285,7 @@ impl<'a> Work<'a> {
     ) -> Result<(), Error> {
         self.report.run_id = Some(run);
         difference::set_up(session).await?;
-        self.report.folded_deltas = queue::fold(session, self.model, self.progress).await?;
+        self.report.folded_deltas += queue::fold(session, self.model, self.progress).await?;
         for _ in 0..ATTEMPTS_MAX {
             self.forget_differences();
             self.progress.begin("compare ledger and balances", None);

@@ -120,6 +120,8 @@ async fn task(
     task.obstacles.extend(duplicate(session, model).await?);
     task.obstacles.extend(partial(session, model).await?);
     task.obstacles.extend(empty_lot(session, model).await?);
+    // Of the way there alone: back, nothing is added.
+    task.obstacles.extend(room::columns_max(session, model).await?);
     task.obstacles.extend(hot::obstacles(session, model).await?);
     task.warnings = privileges::warnings(session, model).await?;
     Ok(task)
@@ -141,7 +143,6 @@ async fn obstacles(session: &mut PgConnection, model: &Model) -> Result<Vec<Find
     .fetch_one(&mut *session)
     .await
     .context("look whether the ledger is logged")?;
-    found.extend(room::columns_max(session, model).await?);
     if is_unlogged {
         found.push(Finding {
             check: "unlogged",

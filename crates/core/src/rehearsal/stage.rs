@@ -22,6 +22,15 @@ const FIRST: &str = "template1";
 /// How long pg_dump may stand in a lock's queue, where everybody who comes after it waits too, in milliseconds.
 const LOCK_WAIT_MS: u32 = 100;
 
+/// How the server says that rows break what is to be made over them; a rehearsal's server speaks English.
+const BROKEN: [&str; 5] = [
+    "violates ",
+    "could not create unique index",
+    "could not create exclusion constraint",
+    "is violated by",
+    "contains null values",
+];
+
 /// Where it takes place.
 enum Place<'a> {
     /// In a cluster that goes away with it.
@@ -201,11 +210,13 @@ impl<'a> Stage<'a> {
         match ran.map_err(RehearsalError::from)?.complaint() {
             None => Ok(Vec::new()),
             // The sample's rows are rows of this database: what they break here they break there.
-            Some(words) if words.contains("violates ") => Err(Error::Rehearsal(RehearsalError::Copy {
-                what: format!("{what} can't be made over the rows that are there"),
-                words,
-                remedy: "rows break a constraint that is marked as valid here, by triggers that were off or a damaged index: mend or delete the row that it names, or let the constraint be NOT VALID",
-            })),
+            Some(words) if BROKEN.iter().any(|sign| words.contains(sign)) => {
+                Err(Error::Rehearsal(RehearsalError::Copy {
+                    what: format!("{what} can't be made over the rows that are there"),
+                    words,
+                    remedy: "rows break a constraint that is marked as valid here, by triggers that were off or a damaged index: mend or delete the row that it names, or let the constraint be NOT VALID",
+                }))
+            }
             Some(words) => Err(Error::Rehearsal(RehearsalError::Copy {
                 what: format!("{what} can't be made in the rehearsal's server"),
                 words,

@@ -130,10 +130,12 @@ pub(super) async fn refuse_same(
             .bind(id)
             .bind(model.org_type.name())
             .bind(new == NewNames::Both)
-            .fetch_optional(connection)
+            .fetch_optional(&mut *connection)
             .await
             .context("look whether the organization's names are another's")?;
     match same {
+        // A new id is alone in any letters.
+        None if new == NewNames::Both => refuse_same_but_for_case(connection, model, id).await,
         None => Ok(()),
         Some((id, true, other, other_name)) => {
             Err(TenancyError::IdIsSubdomain { id, other, other_name }.into())
@@ -174,7 +176,7 @@ pub(super) async fn refuse_held(
 ///
 /// # Errors
 /// [`TenancyError::IdDiffersInCase`].
-pub(super) async fn refuse_same_but_for_case(
+async fn refuse_same_but_for_case(
     connection: &mut PgConnection,
     model: &Model,
     id: &OrgId,

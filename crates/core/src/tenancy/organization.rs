@@ -218,7 +218,6 @@ async fn put(
     let run_id = history::start(connection, COMMAND).await?;
     let (id, created_at) = insert(connection, model, new).await?;
     named::refuse_same(connection, model, &id, NewNames::Both).await?;
-    named::refuse_same_but_for_case(connection, model, &id).await?;
     if let Some(subdomain) = &new.subdomain {
         named::refuse_held(connection, &id, subdomain.as_str(), new.hold_days).await?;
     }

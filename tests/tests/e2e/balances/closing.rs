@@ -174,6 +174,10 @@ async fn what_cant_be_closed_is_refused_or_told() {
             .refuses(2, "exclude each other");
     }
     db.run("reconcile-balances").arg("--accept-backdated").await.refuses(2, "goes with --close");
+    db.run("reconcile-balances")
+        .args(["--accept-backdated", "--as-of", "2025-01-01"])
+        .await
+        .refuses(2, "--as-of and --accept-backdated exclude each other");
     db.execute("UPDATE inventory_balances SET qty_canonical = qty_canonical + 3 WHERE item_id = 'bolt'")
         .await;
     let report = reconcile(&db, 1, &["--close", "2025-05"]).await;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+pub(super) use testkit::{LOCK_IS_FREE, wait_for};
 use testkit::{Signal, TestDb, signal};
 
 use super::fixture::{not_backfilled, wrong_keys};
@@ -275,22 +276,6 @@ async fn holding_a_balance(writer: &mut PgConnection) -> Transaction<'_, Postgre
 const CORRECTED: &str =
     "SELECT count(*) FILTER (WHERE last_updated > '2026-01-01Z') > 5 FROM inventory_balances";
 
-/// The server has noticed that a killed run is gone.
-pub(super) const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks
-    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-
 /// Some repair of this database waits for a row that a writer holds.
 const REPAIR_WAITS: &str = "SELECT count(*) > 0 FROM pg_stat_activity
     WHERE datname = current_database() AND query LIKE '%WITH ledger AS MATERIALIZED%' AND wait_event_type = 'Lock'";
-
-/// Polls until `condition` holds.
-pub(super) async fn wait_for(db: &TestDb, condition: &'static str) {
-    let mut connection = db.connect().await;
-    for _ in 0..6000 {
-        if sqlx::query_scalar(condition).fetch_one(&mut connection).await.unwrap() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("never: {condition}");
-}

@@ -68,7 +68,7 @@ async fn keys_that_end_before_long_are_listed() {
         keys(ending(&["--org-id", "globex", "--format", "json"]).await.ok().json()),
         [("globex".to_owned(), true)]
     );
-    ending(&["--org-id", "later"]).await.ok().says("no API key ends in that time");
+    ending(&["--org-id", "later"]).await.ok().says("no API key of an active organization ends in that time");
     ending(&["--add-key"]).await.refuses(2, "--keys-ending and --add-key exclude each other");
     db.run("org-update")
         .args(["--name", "x"])

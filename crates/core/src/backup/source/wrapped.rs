@@ -156,7 +156,8 @@ async fn lay_down(
 async fn decrypt(reader: &Reader<'_>, source: &BackupSource, from: &Path, to: &Path) -> Result<(), Finding> {
     let (name, args) =
         source.decrypt.split_first().map_or(("", &[][..]), |(name, args)| (name.as_str(), args));
-    let program = tool::of_source(reader.config.backup, source, name);
+    // The source's own program is another one: what lists and restores.
+    let program = tool::named(reader.config.backup, source, Path::new(name), "decrypt");
     let (owned, target) = (from.to_path_buf(), to.to_path_buf());
     let feed: Feed = Box::new(move |meter: &Arc<Meter>| Ok(Box::new(meter.read(File::open(owned)?)) as _));
     let write = move |mut output: Metered<File>| {

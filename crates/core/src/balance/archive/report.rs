@@ -56,9 +56,9 @@ pub struct ArchiveReport {
 
 impl ArchiveReport {
     /// Nothing is left to be done.
-    pub(super) fn of_archived(place: &Place, archived_as: Option<String>) -> Self {
+    pub(super) fn of_archived(place: &Place, archived_as: Option<String>, dry_run: bool) -> Self {
         Self {
-            dry_run: false,
+            dry_run,
             run_id: None,
             partition: place.plain(),
             was: place.stand.word(),
@@ -78,14 +78,13 @@ impl ArchiveReport {
     /// What is to be done.
     pub(super) fn of_sums(place: &Place, closing: &Closing, sums: &Sums) -> Self {
         Self {
-            dry_run: true,
             closed_before: Some(closing.closed_before),
             newest_at: sums.newest_at,
             keys: sums.keys.unsigned_abs(),
             entries: sums.entries.unsigned_abs(),
             brought_forward: sums.to_write.unsigned_abs(),
             locks: LOCKS.to_vec(),
-            ..Self::of_archived(place, None)
+            ..Self::of_archived(place, None, true)
         }
     }
 

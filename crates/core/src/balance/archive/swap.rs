@@ -44,13 +44,17 @@ impl Work<'_> {
     pub(super) async fn swap(&mut self, replacement: &Replacement, sums: &Sums) -> Result<Swapped, Error> {
         let mut attempts: u32 = 0;
         loop {
-            if let Some(who) = self.in_the_way(replacement).await? {
-                attempts += 1;
-                if attempts % TELL_AFTER_ATTEMPTS == 1 {
-                    self.progress.note(&format!("waiting for {who}"));
-                }
-            } else if let Some(swapped) = self.try_swap(replacement, sums).await? {
-                return Ok(swapped);
+            let who = match self.in_the_way(replacement).await? {
+                Some(who) => who,
+                None => match self.try_swap(replacement, sums).await? {
+                    Some(swapped) => return Ok(swapped),
+                    // Such as a prepared transaction, which is no session's.
+                    None => "others who hold the ledger".to_owned(),
+                },
+            };
+            attempts += 1;
+            if attempts % TELL_AFTER_ATTEMPTS == 1 {
+                self.progress.note(&format!("waiting for {who}"));
             }
             tokio::time::sleep(jittered(300, 300)).await;
         }

@@ -1,7 +1,7 @@
 //! Isolation taken back, from what `stockfoil.change` remembers: the policies first, then the foreign keys as they were,
 //! then what both needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
@@ -221,9 +221,12 @@ async fn owners(
             owners.push((change.name.clone(), before.owner));
         }
     }
-    let Some((_, owner)) = owners.first() else { return Ok(None) };
+    if owners.is_empty() {
+        return Ok(None);
+    }
+    let names: BTreeSet<&str> = owners.iter().map(|(_, owner)| owner.as_str()).collect();
     Ok(Some(Step::short(
-        format!("give Stockfoil's functions back to {owner}"),
+        format!("give Stockfoil's functions back to {}", Vec::from_iter(names).join(", ")),
         lock,
         tables,
         statements,

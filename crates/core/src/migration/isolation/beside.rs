@@ -56,8 +56,11 @@ pub(in crate::migration) async fn warnings(
             (Some(why), "v" | "m") => format!(
                 "{application} gets no right on {object}, which {why}: a GRANT would show every organization's rows; make it a view with security_invoker = true first"
             ),
+            (Some(why), "f") => format!(
+                "{application} gets no right on {object}, which {why}, where nothing says whose a row is"
+            ),
             (Some(why), _) => format!(
-                "{application} gets no right on {object}, which {why}: a GRANT would show every organization's rows; {GIVE}"
+                "{application} gets no right on {object}, which {why}: a GRANT would show all of its rows to every organization; {GIVE}"
             ),
         })
         .collect();

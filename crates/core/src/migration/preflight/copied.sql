@@ -1,7 +1,7 @@
--- The tables $1 that COPY FROM was called for, as pg_stat_statements has seen it, by whom row-level security would bind or binds.
+-- The tables $1 that COPY FROM was called for, as pg_stat_statements has seen it.
 -- Locks: none.
 SELECT regexp_replace(c.oid::regclass::text, '^public\.', ''),
-       format('%s COPY ... FROM of %s in pg_stat_statements, which fail under row-level security, such as: %s', count(*), string_agg(DISTINCT r.rolname, ', '),
+       format('%s COPY ... FROM of %s in pg_stat_statements, which fails for whom row-level security binds, such as: %s', count(*), string_agg(DISTINCT r.rolname, ', '),
               left(regexp_replace(min(s.query), '\s+', ' ', 'g'), 160))
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace

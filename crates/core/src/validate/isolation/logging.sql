@@ -1,7 +1,7 @@
 -- What the server's configuration, or that of the database or of a role of the application, writes of statements' values into
 -- its log: they are every organization's, and API keys are among them. Locks: none.
 WITH ours AS ({ours}), held (place, name, value) AS (
-    SELECT 'the server', s.name, s.setting FROM pg_settings AS s
+    SELECT 'the server', s.name, s.setting FROM pg_settings AS s WHERE s.name <> 'auto_explain.log_min_duration'
     UNION ALL
     SELECT 'the server', 'auto_explain.log_min_duration', current_setting('auto_explain.log_min_duration', true)
     UNION ALL

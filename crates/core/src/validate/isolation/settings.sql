@@ -12,7 +12,8 @@ WITH ours AS ({ours}), held AS (
     SELECT 0, NULL, s.name, current_setting(s.name, true)
     FROM (VALUES ('app.org_id'), ('lo_compat_privileges')) AS s (name)
     WHERE NOT EXISTS (SELECT FROM pg_db_role_setting AS o CROSS JOIN unnest(o.setconfig) AS c (setting)
-                      WHERE lower(split_part(c.setting, '=', 1)) = s.name AND o.setrole IN (0, current_user::regrole))
+                      WHERE lower(split_part(c.setting, '=', 1)) = s.name AND o.setrole IN (0, current_user::regrole)
+                        AND (o.setdatabase = 0 OR o.setdatabase = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())))
 )
 SELECT concat_ws(' ', 'setting', h.name, 'of', CASE WHEN h.setrole <> 0 THEN 'role ' || h.setrole::regrole WHEN h.datname IS NULL THEN 'the server' END, 'database ' || h.datname),
        false, format('is %s: a session that sets nothing %s', h.value,

@@ -1,9 +1,9 @@
 -- Relations that a statement of those whom the application can be may read, with who and what takes it: what they were granted,
 -- and what views that read as their owner show of others. Locks: none.
-WITH RECURSIVE granted AS ({granted}), shown (oid, who, takes, is_by_view) AS (
-    SELECT w.object, w.who, w.takes, false FROM granted AS w WHERE w.class = 'pg_class'::regclass AND w.privilege = 'SELECT'
+WITH RECURSIVE granted AS ({granted}), shown (oid, who, takes) AS (
+    SELECT w.object, w.who, w.takes FROM granted AS w WHERE w.class = 'pg_class'::regclass AND w.privilege = 'SELECT'
     UNION
-    SELECT d.refobjid, shown.who || ' by ' || regexp_replace(shown.oid::regclass::text, '^public\.', ''), shown.takes, true
+    SELECT d.refobjid, shown.who || ' by ' || regexp_replace(shown.oid::regclass::text, '^public\.', ''), shown.takes
     FROM shown
     JOIN pg_class AS c ON c.oid = shown.oid AND c.relkind IN ('v', 'm')
       AND NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS p WHERE p.option_name = 'security_invoker' AND p.option_value::bool)

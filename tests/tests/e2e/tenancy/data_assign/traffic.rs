@@ -8,6 +8,7 @@ use std::{
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use testkit::TestDb;
+pub(super) use testkit::{LOCK_IS_FREE, wait_for};
 
 use super::{NORTH, assert_exact, assign, crossing, everything, inventory, two_organizations};
 
@@ -206,21 +207,6 @@ async fn hold(writer: &mut PgConnection) -> sqlx::Transaction<'_, sqlx::Postgres
         .await
         .unwrap();
     transaction
-}
-
-pub(super) const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-
-/// Polls until `condition` holds.
-pub(super) async fn wait_for(db: &TestDb, condition: &'static str) {
-    let mut connection = db.connect().await;
-    for _ in 0..6000 {
-        if sqlx::query_scalar(condition).fetch_one(&mut connection).await.unwrap() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never: {condition}");
 }
 
 /// Makes and removes items until `stop` is set.

@@ -143,6 +143,7 @@ async fn the_whole_way_back_gives_writers_no_error() {
     tenants.run("migrate-org").args(["--finalize", "--isolate", "--yes"]).await.ok();
     let writers: Vec<Writer> =
         (0..4).map(|_| Writer::start(tenants.url(), "default".into(), "i1", "l1")).collect();
+    testkit::wait_for(db, "SELECT count(*) > 0 FROM inventory_ledger").await;
     tenants.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
     let mut written = 0;
     for writer in writers {

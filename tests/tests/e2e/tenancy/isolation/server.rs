@@ -49,7 +49,7 @@ async fn loads_by_copy_are_named_before_they_fail() {
     server.sql("CREATE EXTENSION pg_stat_statements; CREATE ROLE shop LOGIN");
     server.sql("COPY feature_flags (key) FROM PROGRAM 'echo flag'");
     server.sql("COPY items TO PROGRAM 'cat > /dev/null'");
-    let named = "feature_flags: 1 COPY ... FROM of postgres in pg_stat_statements, which fail under row-level security";
+    let named = "feature_flags: 1 COPY ... FROM of postgres in pg_stat_statements, which fails for whom row-level security binds";
     let instead = "COPY into a temporary table and INSERT ... SELECT from it";
     let isolate = ["--finalize", "--isolate"];
     server.run("migrate-org").args(isolate).arg("--dry-run").await.ok().says(named).says(instead);

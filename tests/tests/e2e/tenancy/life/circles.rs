@@ -7,6 +7,10 @@ use sqlx::{Connection as _, Executor as _};
 
 use super::{content, export, others, own, three, traffic::wait_for};
 
+/// Those of this database who wait for a row.
+const WAITING: &str = "FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+    WHERE NOT l.granted AND l.locktype = 'transactionid' AND a.datname = current_database()";
+
 #[tokio::test]
 async fn what_refers_to_each_other_in_circles_goes_and_comes_back() {
     let db = three().await;
@@ -37,10 +41,9 @@ async fn what_refers_to_each_other_in_circles_goes_and_comes_back() {
     transaction.execute("SELECT FROM locations WHERE id = 'acme-l1' FOR UPDATE").await.unwrap();
     let child = db.run("org-delete").args(delete).spawn();
     for _ in 0..2 {
-        wait_for(&db, "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
-            .await;
-        wait_for(&db, "SELECT count(*) = 0 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
-            .await;
+        for waiting in [1, 0] {
+            wait_for(&db, &format!("SELECT count(*) = {waiting} {WAITING}")).await;
+        }
     }
     transaction.rollback().await.unwrap();
     let output = child.wait_with_output().await.unwrap();

@@ -86,7 +86,7 @@ async fn what_is_killed_leaves_no_file() {
     let mut transaction = holder.begin().await.unwrap();
     transaction.execute("LOCK TABLE audit_logs").await.unwrap();
     let mut child = db.run("org-export").args(["--org-id", "acme", "--out"]).arg(&file).spawn();
-    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'audit_logs'::regclass";
+    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'audit_logs'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     super::traffic::wait_for(&db, waits).await;
     child.kill().await.unwrap();
     child.wait().await.unwrap();

@@ -55,6 +55,23 @@ async fn a_deleted_organization_comes_back_as_it_was() {
     let twice = import(&db, 1, &file, &[]).await;
     assert!(twice["conflicts"][0]["what"].as_str().unwrap().contains("is here already"), "{twice}");
     assert_eq!(own(&db).await, its);
+    // And it goes a second time, with a time of its own; the first certificate stays what it is, and so do records of who or what
+    // is only called like it.
+    db.run("org-create").args(["--id", "namesake", "--name", "acme"]).await.ok();
+    let first = "SELECT summary::text FROM stockfoil.run WHERE command = 'org-delete' AND summary ->> 'state' = 'deleted' ORDER BY id LIMIT 1";
+    let certificate = db.value(first).await;
+    let again = db
+        .run("org-delete")
+        .args(["--org-id", "acme", "--after", "30d", "--yes", "--format", "json"])
+        .await
+        .ok();
+    assert!(again.json()["deletable_at"].is_string(), "{}", again.stdout);
+    delete(&db).await;
+    assert_eq!(db.value(first).await, certificate);
+    assert_eq!(
+        db.value("SELECT summary ->> 'org_id' || summary ->> 'name' FROM stockfoil.run WHERE command = 'org-create' ORDER BY id DESC LIMIT 1").await,
+        "namesakeacme"
+    );
 }
 
 #[tokio::test]
@@ -98,6 +115,13 @@ async fn it_can_be_called_otherwise() {
         .args(["--as", "no id"])
         .await
         .refuses(2, "can't be an organization id");
+    // What differs from another's in the case of its letters alone is refused, as it is of a new one.
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("staging.jsonl");
+    target.run("org-export").args(["--org-id", "staging", "--out"]).arg(&out).await.ok();
+    target.run("org-delete").args(["--org-id", "staging", "--now", "--yes"]).await.ok();
+    target.run("org-create").args(["--id", "Staging", "--name", "S"]).await.ok();
+    target.run("org-import").arg(&out).await.refuses(2, "Staging");
 }
 
 #[tokio::test]

@@ -312,19 +312,18 @@ async fn merges_under_writers(isolates: bool) {
         wait_for(&db, "SELECT count(*) > 10 FROM inventory_ledger WHERE id LIKE 'new-%'").await;
         let report = merge(&db, 0, &["--batch-rows", "200"]).await;
         assert_eq!((&report["left"], &report["deactivated"]), (&json!(0), &json!(true)), "{report}");
-        let before = made.load(Ordering::Relaxed);
         wait_for(
             &db,
             "SELECT count(*) > 10 FROM inventory_ledger WHERE id LIKE 'new-%' AND org_id = 'globex'",
         )
         .await;
         stop.store(true, Ordering::Relaxed);
-        (report, before)
+        report
     };
     let writers = async {
         tokio::join!(write(one, 1, &stop, &made), write(two, 2, &stop, &made), write(three, 3, &stop, &made))
     };
-    let ((report, _), _) = tokio::join!(work, writers);
+    let (report, _) = tokio::join!(work, writers);
     let made = made.load(Ordering::Relaxed);
     assert_eq!((count(&db, "acme").await, count(&db, "globex").await), (0, its + theirs + made));
     assert!(report["rows"].as_u64().unwrap() >= its, "{report}");

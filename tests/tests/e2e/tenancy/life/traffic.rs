@@ -8,23 +8,9 @@ use std::{
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use testkit::TestDb;
+pub(super) use testkit::{LOCK_IS_FREE, wait_for};
 
 use super::{assert_exact, content, counts, export_to, others, own, three};
-
-pub(super) const LOCK_IS_FREE: &str = "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-
-/// Polls until `condition` holds.
-pub(super) async fn wait_for(db: &TestDb, condition: &'static str) {
-    let mut connection = db.connect().await;
-    for _ in 0..6000 {
-        if sqlx::query_scalar(condition).fetch_one(&mut connection).await.unwrap() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never: {condition}");
-}
 
 /// A database in which `acme` has many entries.
 async fn large(entries: u32) -> TestDb {
@@ -187,7 +173,7 @@ async fn kill_import(db: &TestDb, file: &Path) {
     let mut child = db.run("org-import").arg(file).spawn();
     wait_for(
         db,
-        "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'count_lines'::regclass",
+        "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'count_lines'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
     .await;
     child.kill().await.unwrap();

@@ -3,7 +3,7 @@
 -- Locks: none.
 SELECT r.summary ->> 'deletable_at' AS deletable_at, (r.summary ->> 'deletable_at')::timestamptz <= now() AS is_due
 FROM stockfoil.run AS r
-WHERE r.command = 'org-delete' AND r.summary ->> 'org_id' = $1 AND r.summary ? 'deletable_at'
+WHERE r.command = 'org-delete' AND r.summary ->> 'org_id' = $1 AND r.summary ->> 'deletable_at' IS NOT NULL
   AND NOT EXISTS (SELECT FROM stockfoil.run AS later
                   WHERE later.id > r.id AND later.command = 'org-update' AND later.summary ->> 'org_id' = $1
                     AND later.summary -> 'changed' @> '[{"field": "is_active", "to": true}]')

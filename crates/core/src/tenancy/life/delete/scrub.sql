@@ -9,4 +9,9 @@ SET summary = jsonb_build_object('org_id', $1::text, 'deleted_by_run', $2::bigin
             ELSE '{}' END
 WHERE id <> $2
   AND command IN ('org-create', 'org-update', 'org-delete', 'org-import', 'org-merge', 'users-assign', 'data-assign')
-  AND jsonb_path_exists(summary, '$.** ? (@ == $org)', jsonb_build_object('org', $1::text))
+  -- The certificate of an earlier organization of that id stays what it is.
+  AND NOT (command = 'org-delete' AND coalesce(summary ->> 'state', '') = 'deleted')
+  -- Where ids stand: a person or a name may be called the same.
+  AND ($1::text IN (summary ->> 'org_id', summary ->> 'from_org_id', summary ->> 'into_org_id', summary -> 'merge' ->> 'from',
+                    summary -> 'merge' ->> 'into', summary -> 'assignment' ->> 'org_id', summary -> 'assignment' ->> 'from')
+       OR jsonb_path_exists(summary, '$.organizations[*] ? (@.org_id == $org)', jsonb_build_object('org', $1::text)))
