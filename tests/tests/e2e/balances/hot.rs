@@ -247,12 +247,18 @@ async fn what_would_refuse_another_writers_delta_is_refused_first_and_keeps_noth
     assert_eq!(db.value(QUEUED).await, "1");
     assert_eq!(db.value(BOLT).await, "-2");
     // Nor does one that refuses the row of a key that has none yet.
+    db.execute("ALTER TABLE inventory_balances DROP CONSTRAINT not_negative; DELETE FROM inventory_ledger")
+        .await;
+    let mut held = holder.begin().await.unwrap();
+    execute(&mut held, "SELECT FROM inventory_balances FOR UPDATE").await;
+    db.execute(entry("bolt", "NULL", "-1")).await;
+    held.commit().await.unwrap();
     db.execute(
-        "ALTER TABLE inventory_balances DROP CONSTRAINT not_negative;
-         DELETE FROM inventory_balances; DELETE FROM inventory_ledger WHERE qty_canonical = 10;
+        "DELETE FROM inventory_balances;
          ALTER TABLE inventory_balances ADD CONSTRAINT never_zero CHECK (qty_canonical <> 0)",
     )
     .await;
+    assert_eq!(db.value(QUEUED).await, "1");
     for command in ["reconcile-balances", "backfill-balances"] {
         let run = db.run(command).folder(&folder).await;
         assert!(run.stderr.contains("what is queued stays queued"), "{command}: {}", run.stderr);

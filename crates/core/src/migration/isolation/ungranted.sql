@@ -25,7 +25,7 @@ FROM pg_class AS c
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND c.relnamespace IN (SELECT o.relnamespace FROM pg_class AS o WHERE o.oid IN (SELECT to_regclass(t)::oid FROM unnest($1::text[]) AS t))
   AND c.oid NOT IN (SELECT to_regclass(t)::oid FROM unnest($1::text[]) AS t WHERE to_regclass(t) IS NOT NULL)
-  AND c.relname <> '_sqlx_migrations'
+  AND c.relname <> '_sqlx_migrations' AND $2::text IS NOT NULL
   AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = $3 AND has_table_privilege(r.oid, c.oid, 'SELECT'))
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1

@@ -358,7 +358,8 @@ async fn every_hole_is_found_by_name() {
     }
     for Hole { check, object, remedy, make, undo } in holes(&tenants) {
         let (_alone, _shared) = match check {
-            "backup_role" => (Some(ROLES.write().await), None),
+            // A role's setting is every database's.
+            "backup_role" | "setting" => (Some(ROLES.write().await), None),
             _ => (None, Some(ROLES.read().await)),
         };
         db.execute(&make).await;

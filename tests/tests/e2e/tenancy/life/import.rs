@@ -69,7 +69,7 @@ async fn a_deleted_organization_comes_back_as_it_was() {
     delete(&db).await;
     assert_eq!(db.value(first).await, certificate);
     assert_eq!(
-        db.value("SELECT summary ->> 'org_id' || summary ->> 'name' FROM stockfoil.run WHERE command = 'org-create' ORDER BY id DESC LIMIT 1").await,
+        db.value("SELECT (summary ->> 'org_id') || (summary ->> 'name') FROM stockfoil.run WHERE command = 'org-create' ORDER BY id DESC LIMIT 1").await,
         "namesakeacme"
     );
 }
