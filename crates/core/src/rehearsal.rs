@@ -12,6 +12,7 @@ mod first;
 mod functions;
 mod given;
 mod indexes;
+mod kept;
 mod lookups;
 mod play;
 mod probe;
@@ -267,7 +268,10 @@ impl Rehearsing<'_> {
         let db = &stage.db().await?;
         let before = stage.schema(self.progress).await?;
         let trials = match &model {
-            Some(model) => trial::Trials::before(stage, model, &mut report, self.progress).await?,
+            Some(model) => {
+                let migration = &self.request.migration;
+                trial::Trials::before(stage, model, migration, &mut report, self.progress).await?
+            }
             None => trial::Trials::none(),
         };
         clock.lap("try_before");

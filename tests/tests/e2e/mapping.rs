@@ -8,6 +8,7 @@ mod broken;
 mod guide;
 mod hostile;
 mod journey;
+mod keepers;
 mod kept_by;
 mod keys;
 mod propose;

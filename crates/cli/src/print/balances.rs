@@ -142,16 +142,20 @@ fn kinds(page: &mut Page, report: &ReconcileReport) {
 }
 
 fn changed_history(page: &mut Page, report: &ReconcileReport) {
-    if report.changed_history == 0 {
-        return;
+    let (seen, open) = (report.changed_history, report.open_history);
+    if seen > 0 {
+        let keys = counted(seen, "key");
+        page.marked(Mark::Bad, format!("old entries of {keys} were changed without the triggers seeing it"));
     }
-    page.marked(
-        Mark::Bad,
-        format!(
-            "old entries of {} were changed without the triggers seeing it",
-            counted(report.changed_history, "key")
-        ),
-    );
+    if open > seen {
+        page.marked(
+            Mark::Bad,
+            format!(
+                "{} of changed old entries open, of earlier runs: the next run of all organizations reads all of the history",
+                counted(open - seen, "finding")
+            ),
+        );
+    }
     for history in report.listed_history.iter().take(SHOWN_MAX) {
         page.line(format!(
             "      {}: now {}, sealed {}",

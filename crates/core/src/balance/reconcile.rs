@@ -224,7 +224,7 @@ impl<'a> Work<'a> {
         let plan = checkpoint::Plan {
             extent: if self.options.full { Extent::Full } else { Extent::New },
             every_key: self.options.prune_orphans,
-            rounds: self.options.history_runs,
+            rounds: self.rounds(session).await?,
             run,
         };
         let compared = checkpoint::compare(session, reader, self.model, plan).await?;
@@ -243,12 +243,21 @@ impl<'a> Work<'a> {
         Ok(compared.differences)
     }
 
+    /// In how many runs all of the history is read again: in this one where any was changed, since what changed that may have changed
+    /// more.
+    async fn rounds(&self, session: &mut PgConnection) -> Result<u32, Error> {
+        let (_, open) = open_history(session, None).await?;
+        Ok(if open > 0 { 1 } else { self.options.history_runs })
+    }
+
     /// Looks at everything, and changes nothing.
     async fn only_look(&mut self, session: &mut PgConnection) -> Result<(), Error> {
         difference::set_up(session).await?;
         self.look_at_closed(session, None).await?;
         self.hold_gone(session).await?;
         self.look(session).await?;
+        (self.report.open_history, self.report.open_history_of_all) =
+            open_history(session, self.orgs.as_deref()).await?;
         self.look_below_zero(session, None).await
     }
 
@@ -392,7 +401,8 @@ impl<'a> Work<'a> {
             .execute(&mut *session)
             .await
             .context("record the findings")?;
-        sqlx::query(include_str!("close_findings.sql"))
+        let close = self.model.render(include_str!("close_findings.sql"));
+        sqlx::query(close.sql())
             .bind(run)
             .bind(self.orgs.clone())
             .execute(&mut *session)
@@ -409,12 +419,8 @@ impl<'a> Work<'a> {
             seen_again: seen_again.unsigned_abs(),
             closed: closed.unsigned_abs(),
         };
-        self.report.open_history = sqlx::query_scalar(
-            "SELECT count(*) FROM stockfoil.finding WHERE closed_run IS NULL AND kind = 'changed_history'",
-        )
-        .fetch_one(session)
-        .await
-        .context("count the open findings of changed history")?;
+        (self.report.open_history, self.report.open_history_of_all) =
+            open_history(session, self.orgs.as_deref()).await?;
         Ok(())
     }
 
@@ -475,4 +481,17 @@ pub(super) fn quantity(text: Option<String>) -> Result<Option<Quantity>, Error> 
 
 fn millis(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How many findings of changed history are open: of these organizations (none: all), and of all.
+async fn open_history(session: &mut PgConnection, orgs: Option<&[OrgId]>) -> Result<(u64, u64), Error> {
+    let (of_these, of_all): (i64, i64) = sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE $1::text[] IS NULL OR org_id = ANY ($1)), count(*)
+         FROM stockfoil.finding WHERE closed_run IS NULL AND kind = 'changed_history'",
+    )
+    .bind(orgs)
+    .fetch_one(session)
+    .await
+    .context("count the open findings of changed history")?;
+    Ok((of_these.unsigned_abs(), of_all.unsigned_abs()))
 }

@@ -6,6 +6,7 @@
 mod creation;
 mod hot;
 mod indexes;
+mod keepers;
 mod room;
 
 use sqlx::PgConnection;
@@ -32,6 +33,8 @@ use crate::{
     progress::Progress,
     sql::{Fixed, Fragment, Ident, List, QualifiedName, render},
 };
+
+pub(crate) use keepers::{KEEPERS_REMEDY, keepers};
 
 /// The command, as its report names it.
 const COMMAND: &str = "migrate-balance";
@@ -123,6 +126,7 @@ async fn task(
     // Of the way there alone: back, nothing is added.
     task.obstacles.extend(room::columns_max(session, model).await?);
     task.obstacles.extend(hot::obstacles(session, model).await?);
+    task.obstacles.extend(keepers::obstacles(session, model).await?);
     task.warnings = privileges::warnings(session, model).await?;
     Ok(task)
 }

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, Row as _, ValueRef as _};
 use super::{
     Migration, Rehearsal, Rehearsing, Request,
     action::{Action, Kind, Trial},
-    functions,
+    functions, kept,
     lookups::{self, Lookup},
     probe,
     stage::Stage,
@@ -85,12 +85,14 @@ impl Trials {
     pub(super) async fn before(
         stage: &Stage<'_>,
         model: &Model,
+        migration: &Migration,
         report: &mut Rehearsal,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let path = stage.search_path().await?;
         let (mut session, counts) = session(stage, &path).await?;
         let session = &mut session;
+        kept::look(session, model, migration, report).await?;
         let not_probed = &mut report.probes.not_probed;
         let tables = probe::tables(session, model).await?;
         let mut trials = probe::of_tables(session, model, &tables, not_probed).await?;

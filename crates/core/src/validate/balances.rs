@@ -54,6 +54,18 @@ impl Checks {
                 false => self.warn("uncounted", ledger, evidence, remedy),
             }
         }
+        for (keeper, table) in migration::balance::keepers(session, model).await? {
+            self.add(
+                "keepers",
+                format!("{keeper} of {table}"),
+                false,
+                format!(
+                    "writes {} beside Stockfoil's triggers: each entry counts twice",
+                    model.balances.table.plain()
+                ),
+                "ALTER TABLE ... DISABLE TRIGGER it, then reconcile-balances",
+            );
+        }
         let objects = balance::objects(model);
         for (object, state) in balance::inspect(session, &objects).await? {
             // What serves the balances and holds none of them may have another text in an older release, or be new.

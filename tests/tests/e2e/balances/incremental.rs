@@ -211,6 +211,7 @@ async fn history_changed_behind_the_triggers_is_found_in_its_turn_and_by_full() 
     let report = without_turns(&db, 1, &["--full"]).await;
     assert_eq!((&report["changed_history"], &report["unresolved"]), (&json!(1), &json!(0)), "{report}");
     assert_eq!(report["findings"]["closed"], 1);
+    without_turns(&db, 0, &[]).await;
     behind_the_triggers(
         &db,
         &format!("UPDATE inventory_ledger SET qty_canonical = qty_canonical + 1, id = 'new' WHERE id = '{id}';
@@ -432,23 +433,41 @@ async fn a_finding_of_changed_history_ends_when_its_organization_was_read_again(
     assert_eq!(findings().await, [open]);
     let told =
         "SELECT count(*) FROM stockfoil.alert_state WHERE source = 'reconcile-balances' AND key = 'history'";
-    // Runs that read other history, other organizations, or none, say nothing of it; nor does a difference of the key.
-    incremental(&db, 0).await;
-    reconcile(&db, 0, &["--org", "acme"]).await;
-    db.execute(format!("UPDATE inventory_balances SET qty_canonical = qty_canonical + 0.001 WHERE {KEY}"))
-        .await;
-    let small = incremental(&db, 0).await;
-    assert_eq!(small["findings"], json!({ "opened": 1, "seen_again": 0, "closed": 0 }));
-    let difference = "SELECT kind, repaired, closed_run IS NULL FROM stockfoil.finding ORDER BY id";
-    assert_eq!(db.rows(difference).await, [["changed_history", "f", "t"], ["small", "t", "t"]]);
-    assert_ne!(db.value(told).await, "0");
+    // Runs that read none of it don't take it for over; those of other organizations have nothing to do with it.
+    let open = reconcile(&db, 1, &["--org", "acme"]).await;
+    assert_eq!(
+        [&open["changed_history"], &open["open_history"], &open["unresolved"]],
+        [&json!(0), &json!(1), &json!(0)]
+    );
+    assert_eq!(open["alerts"][0]["key"], "history");
+    assert_eq!(reconcile(&db, 1, &["--dry-run"]).await["open_history"], 1);
+    assert_eq!(reconcile(&db, 0, &["--org", "default"]).await["open_history"], 0);
     // Changed again, it is the same finding.
     behind_the_triggers(&db, change).await;
-    let again = reconcile_history(&db, 1).await;
-    assert_eq!(again["findings"], json!({ "opened": 0, "seen_again": 1, "closed": 1 }));
+    let again = incremental(&db, 1).await;
+    assert_eq!(again["findings"], json!({ "opened": 0, "seen_again": 1, "closed": 0 }));
     assert_eq!(findings().await[0][6..], [run.as_str(), &again["run_id"].to_string(), ""]);
-    let over = reconcile_history(&db, 0).await;
-    assert_eq!(over["findings"], json!({ "opened": 0, "seen_again": 0, "closed": 1 }));
+    assert_ne!(db.value(told).await, "0");
+    // A difference of the same key is another one.
+    db.execute(format!("UPDATE inventory_balances SET qty_canonical = qty_canonical + 0.001 WHERE {KEY}"))
+        .await;
+    let over = incremental(&db, 0).await;
+    assert_eq!(over["findings"], json!({ "opened": 1, "seen_again": 0, "closed": 1 }));
     assert_eq!(findings().await[0][8], over["run_id"].to_string());
     assert_eq!(db.value(told).await, "0");
+}
+
+#[tokio::test]
+async fn an_open_finding_of_changed_history_makes_the_next_run_read_all_and_ends_with_its_organization() {
+    let db = sealed().await;
+    db.execute(
+        "INSERT INTO stockfoil.finding (opened_run, last_run, kind, org_id, item_id, location_id)
+         SELECT max(id), max(id), 'changed_history', org, 'i', 'l'
+         FROM stockfoil.run, unnest(ARRAY['acme', 'nobody']) AS org GROUP BY org",
+    )
+    .await;
+    let organizations = db.value("SELECT count(*) FROM organizations").await;
+    let report = reconcile(&db, 0, &[]).await;
+    assert_eq!(report["verified_organizations"].to_string(), organizations, "{report}");
+    assert_eq!((&report["open_history"], &report["findings"]["closed"]), (&json!(0), &json!(2)), "{report}");
 }

@@ -66,12 +66,10 @@ async fn what_a_run_for_one_organization_saw_the_next_run_for_all_sees_again() {
     for _ in 0..3 {
         let again = reconcile(&db, 1, &[]).await;
         assert_eq!(again["full"], Value::Null, "{again}");
-        assert_eq!(again["findings"]["closed"], 0, "{again}");
+        assert_eq!(open(&db).await.len(), 1, "{again}");
         assert_eq!(again["differences"]["large"], 1, "{again}");
-        assert!(
-            again["alerts"].as_array().unwrap().iter().all(|alert| alert["event"] == "problem"),
-            "{again}"
-        );
+        let mut alerts = again["alerts"].as_array().unwrap().iter().filter(|alert| alert["key"] != "history");
+        assert!(alerts.all(|alert| alert["event"] == "problem"), "{again}");
         reconcile(&db, 0, &["--org", "zeta"]).await;
     }
     // Old entries are others than were sealed: whoever saw it first, that is told.

@@ -77,11 +77,22 @@ async fn targets_seen_in_pg_stat_statements_are_named() {
         "INSERT INTO users (email, name) VALUES ('a', 'b') ON CONFLICT (email) DO UPDATE SET name = excluded.name",
     );
     run("SELECT * FROM items");
+    // In another order, and by a view.
+    run(
+        "ALTER TABLE items ADD COLUMN \"Shop\" text, ADD UNIQUE (name, \"Shop\"); CREATE VIEW places AS SELECT * FROM locations",
+    );
+    run("INSERT INTO items (item_number, name) VALUES ('1', 'b') ON CONFLICT (\"Shop\", name) DO NOTHING");
+    run("INSERT INTO places (site, name) VALUES ('1', 'b') ON CONFLICT (name, site) DO NOTHING");
     let command = || Binary::new("migrate-org").env("DATABASE_URL", cluster.url("postgres"));
     command()
         .arg("--contract")
         .await
         .refuses(3, "users.users_email_key is the ON CONFLICT target of 1 statements in pg_stat_statements");
+    let refused = command().arg("--contract").await.status(3);
+    for key in ["items.items_name_Shop_key", "locations.locations_site_name_key"] {
+        let told = format!("{key} is the ON CONFLICT target of 1 statements");
+        assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    }
     command().await.ok().tells("items: 1 statements in pg_stat_statements read or return all columns");
     run("SELECT x.pg_stat_statements_reset()");
     command().arg("--contract").await.ok();
@@ -106,7 +117,8 @@ async fn what_is_no_obstacle_is_said_too() {
         .await
         .ok()
         .tells("warning: view people keeps showing users without its organization")
-        .tells("cached plan must not change result type");
+        .tells("cached plan must not change result type")
+        .tells("can't be seen, since pg_stat_statements is not installed");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ impl Work<'_> {
         match key.strip_prefix(ORG_KEY) {
             None if key == TRIGGERS_KEY => true,
             // It is over when every organization that it was seen in was read again.
-            None if key == HISTORY_KEY => self.report.open_history == 0,
+            None if key == HISTORY_KEY => self.report.open_history_of_all == 0,
             None if key == NOT_BACKFILLED_KEY => self.options.orgs.is_empty(),
             // Any organization may be among them.
             None => self.orgs.is_none(),
@@ -107,7 +107,9 @@ impl ReconcileReport {
     }
 
     fn of_changed_history(&self) -> Option<Alert> {
-        if self.changed_history == 0 {
+        // Told until it is over, also by runs that read other entries.
+        let count = self.changed_history.max(self.open_history);
+        if count == 0 {
             return None;
         }
         let side = |quantity: &Option<Quantity>| {
@@ -118,17 +120,15 @@ impl ReconcileReport {
             format!("{}: now {now}, sealed {sealed}", history.key)
         };
         let mut details: Vec<String> = self.listed_history.iter().take(ALERTED_KEYS_MAX).map(words).collect();
-        if self.changed_history > details.len() as u64 {
-            details.push(format!("and {} more", self.changed_history - details.len() as u64));
+        if count > details.len() as u64 {
+            details.push(format!("{} more, see stockfoil.finding", keys(count - details.len() as u64)));
         }
         details.push(
             "Look for sessions that disabled triggers or wrote as a replica; reconcile-balances --explain KEY shows a key's entries."
                 .into(),
         );
-        let summary = format!(
-            "old ledger entries of {} were changed without the triggers seeing it",
-            keys(self.changed_history)
-        );
+        let summary =
+            format!("old ledger entries of {} were changed without the triggers seeing it", keys(count));
         Some(self.alert(Severity::Critical, HISTORY_KEY, summary, details))
     }
 

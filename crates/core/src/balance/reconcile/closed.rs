@@ -258,10 +258,10 @@ impl Work<'_> {
         let backdated = report.backdated.unwrap_or_default();
         if report.unresolved > 0 {
             Some(format!("{} differences are open; correct them first", report.unresolved))
-        } else if report.changed_history > 0 {
+        } else if report.open_history > 0 {
             Some(format!(
                 "old entries of {} keys were changed without the triggers seeing it; look at them first",
-                report.changed_history
+                report.open_history
             ))
         } else if !report.broken_parts.is_empty() {
             Some("parts of the balances are not as they should be; run migrate-balance first".to_owned())

@@ -14,6 +14,7 @@ impl Report for ReconcileReport {
     fn outcome(&self) -> Outcome {
         let is_clean = self.unresolved == 0
             && self.changed_history == 0
+            && self.open_history == 0
             && self.negative.unwrap_or_default() == 0
             && self.backdated.unwrap_or_default() == 0
             && self.closed.as_ref().is_none_or(|closed| closed.is_comparable)
@@ -57,8 +58,8 @@ impl Report for ReconcileReport {
             gauge("stockfoil_reconcile_repaired", "Differences that the run mended.", self.repaired),
             gauge(
                 "stockfoil_reconcile_unresolved",
-                "Differences that a person must look at.",
-                self.unresolved,
+                "Differences and changed history that a person must look at.",
+                self.unresolved + self.open_history,
             ),
             gauge(
                 "stockfoil_reconcile_changed_history",

@@ -161,6 +161,8 @@ pub struct ReconcileReport {
     pub verified_organizations: u64,
     /// How many keys' sealed entries were changed without the triggers seeing it.
     pub changed_history: u64,
+    /// How many findings of changed history are open, those of earlier runs included.
+    pub open_history: u64,
     /// Those keys; at most [`LISTED_MAX`].
     pub listed_history: Vec<ChangedHistory>,
     /// How many balances are below zero where none may be; none where all may.
@@ -185,9 +187,9 @@ pub struct ReconcileReport {
     pub alerts: Deliveries,
     /// How long the comparison took, in ms.
     pub compare_ms: u64,
-    /// How many findings of changed history are open, those of earlier runs included.
+    /// How many findings of changed history are open, whatever was compared.
     #[serde(skip)]
-    pub(super) open_history: i64,
+    pub(super) open_history_of_all: u64,
     /// Whether a row can be made for a key that has none.
     #[serde(skip)]
     pub(super) makes_rows: bool,
@@ -217,7 +219,7 @@ impl ReconcileReport {
             findings: Findings::default(),
             compared: None,
             snapshot: None,
-            open_history: 0,
+            open_history_of_all: 0,
             makes_rows: true,
             not_backfilled: Vec::new(),
             broken_parts: Vec::new(),
@@ -226,6 +228,7 @@ impl ReconcileReport {
             marked_keys: 0,
             verified_organizations: 0,
             changed_history: 0,
+            open_history: 0,
             listed_history: Vec::new(),
             negative: None,
             listed_negative: Vec::new(),
@@ -416,6 +419,7 @@ impl ReconcileReport {
             "marked_keys": self.marked_keys,
             "verified_organizations": self.verified_organizations,
             "changed_history": self.changed_history,
+            "open_history": self.open_history,
             "negative": self.negative,
             "closed": self.closed,
             "backdated": self.backdated,

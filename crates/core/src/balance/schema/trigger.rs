@@ -208,6 +208,14 @@ pub struct FoundTrigger {
     is_of_ledger: bool,
 }
 
+impl FoundTrigger {
+    /// Whether it calls a function of the balances'.
+    #[must_use]
+    pub const fn is_of_balances(&self) -> bool {
+        self.function.is_some()
+    }
+}
+
 /// What the triggers are called: as they are where they are there, whatever their tables are called now, and by a name
 /// that nothing else has where they are not.
 #[derive(Debug, Clone, Default)]

@@ -23,6 +23,7 @@ pub(super) async fn look(
         if !all_have_column(session, org, tables).await? {
             found.warnings.push(prepared.to_owned());
         }
+        found.warnings.extend(minds_targets.then(|| unseen("is not installed")));
         return Ok(());
     };
     if minds_targets {
@@ -34,7 +35,10 @@ pub(super) async fn look(
             .await
         {
             // Installed, but not loaded by the server: it has seen nothing.
-            Err(error) if sqlstate(&error).as_deref() == Some("55000") => return Ok(()),
+            Err(error) if sqlstate(&error).as_deref() == Some("55000") => {
+                found.warnings.push(unseen("is not in shared_preload_libraries"));
+                return Ok(());
+            }
             rows => rows.context("look at the statements of applications")?,
         };
         found.obstacles.extend(rows.into_iter().map(|(object, detail)| Finding {
@@ -58,6 +62,14 @@ pub(super) async fn look(
         }
     }
     Ok(())
+}
+
+/// That nothing tells which statements the applications send.
+fn unseen(why: &str) -> String {
+    format!(
+        "the applications' own statements can't be seen, since pg_stat_statements {why}: look yourself for ON CONFLICT by a key \
+         that goes, in their code"
+    )
 }
 
 /// Where pg_stat_statements shows what it has seen, if it is installed.
