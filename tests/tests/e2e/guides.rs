@@ -55,6 +55,23 @@ fn the_quick_reference_has_each_commands_flags_and_no_others() {
 }
 
 #[test]
+fn the_guide_says_what_to_do_about_each_alert() {
+    let guide = guide("docs/operations.md");
+    let of = |file: &str| fs::read_to_string(workspace().join("crates/core/src").join(file)).unwrap();
+    let balances = of("balance/reconcile/alerts.rs");
+    let keys =
+        balances.lines().filter_map(|line| Some(line.split_once("_KEY: &str = \"")?.1.split_once('"')?.0));
+    let backups = of("backup/earlier.rs");
+    let sources =
+        backups.lines().filter_map(|line| Some(line.split_once("=> format!(\"")?.1.split_once("{name}")?.0));
+    let (keys, sources): (Vec<&str>, Vec<&str>) = (keys.collect(), sources.collect());
+    assert!(keys.len() >= 8 && sources.len() == 3, "{keys:?} {sources:?}");
+    for key in keys.iter().chain(&sources) {
+        assert!(guide.lines().any(|line| line.starts_with(&format!("| `{key}"))), "{key}");
+    }
+}
+
+#[test]
 fn the_readme_names_every_command_in_both_spellings() {
     let readme = guide("README.md");
     for command in commands() {

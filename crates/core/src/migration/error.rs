@@ -199,6 +199,20 @@ pub enum MigrationError {
         /// What is missing.
         step: String,
     },
+    /// Rows that a fill left as they were, though the server refused nothing.
+    #[error(
+        "rows of {tables} keep no organization, though it was given to them: {}; let it pass an UPDATE of that column, or disable it (ALTER TABLE ... DISABLE TRIGGER) while this runs, and run it again, which goes on from here",
+        match keepers.as_slice() {
+            [] => "something keeps them as they are".to_owned(),
+            keepers => format!("look at {}", keepers.join(", ")),
+        }
+    )]
+    NotFilled {
+        /// The tables.
+        tables: String,
+        /// The triggers that may keep them.
+        keepers: Vec<String>,
+    },
     /// There is nothing to put the schema back from.
     #[error(
         "database {database:?} does not remember its schema before migrate-org (stockfoil.change is empty), so it can't be put back; restore a backup instead"

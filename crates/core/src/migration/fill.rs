@@ -120,8 +120,13 @@ pub(super) struct Batches {
 
 /// What a batch came to.
 pub(super) enum Batch {
-    /// It saw so many rows.
-    Seen(u64),
+    /// It saw so many rows, and filled so many of them.
+    Seen {
+        /// Those that it looked at.
+        rows: u64,
+        /// Those that have an organization now, and had none.
+        filled: u64,
+    },
     /// A writer holds one of its rows; the next is smaller.
     GaveWay,
     /// There are no more rows.
@@ -137,13 +142,13 @@ impl Batches {
         let started = Instant::now();
         let statement = if self.position.is_some() { &self.next } else { &self.first };
         match batch(session, statement, self.position.as_deref(), self.rows, &self.table).await {
-            Ok((Some(moved), seen, _)) => {
+            Ok((Some(moved), seen, filled)) => {
                 self.position = Some(moved);
                 if !self.has_key && seen == 0 {
                     return Ok(Batch::End);
                 }
                 self.rows = next_rows(self.rows, started.elapsed());
-                Ok(Batch::Seen(u64::try_from(seen).unwrap_or(0)))
+                Ok(Batch::Seen { rows: seen.unsigned_abs(), filled: filled.unsigned_abs() })
             }
             // A batch that found no row has come to the end.
             Ok((None, _, _)) => Ok(Batch::End),

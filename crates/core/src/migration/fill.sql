@@ -4,9 +4,11 @@
 WITH batch AS MATERIALIZED (
     SELECT {fill_key} FROM {table} WHERE {after} ORDER BY {fill_key} LIMIT $2::bigint
 ), filled AS (
-    UPDATE {table} AS t SET {org} = {default} FROM batch AS b WHERE {same_key} AND t.{org} IS NULL RETURNING 1
+    UPDATE {table} AS t SET {org} = {default} FROM batch AS b WHERE {same_key} AND t.{org} IS NULL
+    -- A trigger of the application's may keep the row as it was.
+    RETURNING t.{org} IS NOT NULL AS is_filled
 ), counted AS (
-    SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM filled) AS rows
+    SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM filled WHERE is_filled) AS rows
 ), moved AS (
     INSERT INTO stockfoil.fill AS f (schema_name, table_name, position, rows)
     SELECT $3, $4, ARRAY[{key_texts}], rows FROM (SELECT * FROM batch ORDER BY {fill_last} LIMIT 1) AS b, counted

@@ -4,9 +4,10 @@ WITH filled AS (
     UPDATE {table} AS t SET {org} = {default}
     WHERE t.ctid >= format('(%s,0)', ($1::text[])[1]::bigint)::tid
       AND t.ctid < format('(%s,0)', ($1::text[])[1]::bigint + $2::bigint)::tid AND t.{org} IS NULL
-    RETURNING 1
+    -- A trigger of the application's may keep the row as it was.
+    RETURNING t.{org} IS NOT NULL AS is_filled
 ), counted AS (
-    SELECT count(*) AS rows FROM filled
+    SELECT count(*) AS rows FROM filled WHERE is_filled
 ), moved AS (
     INSERT INTO stockfoil.fill AS f (schema_name, table_name, position, rows)
     SELECT $3, $4, ARRAY[(($1::text[])[1]::bigint + $2::bigint)::text], rows FROM counted

@@ -19,6 +19,7 @@ use sqlx::PgConnection;
 use self::{description::describe, failed::Failed, recorder::Recorder, replicas::Replicas};
 use super::{
     error::MigrationError,
+    fill::Fill,
     finding::Finding,
     patience::Patience,
     report::{DefaultUse, LookupUse, MigrationReport, TableReport},
@@ -270,17 +271,37 @@ impl<'a> Runner<'a> {
                 self.fill(step, fill, false).await?;
                 Ok(self.short(step).await?)
             }
-            Run::Refill(fill) => loop {
-                match self.scan(step).await {
-                    // A writer that names no organization put a row behind the fill before the check was there.
-                    Err(Failed::Statement(error)) if sqlstate(&error).as_deref() == Some("23514") => {
-                        self.fill(step, fill, true).await?;
-                    }
-                    result => return Ok(result?),
-                }
-            },
+            Run::Refill(fill) => self.refill(step, fill).await,
         }
     }
+
+    /// Checks that every row is filled, and fills those that are not.
+    async fn refill(&mut self, step: &Step, fill: &Fill) -> Result<(), Error> {
+        let mut is_hopeless = false;
+        loop {
+            match self.scan(step).await {
+                // A writer that names no organization put a row behind the fill before the check was there.
+                Err(Failed::Statement(error)) if is_check(sqlstate(&error).as_deref()) && !is_hopeless => {
+                    is_hopeless = match self.fill(step, fill, true).await {
+                        // None can come any more, so what a whole fill leaves no other will fill.
+                        Ok(filled) => filled == 0,
+                        // The check holds for an update that leaves the row as it was, too.
+                        Err(error) if is_check(error.sqlstate().as_deref()) => true,
+                        Err(error) => return Err(error),
+                    };
+                }
+                Err(Failed::Statement(error)) if is_check(sqlstate(&error).as_deref()) => {
+                    return Err(self.unfilled(fill).await?);
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+}
+
+/// Whether a row does not satisfy a check.
+fn is_check(sqlstate: Option<&str>) -> bool {
+    sqlstate == Some("23514")
 }
 
 /// `time` as a server setting.

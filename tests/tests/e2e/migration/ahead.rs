@@ -249,6 +249,46 @@ async fn a_fill_goes_on_where_it_was_and_takes_late_rows_too() {
 }
 
 #[tokio::test]
+async fn what_keeps_rows_as_they_are_ends_a_fill_by_name_and_before_the_first_change() {
+    let keeps = |body: &str| {
+        format!(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
+             CREATE TRIGGER keep_rows BEFORE UPDATE ON kept FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+    };
+    let cases = [
+        (keeps("RETURN OLD;"), "look at trigger keep_rows of "),
+        (keeps("RETURN NULL;"), "look at trigger keep_rows of "),
+        (
+            "CREATE RULE keep_rows AS ON UPDATE TO kept DO INSTEAD NOTHING".to_owned(),
+            "cannot perform UPDATE RETURNING on relation",
+        ),
+        (keeps("RAISE EXCEPTION 'append only';"), "append only"),
+    ];
+    let tables = r#"["users", "items", "locations", "inventory_ledger", "kept"]"#;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stockfoil.toml"), format!("[tenancy]\ntables = {tables}\n")).unwrap();
+    for (keep, told) in cases {
+        let db = TestDb::inventory().await;
+        db.execute(format!(
+            "CREATE TABLE kept (id int PRIMARY KEY, org_id text); INSERT INTO kept SELECT generate_series(1, 20); {keep}"
+        ))
+        .await;
+        let rehearsed = db.run("migrate-org").rehearsing().folder(&folder).await.status(1);
+        assert!(
+            rehearsed.stdout.contains("keep_rows") || rehearsed.stdout.contains(told),
+            "{}",
+            rehearsed.stdout
+        );
+        assert_eq!(db.value("SELECT to_regclass('organizations') IS NULL").await, "t", "{told}");
+        db.run("migrate-org").folder(&folder).await.refuses(3, told);
+        db.execute("DROP RULE IF EXISTS keep_rows ON kept; DROP TRIGGER IF EXISTS keep_rows ON kept").await;
+        db.run("migrate-org").folder(&folder).await.ok();
+        assert_eq!(db.value("SELECT count(*) FROM kept WHERE org_id = 'default'").await, "20");
+    }
+}
+
+#[tokio::test]
 async fn each_steps_time_is_in_the_run() {
     let db = TestDb::inventory().await;
     let report = db.run("migrate-org").arg("--contract").args(["--format", "json"]).await.ok().json();

@@ -6,28 +6,44 @@ use sqlx::PgConnection;
 
 use super::{Runner, failed::Failed, long::Watch};
 use crate::{
-    db::DbError,
+    db::{Context as _, DbError},
     migration::{
+        error::MigrationError,
         fill::{Batch, Batches, Fill},
         patience::jittered,
         step::Step,
     },
+    sql::QualifiedName,
 };
 
 /// A batch that lasts longer may wait for a row; so does it long enough to be asked for whom.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 
 impl Runner<'_> {
-    /// Fills every table, from where an earlier run stopped; with `again` from the beginning.
-    pub(super) async fn fill(&mut self, step: &Step, fill: &Fill, again: bool) -> Result<(), crate::Error> {
+    /// Fills every table, from where an earlier run stopped; with `again` from the beginning. How many rows it filled.
+    pub(super) async fn fill(&mut self, step: &Step, fill: &Fill, again: bool) -> Result<u64, crate::Error> {
         // How a batch is found best depends on how large it is. And the application's triggers fire, which find what they
         // name where the application does.
         sqlx::raw_sql("RESET plan_cache_mode; RESET search_path").execute(&mut *self.session).await?;
-        self.fill_tables(step, fill, again).await?;
-        Ok(super::prepare(self.session).await?)
+        let filled = self.fill_tables(step, fill, again).await?;
+        super::prepare(self.session).await?;
+        Ok(filled)
     }
 
-    async fn fill_tables(&mut self, step: &Step, fill: &Fill, again: bool) -> Result<(), crate::Error> {
+    /// What keeps rows of the tables of `fill` from being filled, though the server refuses nothing.
+    pub(super) async fn unfilled(&mut self, fill: &Fill) -> Result<crate::Error, crate::Error> {
+        let tables: Vec<String> = fill.tables.iter().map(ToString::to_string).collect();
+        let keepers: Vec<String> = sqlx::query_scalar(include_str!("keeps_rows.sql"))
+            .bind(tables)
+            .fetch_all(&mut *self.session)
+            .await
+            .context("look what keeps rows as they are")?;
+        let tables: Vec<String> = fill.tables.iter().map(QualifiedName::plain).collect();
+        Ok(MigrationError::NotFilled { tables: tables.join(", "), keepers }.into())
+    }
+
+    async fn fill_tables(&mut self, step: &Step, fill: &Fill, again: bool) -> Result<u64, crate::Error> {
+        let mut filled = 0;
         for table in &fill.tables {
             let mut batches = fill.batches(self.session, table, again).await?;
             let mut watcher = None;
@@ -42,7 +58,10 @@ impl Runner<'_> {
                 }
                 match batch {
                     Batch::End => break,
-                    Batch::Seen(rows) => self.progress.advance(rows),
+                    Batch::Seen { rows, filled: more } => {
+                        self.progress.advance(rows);
+                        filled += more;
+                    }
                     Batch::GaveWay => {
                         if watcher.is_none() {
                             watcher = Some(self.db.session().await?);
@@ -54,7 +73,7 @@ impl Runner<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(filled)
     }
 
     /// One batch, and through `watcher` who held it up.
