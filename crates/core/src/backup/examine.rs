@@ -108,15 +108,21 @@ async fn bring_and_read(
         return;
     }
     match source::fetch(reader, source, backup).await {
-        Ok(None) => read(reader, source, backup, verified, findings, depth).await,
+        Ok(None) => {
+            let inner = read(reader, source, backup, verified, findings, depth).await;
+            verified.backup = inner.map(|inner| backup.clone().told_by(&inner));
+        }
         Ok(Some(fetched)) => {
             findings.extend(fetched.findings);
             verified.notes.extend(fetched.notes);
             stamp(findings, quick, Depth::Full);
-            read(reader, source, &fetched.backup, verified, findings, depth).await;
+            let inner = read(reader, source, &fetched.backup, verified, findings, depth).await;
             // The folder in which it was read goes away.
-            verified.backup =
-                Some(Backup { name: backup.name.clone(), path: None, twin: None, ..fetched.backup });
+            let told = Backup { name: backup.name.clone(), path: None, twin: None, ..fetched.backup };
+            verified.backup = Some(match inner {
+                Some(inner) => told.told_by(&inner),
+                None => told,
+            });
         }
         Err(finding) => {
             findings.push(finding);
@@ -125,6 +131,7 @@ async fn bring_and_read(
     }
 }
 
+/// Reads the backup, and restores it where `depth` says so; says what lay in it, where it is something else around a backup.
 async fn read(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
@@ -132,15 +139,15 @@ async fn read(
     verified: &mut Verified,
     findings: &mut Vec<Finding>,
     depth: Depth,
-) {
+) -> Option<Backup> {
     reader.progress.begin(&format!("read {}", backup.name), Some(backup.size_bytes));
     let quick = findings.len();
     let seal = hold_against_seal(reader, source, backup, verified, findings).await;
     // What is known to be broken is not given to programs: a tar that is cut off makes pg_restore spin for ever.
     let is_readable = !backup.findings.iter().any(|finding| finding.check != "size");
-    let mut witness = None;
+    let (mut witness, mut inner) = (None, None);
     if is_readable {
-        witness = read_whole(reader, source, backup, verified, findings).await;
+        (witness, inner) = read_whole(reader, source, backup, verified, findings).await;
     }
     if !verified.is_sealed {
         let text = "not sealed (no seal beside it): silent change of a byte can't be excluded";
@@ -163,7 +170,8 @@ async fn read(
         } else {
             let full = findings.len();
             if witness.is_none() {
-                witness = Some(Witness::hear(reader.production, reader.config.mapping, backup).await);
+                let of = inner.as_ref().unwrap_or(backup);
+                witness = Some(Witness::hear(reader.production, reader.config.mapping, of).await);
             }
             let heard = witness.as_ref().and_then(|witness| witness.as_ref().ok());
             let is_witnessed =
@@ -179,6 +187,7 @@ async fn read(
         Ok(heard) => heard.note(),
         Err(reason) => format!("production was not heard: {reason}"),
     }));
+    inner
 }
 
 /// Whether the roles and tablespaces of production are in the dump `globals` of them, which lies beside the backup.
@@ -229,14 +238,15 @@ async fn hold_against_seal(
     seal
 }
 
-/// Reads the backup to its end, and asks production what it should hold, where its tables can be told.
+/// Reads the backup to its end, and asks production what it should hold, where its tables can be told. Says what lay in it
+/// as well.
 async fn read_whole(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
     backup: &Backup,
     verified: &mut Verified,
     findings: &mut Vec<Finding>,
-) -> Option<Result<Witness, String>> {
+) -> (Option<Result<Witness, String>>, Option<Backup>) {
     let mut reading = source::read(reader, source, backup).await;
     verified.is_sealed |= reading.is_checksummed;
     findings.append(&mut reading.findings);
@@ -259,7 +269,7 @@ async fn read_whole(
         .filter(|(_, table)| table.has_data)
         .map(|((schema, name), table)| TableRows { schema, name, rows: table.rows })
         .collect();
-    witness
+    (witness, reading.inner)
 }
 
 /// Restores the backup and proves it; whether production was held against it.
@@ -272,7 +282,9 @@ async fn restore(
     findings: &mut Vec<Finding>,
 ) -> bool {
     let drilled = drill::run(reader, source, backup, seal, witness).await;
-    findings.extend(drilled.findings);
+    // What was seen of it when it was read is seen again when it is restored.
+    let known: Vec<String> = findings.iter().map(|finding| finding.text.clone()).collect();
+    findings.extend(drilled.findings.into_iter().filter(|finding| !known.contains(&finding.text)));
     verified.notes.extend(drilled.notes);
     verified.drill = drilled.drill;
     if verified.drill.is_some() {

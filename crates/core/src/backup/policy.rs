@@ -248,7 +248,7 @@ impl Report for MonitorReport {
 impl SourceState {
     /// Looks at the newest backup as deep as `depth` says, and adds what is found.
     async fn deepen(&mut self, reader: &Reader<'_>, source: &BackupSource, depth: Depth) {
-        let Some(newest) = &self.newest else { return };
+        let Some(newest) = self.newest.clone() else { return };
         let quick = newest.findings.len();
         let verified = examine(reader, Some(source), Some(newest.clone()), Vec::new(), depth).await;
         let found = verified.findings.into_iter().skip(quick).map(|finding| Finding {
@@ -258,11 +258,16 @@ impl SourceState {
         let found: Vec<Finding> = found.collect();
         self.reached = verified.reached;
         self.notes.extend(verified.notes);
-        if verified.status >= Status::Unknown && self.last_good_at == Some(newest.started_at) {
-            // Which of the earlier ones is good, nobody has looked.
-            self.last_good_at = None;
-            self.good_count = self.good_count.saturating_sub(1);
+        let told = verified.backup.map_or_else(|| newest.clone(), |told| newest.clone().told_by(&told));
+        if self.last_good_at == Some(newest.started_at) {
+            self.last_good_at = Some(told.started_at);
+            if verified.status >= Status::Unknown {
+                // Which of the earlier ones is good, nobody has looked.
+                self.last_good_at = None;
+                self.good_count = self.good_count.saturating_sub(1);
+            }
         }
+        self.newest = Some(told);
         self.add(found);
     }
 

@@ -42,6 +42,8 @@ pub(super) const TRANSACTION_MAX: TimeDelta = TimeDelta::minutes(5);
 #[derive(Debug)]
 pub(super) struct Witness {
     database: String,
+    /// When the backup began about which it was asked.
+    pub(super) as_of: DateTime<Utc>,
     /// The cluster's; none where the role may not ask.
     pub(super) system_identifier: Option<String>,
     ledger: (String, String),
@@ -77,6 +79,11 @@ impl Witness {
             }
             _ => Ok(witness),
         }
+    }
+
+    /// Whether it was asked as of the start of `backup`.
+    pub(super) fn is_as_of(&self, backup: &Backup) -> bool {
+        self.as_of == backup.started_at
     }
 
     /// What is missing in a dump of `source` that was read as `reading`.
@@ -225,6 +232,7 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
     let ledger = &model.ledger.table;
     Ok(Witness {
         database: db.facts().database.clone(),
+        as_of: backup.started_at,
         system_identifier,
         ledger: (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned()),
         entries,

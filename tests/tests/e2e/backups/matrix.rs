@@ -14,7 +14,8 @@ pub(super) const ARCHIVE: &str = "the archive";
 pub(super) const PRODUCTION: &str = "production";
 
 /// What may have been made or deleted since as well, and is worth a look at that depth; all else is critical, or can't be judged.
-const WARNED: [&str; 8] = [
+const WARNED: [&str; 9] = [
+    "another database's dump beside it, unread",
     "entries lost in the midst",
     "an organization lost",
     "an organization's entries lost",
@@ -97,6 +98,7 @@ fn the_guide_shows_the_matrix() {
         .chain(&archive::MATRIX)
         .chain(&pgbackrest::MATRIX)
         .chain(&barman::MATRIX)
+        .chain(&restic::MATRIX)
         .chain(beside::MATRIX.iter().map(|made| &made.row))
         .chain(&beside::CLUSTER);
     let expected: Vec<String> = rows

@@ -60,7 +60,7 @@ pub struct BackupSource {
     #[serde(default)]
     pub path: PathBuf,
     /// `dump`, `basebackup`: which entries of the folder are its backups (`*.dump`, `*/db.tar`); none: all that look
-    /// like one. `s3`: which of those below `prefix`.
+    /// like one. `s3`: which of those below `prefix`. `restic`, `command`: which of the files that are brought back.
     #[serde(default)]
     pub pattern: Option<String>,
     /// `basebackup`: the folder that the server archives its WAL to.
@@ -305,7 +305,7 @@ impl BackupSource {
         // Key, whether it is set, which kinds need it, which others take it.
         let keys: [Key; 23] = [
             ("path", !self.path.as_os_str().is_empty(), &[Dump, Basebackup], &[]),
-            ("pattern", self.pattern.is_some(), &[S3], &[Dump, Basebackup]),
+            ("pattern", self.pattern.is_some(), &[S3], &[Dump, Basebackup, Restic, Command]),
             ("wal_path", self.wal_path.is_some(), &[], &[Basebackup]),
             ("stanza", is_text(&self.stanza), &[Pgbackrest], &[]),
             ("repo", self.repo.is_some(), &[], &[Pgbackrest]),
