@@ -12,6 +12,7 @@ mod drill;
 mod dumps;
 mod formats;
 mod good;
+mod heard;
 mod matrix;
 mod pgbackrest;
 mod preflight;

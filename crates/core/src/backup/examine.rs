@@ -17,6 +17,9 @@ use super::{
     worst,
 };
 
+/// What to say where a look can't ask production about the rows of a backup.
+const UNHEARD: &str = "production was not asked which rows it should hold: of what is no dump, a drill alone (--restore) shows them";
+
 /// What the look at one backup found.
 #[derive(Debug, Serialize)]
 pub struct Verified {
@@ -183,10 +186,13 @@ async fn read(
             stamp(findings, full, Depth::Restore);
         }
     }
-    verified.notes.extend(witness.map(|witness| match witness {
-        Ok(heard) => heard.note(),
-        Err(reason) => format!("production was not heard: {reason}"),
-    }));
+    let is_dump = inner.as_ref().unwrap_or(backup).is_dump();
+    verified.notes.extend(match witness {
+        Some(Ok(heard)) => Some(heard.note()),
+        Some(Err(reason)) => Some(format!("production was not heard: {reason}")),
+        None if is_dump || !is_readable => None,
+        None => Some(UNHEARD.to_owned()),
+    });
     inner
 }
 
