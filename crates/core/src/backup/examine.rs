@@ -337,17 +337,17 @@ impl Verified {
     }
 
     /// Asks production what a restore of it would lose; nothing of one that was found not to come back.
-    pub(super) async fn ask_rpo(&mut self, reader: &Reader<'_>) {
+    pub(super) async fn ask_rpo(&mut self, reader: &Reader<'_>, source: &BackupSource) {
         let is_bad = |found: &Finding| found.depth > Depth::Quick && found.status >= Status::Unknown;
         let is_doubtful = self.findings.iter().any(is_bad);
         let good = |backup: &&Backup| backup.findings.is_empty() && !is_doubtful;
         let Some(backup) = self.backup.as_ref().filter(good) else { return };
         let database = backup.database.as_deref();
-        let of = Restorable { started_at: backup.started_at, database, wal: self.wal.as_ref() };
-        match rpo::ask(reader, &of).await {
-            Ok((rpo, finding)) => {
+        let (started_at, wal, limit) = (backup.started_at, self.wal.as_ref(), source.max_rpo);
+        match rpo::ask(reader, &Restorable { started_at, database, wal, limit }).await {
+            Ok((rpo, findings)) => {
                 self.rpo = Some(rpo);
-                self.findings.extend(finding);
+                self.findings.extend(findings);
             }
             Err(reason) => {
                 self.notes

@@ -127,7 +127,7 @@ pub fn monitor<'a>(
             if depth > Depth::Quick && state.newest.is_some() {
                 state.deepen(&reader, source, depth).await;
             }
-            state.ask_rpo(&reader).await;
+            state.ask_rpo(&reader, source).await;
             state.add(earlier.findings(&source.name, state.reached));
             states.push(state);
             progress.advance(1);
@@ -193,6 +193,11 @@ impl Report for MonitorReport {
                 value: value(source),
             })
         };
+        let known: Vec<_> = self
+            .sources
+            .iter()
+            .filter_map(|source| Some((source.name.as_str(), source.rpo.as_ref()?)))
+            .collect();
         gauge(
             "stockfoil_backup_last_success_timestamp_seconds",
             "When the newest good backup began, in Unix time; 0 when there is none.",
@@ -219,6 +224,7 @@ impl Report for MonitorReport {
                 value: source.archive_end_at?.timestamp().to_string(),
             })
         }))
+        .chain(rpo::metrics(&known))
         .collect()
     }
 
@@ -272,14 +278,14 @@ impl SourceState {
     }
 
     /// Asks production what a restore of the newest good backup would lose.
-    async fn ask_rpo(&mut self, reader: &Reader<'_>) {
+    async fn ask_rpo(&mut self, reader: &Reader<'_>, source: &BackupSource) {
         let Some(started_at) = self.last_good_at else { return };
         let database = self.newest.as_ref().and_then(|newest| newest.database.as_deref());
-        let of = Restorable { started_at, database, wal: self.wal.as_ref() };
+        let of = Restorable { started_at, database, wal: self.wal.as_ref(), limit: source.max_rpo };
         match rpo::ask(reader, &of).await {
-            Ok((rpo, finding)) => {
+            Ok((rpo, findings)) => {
                 self.rpo = Some(rpo);
-                self.add(finding.into_iter().collect());
+                self.add(findings);
             }
             Err(reason) => {
                 self.notes
@@ -320,6 +326,7 @@ impl SourceState {
         if let Some(newest) = &self.newest {
             numbers.push(number("size", newest.size_bytes, "B", String::new(), String::new()));
         }
+        numbers.extend(self.rpo.iter().flat_map(|rpo| rpo.numbers(&self.name)));
         numbers
     }
 

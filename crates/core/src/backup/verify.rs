@@ -15,6 +15,7 @@ use super::{
     proven::{Proof, proven},
     reading::Reader,
     record::Record,
+    rpo,
     scope::{Scope, look_at, newest},
     worst,
 };
@@ -81,7 +82,7 @@ pub fn verify<'a>(
             let (newest, problems, wal) = newest(&reader, source).await;
             let mut verified = examine(&reader, Some(source), newest, problems, depth).await;
             verified.wal = wal;
-            verified.ask_rpo(&reader).await;
+            verified.ask_rpo(&reader, source).await;
             verified.findings.extend(earlier.findings(&source.name, verified.reached));
             verified.status = worst(&verified.findings);
             backups.push(verified);
@@ -198,6 +199,11 @@ impl Report for VerifyReport {
                 value: value(backup),
             })
         };
+        let known: Vec<_> = self
+            .backups
+            .iter()
+            .filter_map(|verified| Some((verified.source.as_deref()?, verified.rpo.as_ref()?)))
+            .collect();
         gauge(
             "stockfoil_backup_read_whole_timestamp_seconds",
             "When the newest backup began, in Unix time, if it was read to its end without a finding; else 0.",
@@ -212,6 +218,7 @@ impl Report for VerifyReport {
             |verified| verified.status.number().to_string(),
         ))
         .chain(self.drill_metrics())
+        .chain(rpo::metrics(&known))
         .collect()
     }
 
@@ -231,15 +238,17 @@ impl Report for VerifyReport {
             let of = |finding: &Finding| format!("{} {}: {}", finding.status, verified.title(), finding.text);
             verified.findings.iter().map(of).collect::<Vec<_>>()
         });
-        let numbers = self.backups.iter().filter_map(|verified| {
-            let drill = verified.drill.as_ref()?;
-            Some(PluginNumber {
-                label: format!("{} rto", verified.source.as_deref().unwrap_or("file")),
+        let numbers = self.backups.iter().flat_map(|verified| {
+            let name = verified.source.as_deref().unwrap_or("file");
+            let drill = verified.drill.as_ref().map(|drill| PluginNumber {
+                label: format!("{name} rto"),
                 value: drill.rto_ms,
                 unit: "ms",
                 warning: String::new(),
                 critical: String::new(),
-            })
+            });
+            let lost = verified.rpo.iter().flat_map(|rpo| rpo.numbers(name)).collect::<Vec<_>>();
+            drill.into_iter().chain(lost)
         });
         Some(Plugin {
             service: "BACKUP VERIFICATION",

@@ -157,7 +157,8 @@ pub struct BackupSource {
     /// `basebackup`, `pgbackrest`, `barman`, `command`: the last archived WAL may be this old; none: it is not asked.
     #[serde(default, deserialize_with = "duration_some")]
     pub max_wal_age: Option<Duration>,
-    /// A drill finds too much lost when the newest restored entry of the ledger is older; none: it is not asked.
+    /// Too much would be lost when the newest entry of the ledger is older that a drill restored, or by what production says a
+    /// restore would; none: it is not asked.
     #[serde(default, deserialize_with = "duration_some")]
     pub max_rpo: Option<Duration>,
 }
