@@ -2,7 +2,7 @@
 
 mod judge;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::{
     earlier::{self, Earlier},
     examine::examine,
     no_undecided,
+    proven::{self, Proof},
     reading::Reader,
     record::Record,
     rpo::{self, Restorable, Rpo},
@@ -49,6 +50,9 @@ pub struct MonitorReport {
     /// Every source that is configured, looked at or not.
     #[serde(skip)]
     configured: Vec<String>,
+    /// When the newest backup of each source began that a drill proved, where this run drilled.
+    #[serde(skip)]
+    proven: BTreeMap<String, DateTime<Utc>>,
 }
 
 /// How one source stands.
@@ -84,6 +88,9 @@ pub struct SourceState {
     pub rpo: Option<Rpo>,
     /// What a look deeper than quick was at, and what it can't show; also whether production was heard.
     pub notes: Vec<String>,
+    /// What a deeper look proved.
+    #[serde(skip)]
+    proof: Option<Proof>,
     /// When the last WAL was archived, where the source has an archive that tells.
     #[serde(skip)]
     archive_end_at: Option<DateTime<Utc>>,
@@ -152,9 +159,18 @@ pub fn monitor<'a>(
         };
         let alerts = alert::send(config.alerts, db, round).await;
         let configured = config.backup.source.iter().map(|source| source.name.clone()).collect();
-        let report = MonitorReport { run_id, checked_at: now, depth, sources: states, alerts, configured };
+        let proofs: Vec<Proof> = states.iter_mut().filter_map(|state| state.proof.take()).collect();
+        let proven = match depth {
+            Depth::Restore => proven::last_proven(db, &proofs).await,
+            _ => BTreeMap::new(),
+        };
+        let report =
+            MonitorReport { run_id, checked_at: now, depth, sources: states, alerts, configured, proven };
         let statuses = report.sources.iter().map(|source| (source.name.clone(), json!(source.status)));
-        let summary = json!({ "depth": depth, "sources": statuses.collect::<Map<_, _>>() });
+        let mut summary = json!({ "depth": depth, "sources": statuses.collect::<Map<_, _>>() });
+        if depth > Depth::Quick {
+            summary["proofs"] = json!(proofs);
+        }
         record.finish(config.history, &report, summary).await;
         Ok(report)
     })
@@ -225,6 +241,7 @@ impl Report for MonitorReport {
             })
         }))
         .chain(rpo::metrics(&known))
+        .chain(proven::metrics(&self.proven))
         .collect()
     }
 
@@ -257,6 +274,7 @@ impl SourceState {
         let Some(newest) = self.newest.clone() else { return };
         let quick = newest.findings.len();
         let verified = examine(reader, Some(source), Some(newest.clone()), Vec::new(), depth).await;
+        self.proof = Proof::of(&verified);
         let found = verified.findings.into_iter().skip(quick).map(|finding| Finding {
             text: format!("the newest backup, {}, {}", newest.name, finding.text),
             ..finding

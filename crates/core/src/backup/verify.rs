@@ -12,7 +12,7 @@ use super::{
     earlier::{self, Earlier},
     examine::{Verified, examine},
     no_undecided,
-    proven::{Proof, proven},
+    proven::{self, Proof},
     reading::Reader,
     record::Record,
     rpo,
@@ -91,31 +91,14 @@ pub fn verify<'a>(
         let run_id = record.run_id();
         let alerts = tell(config, db, run_id, &backups, &earlier, scope).await;
         let configured = config.backup.source.iter().map(|source| source.name.clone()).collect();
-        let proven = last_proven(db, &backups).await;
+        let proofs: Vec<Proof> = backups.iter().filter_map(Proof::of).collect();
+        let proven = proven::last_proven(db, &proofs).await;
         let report = VerifyReport { run_id, checked_at, depth, backups, alerts, configured, proven };
         let statuses = report.backups.iter().map(|backup| (backup.title(), json!(backup.status)));
-        let proofs: Vec<Proof> = report.backups.iter().filter_map(Proof::of).collect();
         let summary = json!({ "depth": depth, "backups": statuses.collect::<Map<_, _>>(), "proofs": proofs });
         record.finish(config.history, &report, summary).await;
         Ok(report)
     })
-}
-
-/// When the newest backup of each source began that a drill proved, in this run or in those that `db` has records of.
-async fn last_proven(db: Option<&Db>, backups: &[Verified]) -> BTreeMap<String, DateTime<Utc>> {
-    let earlier = match db {
-        Some(db) => proven(db, None).await.map(|report| report.proofs).unwrap_or_default(),
-        None => Vec::new(),
-    };
-    let mut last = BTreeMap::new();
-    for proof in earlier.into_iter().chain(backups.iter().filter_map(Proof::of)) {
-        let Some(source) = proof.source.filter(|_| proof.depth == Depth::Restore) else { continue };
-        if proof.status < Status::Unknown {
-            let at = last.entry(source).or_insert(proof.started_at);
-            *at = proof.started_at.max(*at);
-        }
-    }
-    last
 }
 
 /// Alerts for sources whose newest backup is not well, and tells what is over. A file that a person named alerts nobody.
@@ -293,12 +276,7 @@ impl VerifyReport {
             "How old the newest restored entry of the ledger was when the drill began.",
             |_, drill| drill?.rpo_seconds.map(|seconds| seconds.to_string()),
         ))
-        .chain(self.proven.iter().map(|(source, at)| Metric {
-            name: "stockfoil_backup_last_proven_timestamp_seconds",
-            help: "When the newest backup began that a drill proved, in Unix time.",
-            labels: vec![("source", source.clone())],
-            value: at.timestamp().to_string(),
-        }))
+        .chain(proven::metrics(&self.proven))
         .chain(self.backups.iter().filter_map(move |verified| {
             Some(Metric {
                 name: "stockfoil_backup_recovery_duration_seconds",
