@@ -112,7 +112,31 @@ async fn read_folder(
 
 /// Holds the pages of the data folder at `path` against their checksums, where the cluster has them.
 async fn read_pages(reader: &Reader<'_>, backup: &Backup, path: &Path) -> Result<Option<String>, Finding> {
-    let controldata = programs_of(reader, backup).await?.program("pg_controldata");
+    check_pages(reader, &programs_of(reader, backup).await?, path).await
+}
+
+/// The same of a data folder that a tool brought back. Where this machine has no programs of its version, that is told alone:
+/// the tool needs none.
+pub(in crate::backup::source) async fn read_pages_of(
+    reader: &Reader<'_>,
+    data: &Path,
+) -> Result<Option<String>, Finding> {
+    let version = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default().trim().parse().ok();
+    match ServerPrograms::find(&reader.config.backup.throwaway(), version, 0, reader.progress).await {
+        Ok(programs) => check_pages(reader, &programs, data).await,
+        Err(error) => {
+            let reason = Finding::from(error).text;
+            Ok(Some(format!("the checksums of its pages were not looked at: {reason}")))
+        }
+    }
+}
+
+async fn check_pages(
+    reader: &Reader<'_>,
+    programs: &ServerPrograms,
+    path: &Path,
+) -> Result<Option<String>, Finding> {
+    let controldata = programs.program("pg_controldata");
     let told = controldata.text([path], reader.progress).await?.whole()?;
     let Some(layout) = Layout::told(&told) else { return Ok(None) };
     let owned = path.to_path_buf();
