@@ -119,7 +119,7 @@ const GOOD: [(&str, &str); 13] = [
     ("base backup as tar files in gzip", "pg_basebackup"),
     ("base backup without WAL, with an archive", "pg_basebackup"),
     ("full, differential, incremental", "pgBackRest"),
-    ("backup with its archive", "Barman"),
+    ("backup with its archive, compressed or not", "Barman"),
     ("snapshot of a dump", "restic"),
     ("dump, and base backup in tar, in a bucket", "object storage (S3)"),
 ];
