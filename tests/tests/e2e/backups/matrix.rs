@@ -13,8 +13,10 @@ pub(super) const RECORDS: &str = "its own records";
 pub(super) const ARCHIVE: &str = "the archive";
 pub(super) const PRODUCTION: &str = "production";
 
-/// What may have been made or deleted since as well, and is worth a look at that depth; all else is critical, or can't be judged.
-const WARNED: [&str; 9] = [
+/// What may have been made or deleted since as well, or may be as it is on purpose, and is worth a look at that depth; all else is
+/// critical, or can't be judged.
+const WARNED: [&str; 10] = [
+    "a copy of an earlier one",
     "another database's dump beside it, unread",
     "entries lost in the midst",
     "an organization lost",
