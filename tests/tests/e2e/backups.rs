@@ -12,6 +12,7 @@ mod drill;
 mod dumps;
 mod formats;
 mod good;
+mod heard;
 mod matrix;
 mod pgbackrest;
 mod preflight;
@@ -194,6 +195,16 @@ impl Folder {
         path
     }
 }
+
+/// A plain dump of nothing, which says that it began at two o'clock of `day`.
+fn old_dump(day: &str) -> String {
+    format!(
+        "--\n-- PostgreSQL database dump\n--\n\n-- Started on {day} 02:00:00 UTC\n\n--\n-- PostgreSQL database dump complete\n--\n"
+    )
+}
+
+/// A dump of roles and tablespaces.
+const GLOBALS: &str = "--\n-- PostgreSQL database cluster dump\n--\n\n--\n-- Roles\n--\n\nCREATE ROLE stock;\n\n--\n-- PostgreSQL database cluster dump complete\n--\n";
 
 fn set_age(path: &Path, age: Duration) {
     set_time(path, SystemTime::now() - age);

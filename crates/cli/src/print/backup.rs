@@ -234,6 +234,20 @@ impl Print for ProvenReport {
                 ]
             }),
         );
+        for proof in &self.proofs {
+            for (database, answers) in &proof.answers {
+                for answer in answers.iter().filter(|answer| !answer.passed) {
+                    page.line(format!(
+                        "      {} {}, database {database}: {:?} gave {:?}, and not {:?}",
+                        text(proof.checked_at.map(minute)),
+                        proof.backup,
+                        answer.sql,
+                        answer.found,
+                        answer.expected
+                    ));
+                }
+            }
+        }
     }
 }
 

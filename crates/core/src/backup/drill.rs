@@ -109,8 +109,9 @@ async fn attempt(
     let started_at = Utc::now();
     clock.lap("prepare");
 
-    let place = Place { folder: &folder, owner: &owner };
+    let place = Place::new(&folder, &owner);
     let restored = source::restore(reader, &place, source, backup).await?;
+    drilled.findings.extend(place.told());
     // A dump that a tool brought back may have its seal beside it.
     let own_seal = match (&restored, seal) {
         (Restored::Dump(_, dump), None) => seal::read(None, dump)?,
@@ -119,14 +120,37 @@ async fn attempt(
     let seal = seal.or(own_seal.as_ref());
     let restored_backup = match &restored {
         Restored::Dump(_, dump) => dump.clone(),
-        Restored::Data(_) => backup.clone(),
+        // What was read of it told when it began.
+        Restored::Data(_) => Backup {
+            started_at: witness.map_or(backup.started_at, |witness| witness.as_of),
+            ..backup.clone()
+        },
     };
+    let of_own = hear_again(reader, &restored_backup, witness, drilled).await;
+    let witness = of_own.as_ref().or(witness.filter(|witness| witness.is_as_of(&restored_backup)));
     let programs = programs_for(reader, &settings, &place, &restored).await?;
     let mut server = Cluster::new(&settings, programs, &folder, owner.clone());
     let subject = Subject { source, backup: &restored_backup, seal, witness, started_at };
     let drill = up_and_proven(reader, &place, &subject, &mut server, restored, clock, drilled).await;
     drilled.drill = Some(drill.map_err(|finding| machine::own(finding, &server.log()))?);
     Ok(())
+}
+
+/// Asks production once more where what lay in a tool's backup began at another time than that for which it was heard.
+async fn hear_again(
+    reader: &Reader<'_>,
+    restored: &Backup,
+    witness: Option<&Witness>,
+    drilled: &mut Drilled,
+) -> Option<Witness> {
+    witness.filter(|witness| !witness.is_as_of(restored))?;
+    match Witness::hear(reader.production, reader.config.mapping, restored).await {
+        Ok(witness) => Some(witness),
+        Err(reason) => {
+            drilled.notes.push(format!("production was not held against what was restored: {reason}"));
+            None
+        }
+    }
 }
 
 /// What is restored, and what it is held against.

@@ -17,6 +17,9 @@ use super::{
     worst,
 };
 
+/// What to say where a look can't ask production about the rows of a backup.
+const UNHEARD: &str = "production was not asked which rows it should hold: of what is no dump, a drill alone (--restore) shows them";
+
 /// What the look at one backup found.
 #[derive(Debug, Serialize)]
 pub struct Verified {
@@ -108,15 +111,21 @@ async fn bring_and_read(
         return;
     }
     match source::fetch(reader, source, backup).await {
-        Ok(None) => read(reader, source, backup, verified, findings, depth).await,
+        Ok(None) => {
+            let inner = read(reader, source, backup, verified, findings, depth).await;
+            verified.backup = inner.map(|inner| backup.clone().told_by(&inner));
+        }
         Ok(Some(fetched)) => {
             findings.extend(fetched.findings);
             verified.notes.extend(fetched.notes);
             stamp(findings, quick, Depth::Full);
-            read(reader, source, &fetched.backup, verified, findings, depth).await;
+            let inner = read(reader, source, &fetched.backup, verified, findings, depth).await;
             // The folder in which it was read goes away.
-            verified.backup =
-                Some(Backup { name: backup.name.clone(), path: None, twin: None, ..fetched.backup });
+            let told = Backup { name: backup.name.clone(), path: None, twin: None, ..fetched.backup };
+            verified.backup = Some(match inner {
+                Some(inner) => told.told_by(&inner),
+                None => told,
+            });
         }
         Err(finding) => {
             findings.push(finding);
@@ -125,6 +134,7 @@ async fn bring_and_read(
     }
 }
 
+/// Reads the backup, and restores it where `depth` says so; says what lay in it, where it is something else around a backup.
 async fn read(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
@@ -132,15 +142,15 @@ async fn read(
     verified: &mut Verified,
     findings: &mut Vec<Finding>,
     depth: Depth,
-) {
+) -> Option<Backup> {
     reader.progress.begin(&format!("read {}", backup.name), Some(backup.size_bytes));
     let quick = findings.len();
     let seal = hold_against_seal(reader, source, backup, verified, findings).await;
     // What is known to be broken is not given to programs: a tar that is cut off makes pg_restore spin for ever.
     let is_readable = !backup.findings.iter().any(|finding| finding.check != "size");
-    let mut witness = None;
+    let (mut witness, mut inner) = (None, None);
     if is_readable {
-        witness = read_whole(reader, source, backup, verified, findings).await;
+        (witness, inner) = read_whole(reader, source, backup, verified, findings).await;
     }
     if !verified.is_sealed {
         let text = "not sealed (no seal beside it): silent change of a byte can't be excluded";
@@ -163,7 +173,8 @@ async fn read(
         } else {
             let full = findings.len();
             if witness.is_none() {
-                witness = Some(Witness::hear(reader.production, reader.config.mapping, backup).await);
+                let of = inner.as_ref().unwrap_or(backup);
+                witness = Some(Witness::hear(reader.production, reader.config.mapping, of).await);
             }
             let heard = witness.as_ref().and_then(|witness| witness.as_ref().ok());
             let is_witnessed =
@@ -175,10 +186,14 @@ async fn read(
             stamp(findings, full, Depth::Restore);
         }
     }
-    verified.notes.extend(witness.map(|witness| match witness {
-        Ok(heard) => heard.note(),
-        Err(reason) => format!("production was not heard: {reason}"),
-    }));
+    let is_dump = inner.as_ref().unwrap_or(backup).is_dump();
+    verified.notes.extend(match witness {
+        Some(Ok(heard)) => Some(heard.note()),
+        Some(Err(reason)) => Some(format!("production was not heard: {reason}")),
+        None if is_dump || !is_readable => None,
+        None => Some(UNHEARD.to_owned()),
+    });
+    inner
 }
 
 /// Whether the roles and tablespaces of production are in the dump `globals` of them, which lies beside the backup.
@@ -229,14 +244,15 @@ async fn hold_against_seal(
     seal
 }
 
-/// Reads the backup to its end, and asks production what it should hold, where its tables can be told.
+/// Reads the backup to its end, and asks production what it should hold, where its tables can be told. Says what lay in it
+/// as well.
 async fn read_whole(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
     backup: &Backup,
     verified: &mut Verified,
     findings: &mut Vec<Finding>,
-) -> Option<Result<Witness, String>> {
+) -> (Option<Result<Witness, String>>, Option<Backup>) {
     let mut reading = source::read(reader, source, backup).await;
     verified.is_sealed |= reading.is_checksummed;
     findings.append(&mut reading.findings);
@@ -259,7 +275,7 @@ async fn read_whole(
         .filter(|(_, table)| table.has_data)
         .map(|((schema, name), table)| TableRows { schema, name, rows: table.rows })
         .collect();
-    witness
+    (witness, reading.inner)
 }
 
 /// Restores the backup and proves it; whether production was held against it.
@@ -272,7 +288,9 @@ async fn restore(
     findings: &mut Vec<Finding>,
 ) -> bool {
     let drilled = drill::run(reader, source, backup, seal, witness).await;
-    findings.extend(drilled.findings);
+    // What was seen of it when it was read is seen again when it is restored.
+    let known: Vec<String> = findings.iter().map(|finding| finding.text.clone()).collect();
+    findings.extend(drilled.findings.into_iter().filter(|finding| !known.contains(&finding.text)));
     verified.notes.extend(drilled.notes);
     verified.drill = drilled.drill;
     if verified.drill.is_some() {
@@ -319,17 +337,17 @@ impl Verified {
     }
 
     /// Asks production what a restore of it would lose; nothing of one that was found not to come back.
-    pub(super) async fn ask_rpo(&mut self, reader: &Reader<'_>) {
+    pub(super) async fn ask_rpo(&mut self, reader: &Reader<'_>, source: &BackupSource) {
         let is_bad = |found: &Finding| found.depth > Depth::Quick && found.status >= Status::Unknown;
         let is_doubtful = self.findings.iter().any(is_bad);
         let good = |backup: &&Backup| backup.findings.is_empty() && !is_doubtful;
         let Some(backup) = self.backup.as_ref().filter(good) else { return };
         let database = backup.database.as_deref();
-        let of = Restorable { started_at: backup.started_at, database, wal: self.wal.as_ref() };
-        match rpo::ask(reader, &of).await {
-            Ok((rpo, finding)) => {
+        let (started_at, wal, limit) = (backup.started_at, self.wal.as_ref(), source.max_rpo);
+        match rpo::ask(reader, &Restorable { started_at, database, wal, limit }).await {
+            Ok((rpo, findings)) => {
                 self.rpo = Some(rpo);
-                self.findings.extend(finding);
+                self.findings.extend(findings);
             }
             Err(reason) => {
                 self.notes

@@ -223,6 +223,19 @@ impl Backup {
         }
     }
 
+    /// It, with what only the backup that lies in it tells: when that began, and of which database it is.
+    pub(super) fn told_by(self, inner: &Backup) -> Self {
+        let started_from =
+            if inner.started_from == StartedFrom::Modified { self.started_from } else { inner.started_from };
+        Self {
+            started_at: inner.started_at,
+            started_from,
+            database: inner.database.clone().or(self.database),
+            server_version: inner.server_version.clone().or(self.server_version),
+            ..self
+        }
+    }
+
     /// Where it is, or what its tool calls it.
     pub fn place(&self) -> String {
         self.path.as_ref().map_or_else(|| self.name.clone(), |path| path.display().to_string())

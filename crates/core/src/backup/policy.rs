@@ -2,7 +2,7 @@
 
 mod judge;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::{
     earlier::{self, Earlier},
     examine::examine,
     no_undecided,
+    proven::{self, Proof},
     reading::Reader,
     record::Record,
     rpo::{self, Restorable, Rpo},
@@ -49,6 +50,9 @@ pub struct MonitorReport {
     /// Every source that is configured, looked at or not.
     #[serde(skip)]
     configured: Vec<String>,
+    /// When the newest backup of each source began that a drill proved, where this run drilled.
+    #[serde(skip)]
+    proven: BTreeMap<String, DateTime<Utc>>,
 }
 
 /// How one source stands.
@@ -84,6 +88,9 @@ pub struct SourceState {
     pub rpo: Option<Rpo>,
     /// What a look deeper than quick was at, and what it can't show; also whether production was heard.
     pub notes: Vec<String>,
+    /// What a deeper look proved.
+    #[serde(skip)]
+    proof: Option<Proof>,
     /// When the last WAL was archived, where the source has an archive that tells.
     #[serde(skip)]
     archive_end_at: Option<DateTime<Utc>>,
@@ -127,7 +134,7 @@ pub fn monitor<'a>(
             if depth > Depth::Quick && state.newest.is_some() {
                 state.deepen(&reader, source, depth).await;
             }
-            state.ask_rpo(&reader).await;
+            state.ask_rpo(&reader, source).await;
             state.add(earlier.findings(&source.name, state.reached));
             states.push(state);
             progress.advance(1);
@@ -152,9 +159,18 @@ pub fn monitor<'a>(
         };
         let alerts = alert::send(config.alerts, db, round).await;
         let configured = config.backup.source.iter().map(|source| source.name.clone()).collect();
-        let report = MonitorReport { run_id, checked_at: now, depth, sources: states, alerts, configured };
+        let proofs: Vec<Proof> = states.iter_mut().filter_map(|state| state.proof.take()).collect();
+        let proven = match depth {
+            Depth::Restore => proven::last_proven(db, &proofs).await,
+            _ => BTreeMap::new(),
+        };
+        let report =
+            MonitorReport { run_id, checked_at: now, depth, sources: states, alerts, configured, proven };
         let statuses = report.sources.iter().map(|source| (source.name.clone(), json!(source.status)));
-        let summary = json!({ "depth": depth, "sources": statuses.collect::<Map<_, _>>() });
+        let mut summary = json!({ "depth": depth, "sources": statuses.collect::<Map<_, _>>() });
+        if depth > Depth::Quick {
+            summary["proofs"] = json!(proofs);
+        }
         record.finish(config.history, &report, summary).await;
         Ok(report)
     })
@@ -193,6 +209,11 @@ impl Report for MonitorReport {
                 value: value(source),
             })
         };
+        let known: Vec<_> = self
+            .sources
+            .iter()
+            .filter_map(|source| Some((source.name.as_str(), source.rpo.as_ref()?)))
+            .collect();
         gauge(
             "stockfoil_backup_last_success_timestamp_seconds",
             "When the newest good backup began, in Unix time; 0 when there is none.",
@@ -219,6 +240,8 @@ impl Report for MonitorReport {
                 value: source.archive_end_at?.timestamp().to_string(),
             })
         }))
+        .chain(rpo::metrics(&known))
+        .chain(proven::metrics(&self.proven))
         .collect()
     }
 
@@ -248,9 +271,10 @@ impl Report for MonitorReport {
 impl SourceState {
     /// Looks at the newest backup as deep as `depth` says, and adds what is found.
     async fn deepen(&mut self, reader: &Reader<'_>, source: &BackupSource, depth: Depth) {
-        let Some(newest) = &self.newest else { return };
+        let Some(newest) = self.newest.clone() else { return };
         let quick = newest.findings.len();
         let verified = examine(reader, Some(source), Some(newest.clone()), Vec::new(), depth).await;
+        self.proof = Proof::of(&verified);
         let found = verified.findings.into_iter().skip(quick).map(|finding| Finding {
             text: format!("the newest backup, {}, {}", newest.name, finding.text),
             ..finding
@@ -258,23 +282,28 @@ impl SourceState {
         let found: Vec<Finding> = found.collect();
         self.reached = verified.reached;
         self.notes.extend(verified.notes);
-        if verified.status >= Status::Unknown && self.last_good_at == Some(newest.started_at) {
-            // Which of the earlier ones is good, nobody has looked.
-            self.last_good_at = None;
-            self.good_count = self.good_count.saturating_sub(1);
+        let told = verified.backup.map_or_else(|| newest.clone(), |told| newest.clone().told_by(&told));
+        if self.last_good_at == Some(newest.started_at) {
+            self.last_good_at = Some(told.started_at);
+            if verified.status >= Status::Unknown {
+                // Which of the earlier ones is good, nobody has looked.
+                self.last_good_at = None;
+                self.good_count = self.good_count.saturating_sub(1);
+            }
         }
+        self.newest = Some(told);
         self.add(found);
     }
 
     /// Asks production what a restore of the newest good backup would lose.
-    async fn ask_rpo(&mut self, reader: &Reader<'_>) {
+    async fn ask_rpo(&mut self, reader: &Reader<'_>, source: &BackupSource) {
         let Some(started_at) = self.last_good_at else { return };
         let database = self.newest.as_ref().and_then(|newest| newest.database.as_deref());
-        let of = Restorable { started_at, database, wal: self.wal.as_ref() };
+        let of = Restorable { started_at, database, wal: self.wal.as_ref(), limit: source.max_rpo };
         match rpo::ask(reader, &of).await {
-            Ok((rpo, finding)) => {
+            Ok((rpo, findings)) => {
                 self.rpo = Some(rpo);
-                self.add(finding.into_iter().collect());
+                self.add(findings);
             }
             Err(reason) => {
                 self.notes
@@ -315,6 +344,7 @@ impl SourceState {
         if let Some(newest) = &self.newest {
             numbers.push(number("size", newest.size_bytes, "B", String::new(), String::new()));
         }
+        numbers.extend(self.rpo.iter().flat_map(|rpo| rpo.numbers(&self.name)));
         numbers
     }
 

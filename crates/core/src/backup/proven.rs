@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Depth, Status, examine::Verified};
+use super::{Answer, Depth, Status, examine::Verified};
 use crate::{
     Task,
     db::{Context as _, Db},
     history,
-    report::{Outcome, Report},
+    report::{Metric, Outcome, Report},
 };
 
 /// So many runs are told.
 const RUNS_MAX: i64 = 1_000;
+
+/// So many letters of what a question gave are kept.
+const FOUND_LETTERS_MAX: usize = 500;
 
 /// What one run proved of one backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct Proof {
     pub checks_passed: usize,
     /// See above.
     pub checks: usize,
+    /// What each of them gave, by database; records of earlier releases have none.
+    #[serde(default)]
+    pub answers: BTreeMap<String, Vec<Answer>>,
     /// When the run began; filled in from its record.
     #[serde(default)]
     pub checked_at: Option<DateTime<Utc>>,
@@ -54,8 +60,11 @@ impl Proof {
     pub(super) fn of(verified: &Verified) -> Option<Self> {
         let backup = verified.backup.as_ref()?;
         let databases = verified.drill.iter().flat_map(|drill| &drill.databases);
-        let answers: Vec<bool> =
-            databases.clone().flat_map(|database| &database.checks).map(|answer| answer.passed).collect();
+        let asked = databases.clone().filter(|database| !database.checks.is_empty());
+        let answers: BTreeMap<String, Vec<Answer>> = asked
+            .map(|database| (database.name.clone(), database.checks.iter().map(shortened).collect()))
+            .collect();
+        let all = || answers.values().flatten();
         let rows = databases.map(|database| {
             let tables = database.tables.iter().map(|table| (table.name.clone(), table.rows));
             (database.name.clone(), tables.collect())
@@ -70,12 +79,51 @@ impl Proof {
             rto_ms: verified.drill.as_ref().map(|drill| drill.rto_ms),
             rpo_seconds: verified.drill.as_ref().and_then(|drill| drill.rpo_seconds),
             rows: rows.collect(),
-            checks_passed: answers.iter().filter(|passed| **passed).count(),
-            checks: answers.len(),
+            checks_passed: all().filter(|answer| answer.passed).count(),
+            checks: all().count(),
+            answers,
             checked_at: None,
             run_id: None,
         })
     }
+}
+
+/// An answer as it is kept.
+fn shortened(answer: &Answer) -> Answer {
+    let mut answer = answer.clone();
+    if let Some((end, _)) = answer.found.char_indices().nth(FOUND_LETTERS_MAX) {
+        answer.found.truncate(end);
+        answer.found.push_str("...");
+    }
+    answer
+}
+
+/// When the newest backup of each source began that a drill proved, in this run, which proved `now`, or in those that `db`
+/// has records of.
+pub(super) async fn last_proven(db: Option<&Db>, now: &[Proof]) -> BTreeMap<String, DateTime<Utc>> {
+    let earlier = match db {
+        Some(db) => proven(db, None).await.map(|report| report.proofs).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let mut last = BTreeMap::new();
+    for proof in earlier.iter().chain(now) {
+        let Some(source) = proof.source.clone().filter(|_| proof.depth == Depth::Restore) else { continue };
+        if proof.status < Status::Unknown {
+            let at = last.entry(source).or_insert(proof.started_at);
+            *at = proof.started_at.max(*at);
+        }
+    }
+    last
+}
+
+/// What [`last_proven`] tells, as gauges.
+pub(super) fn metrics(last: &BTreeMap<String, DateTime<Utc>>) -> impl Iterator<Item = Metric> {
+    last.iter().map(|(source, at)| Metric {
+        name: "stockfoil_backup_last_proven_timestamp_seconds",
+        help: "When the newest backup began that a drill proved, in Unix time.",
+        labels: vec![("source", source.clone())],
+        value: at.timestamp().to_string(),
+    })
 }
 
 /// What was proven over time, the newest first.
@@ -94,7 +142,7 @@ impl Report for ProvenReport {
     }
 }
 
-/// Reads from `db` what the runs of `verify-backup` proved, of the source `only` where one is given.
+/// Reads from `db` what the runs that looked into backups proved, of the source `only` where one is given.
 ///
 /// # Errors
 /// When there are no records, or they can't be read.

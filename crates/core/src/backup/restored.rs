@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -30,9 +30,24 @@ pub(super) enum Restored {
 pub(super) struct Place<'a> {
     pub(super) folder: &'a Folder,
     pub(super) owner: &'a Owner,
+    told: Mutex<Vec<Finding>>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    pub(super) fn new(folder: &'a Folder, owner: &'a Owner) -> Self {
+        Self { folder, owner, told: Mutex::default() }
+    }
+
+    /// Notes what was seen of a backup while it was restored, and keeps nobody from restoring it.
+    pub(super) fn tell(&self, findings: impl IntoIterator<Item = Finding>) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(findings);
+    }
+
+    /// What was noted.
+    pub(super) fn told(&self) -> Vec<Finding> {
+        std::mem::take(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The data folder of the throwaway cluster.
     pub(super) fn data(&self) -> PathBuf {
         self.folder.data()

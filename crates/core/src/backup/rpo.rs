@@ -1,14 +1,21 @@
 //! What a restore would lose now: production's newest entries and its WAL behind what the backups and the archive have.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{
-    Finding, figures,
+    Finding, duration_text, figures,
     reading::Reader,
     wal::{WalState, lsn_of},
 };
-use crate::{Error, db::Db, mapping::Mapping};
+use crate::{
+    Error,
+    db::Db,
+    mapping::Mapping,
+    report::{Metric, PluginNumber},
+};
 
 /// A statement may take so long; production has other work.
 const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '20s'";
@@ -28,20 +35,95 @@ pub struct Rpo {
     pub production_wal_at: Option<String>,
     /// How many bytes of WAL the archive does not have yet; none without an archive.
     pub lost_wal_bytes: Option<u64>,
+    /// How old that entry may be.
+    #[serde(skip)]
+    limit: Option<Duration>,
 }
 
-/// What is to be restored: when it began, of which database it says it is, and the archive behind it.
+/// The gauges: name, help, value where it is known.
+type Gauge = (&'static str, &'static str, fn(&Rpo) -> Option<String>);
+
+const GAUGES: [Gauge; 5] = [
+    (
+        "stockfoil_backup_reaches_timestamp_seconds",
+        "Up to when a restore now would bring back what was entered, in Unix time.",
+        |rpo| Some(rpo.reaches.timestamp().to_string()),
+    ),
+    (
+        "stockfoil_backup_reaches_entry_timestamp_seconds",
+        "When the newest entry of the ledger was made that a restore now would bring back, in Unix time.",
+        |rpo| rpo.newest_entry_at.map(|at| at.timestamp().to_string()),
+    ),
+    ("stockfoil_backup_rpo_now_seconds", "How old that entry was when production was asked.", |rpo| {
+        rpo.entry_age_seconds.map(|seconds| seconds.to_string())
+    }),
+    ("stockfoil_backup_lost_entries", "How many entries of the ledger a restore now would lose.", |rpo| {
+        rpo.lost_entries.map(|count| count.to_string())
+    }),
+    ("stockfoil_backup_lost_wal_bytes", "How much WAL the archive did not have yet.", |rpo| {
+        rpo.lost_wal_bytes.map(|bytes| bytes.to_string())
+    }),
+];
+
+/// What is known of each source, as gauges.
+pub(super) fn metrics(known: &[(&str, &Rpo)]) -> Vec<Metric> {
+    let of = |(name, help, value): Gauge| {
+        known.iter().filter_map(move |(source, rpo)| {
+            let labels = vec![("source", (*source).to_owned())];
+            Some(Metric { name, help, labels, value: value(rpo)? })
+        })
+    };
+    GAUGES.into_iter().flat_map(of).collect()
+}
+
+impl Rpo {
+    /// As plugins give numbers of the source `name`.
+    pub(super) fn numbers(&self, name: &str) -> Vec<PluginNumber> {
+        let number = |what: &str, value: Option<u64>, unit, critical: String| {
+            let label = format!("{name} {what}");
+            value.map(|value| PluginNumber { label, value, unit, warning: String::new(), critical })
+        };
+        let limit = self.limit.map(|limit| limit.as_secs().to_string()).unwrap_or_default();
+        [
+            number("rpo", self.entry_age_seconds, "s", limit),
+            number("lost entries", self.lost_entries, "", String::new()),
+            number("lost WAL", self.lost_wal_bytes, "B", String::new()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Holds what would be lost against what the source allows. Where nothing came since, nothing would be.
+    fn judge(&self) -> Option<Finding> {
+        let limit = self.limit.filter(|_| self.lost_entries.is_some_and(|count| count > 0))?;
+        let text = match self.entry_age_seconds.map(Duration::from_secs) {
+            Some(age) if age <= limit => return None,
+            Some(age) => format!(
+                "the newest entry that a restore now would bring back is {} old, more than max_rpo ({}), and {} came since",
+                duration_text(age),
+                duration_text(limit),
+                self.lost_entries.unwrap_or_default()
+            ),
+            None => "a restore now would bring back no entry, so max_rpo can't hold".to_owned(),
+        };
+        Some(Finding::critical("rpo", text))
+    }
+}
+
+/// What is to be restored: when it began, of which database it says it is, the archive behind it, and what may be lost.
 pub(super) struct Restorable<'a> {
     pub(super) started_at: DateTime<Utc>,
     pub(super) database: Option<&'a str>,
     pub(super) wal: Option<&'a WalState>,
+    pub(super) limit: Option<Duration>,
 }
 
-/// What a restore would lose now, with what is strange about it.
+/// What a restore would lose now, with what is wrong or strange about it.
 ///
 /// # Errors
 /// Why that is not known.
-pub(super) async fn ask(reader: &Reader<'_>, of: &Restorable<'_>) -> Result<(Rpo, Option<Finding>), String> {
+pub(super) async fn ask(reader: &Reader<'_>, of: &Restorable<'_>) -> Result<(Rpo, Vec<Finding>), String> {
     let Some(db) = reader.production else {
         return Err("no database is configured, or it does not answer".to_owned());
     };
@@ -55,7 +137,7 @@ async fn look(
     db: &Db,
     mapping: &Mapping,
     of: &Restorable<'_>,
-) -> Result<Result<(Rpo, Option<Finding>), String>, Error> {
+) -> Result<Result<(Rpo, Vec<Finding>), String>, Error> {
     let model = mapping.resolve(db).await?;
     let mut session = db.session().await?;
     sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
@@ -76,6 +158,7 @@ async fn look(
         lost_entries: None,
         production_wal_at: place.clone(),
         lost_wal_bytes: None,
+        limit: of.limit,
     };
     if let Some(created_at) = &model.ledger.created_at {
         let statement = model.render_with(include_str!("rpo/lost.sql"), &[("created_at", created_at)]);
@@ -86,7 +169,7 @@ async fn look(
         rpo.lost_entries = Some(lost.unsigned_abs());
     }
     let end = of.wal.and_then(WalState::end);
-    let mut finding = None;
+    let mut findings: Vec<Finding> = rpo.judge().into_iter().collect();
     if let (Some(end), Some(now)) = (end, place.as_deref().and_then(lsn_of)) {
         rpo.lost_wal_bytes = Some(now.saturating_sub(end));
         // A segment is archived when it is full, or was left for the next.
@@ -96,8 +179,8 @@ async fn look(
                 super::wal::lsn_text(end),
                 super::wal::lsn_text(now)
             );
-            finding = Some(Finding::warning("wal", text));
+            findings.push(Finding::warning("wal", text));
         }
     }
-    Ok(Ok((rpo, finding)))
+    Ok(Ok((rpo, findings)))
 }

@@ -109,12 +109,14 @@ pub(super) fn nothing_found(source: &BackupSource) -> Finding {
     Finding::critical(
         "listing",
         match (&source.pattern, source.kind) {
-            (Some(pattern), _) => format!("no backup: nothing in {place} matches {pattern}"),
+            (Some(pattern), BackupKind::Dump | BackupKind::Basebackup | BackupKind::S3) => {
+                format!("no backup: nothing in {place} matches {pattern}")
+            }
             (None, BackupKind::Dump) => format!("no backup: nothing in {place} looks like a dump"),
             (None, BackupKind::Basebackup) => {
                 format!("no backup: nothing in {place} looks like a base backup")
             }
-            (None, _) => format!("no backup: {place} has none"),
+            _ => format!("no backup: {place} has none"),
         },
     )
 }

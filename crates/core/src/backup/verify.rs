@@ -12,9 +12,10 @@ use super::{
     earlier::{self, Earlier},
     examine::{Verified, examine},
     no_undecided,
-    proven::{Proof, proven},
+    proven::{self, Proof},
     reading::Reader,
     record::Record,
+    rpo,
     scope::{Scope, look_at, newest},
     worst,
 };
@@ -81,7 +82,7 @@ pub fn verify<'a>(
             let (newest, problems, wal) = newest(&reader, source).await;
             let mut verified = examine(&reader, Some(source), newest, problems, depth).await;
             verified.wal = wal;
-            verified.ask_rpo(&reader).await;
+            verified.ask_rpo(&reader, source).await;
             verified.findings.extend(earlier.findings(&source.name, verified.reached));
             verified.status = worst(&verified.findings);
             backups.push(verified);
@@ -90,31 +91,14 @@ pub fn verify<'a>(
         let run_id = record.run_id();
         let alerts = tell(config, db, run_id, &backups, &earlier, scope).await;
         let configured = config.backup.source.iter().map(|source| source.name.clone()).collect();
-        let proven = last_proven(db, &backups).await;
+        let proofs: Vec<Proof> = backups.iter().filter_map(Proof::of).collect();
+        let proven = proven::last_proven(db, &proofs).await;
         let report = VerifyReport { run_id, checked_at, depth, backups, alerts, configured, proven };
         let statuses = report.backups.iter().map(|backup| (backup.title(), json!(backup.status)));
-        let proofs: Vec<Proof> = report.backups.iter().filter_map(Proof::of).collect();
         let summary = json!({ "depth": depth, "backups": statuses.collect::<Map<_, _>>(), "proofs": proofs });
         record.finish(config.history, &report, summary).await;
         Ok(report)
     })
-}
-
-/// When the newest backup of each source began that a drill proved, in this run or in those that `db` has records of.
-async fn last_proven(db: Option<&Db>, backups: &[Verified]) -> BTreeMap<String, DateTime<Utc>> {
-    let earlier = match db {
-        Some(db) => proven(db, None).await.map(|report| report.proofs).unwrap_or_default(),
-        None => Vec::new(),
-    };
-    let mut last = BTreeMap::new();
-    for proof in earlier.into_iter().chain(backups.iter().filter_map(Proof::of)) {
-        let Some(source) = proof.source.filter(|_| proof.depth == Depth::Restore) else { continue };
-        if proof.status < Status::Unknown {
-            let at = last.entry(source).or_insert(proof.started_at);
-            *at = proof.started_at.max(*at);
-        }
-    }
-    last
 }
 
 /// Alerts for sources whose newest backup is not well, and tells what is over. A file that a person named alerts nobody.
@@ -198,6 +182,11 @@ impl Report for VerifyReport {
                 value: value(backup),
             })
         };
+        let known: Vec<_> = self
+            .backups
+            .iter()
+            .filter_map(|verified| Some((verified.source.as_deref()?, verified.rpo.as_ref()?)))
+            .collect();
         gauge(
             "stockfoil_backup_read_whole_timestamp_seconds",
             "When the newest backup began, in Unix time, if it was read to its end without a finding; else 0.",
@@ -212,6 +201,7 @@ impl Report for VerifyReport {
             |verified| verified.status.number().to_string(),
         ))
         .chain(self.drill_metrics())
+        .chain(rpo::metrics(&known))
         .collect()
     }
 
@@ -231,15 +221,17 @@ impl Report for VerifyReport {
             let of = |finding: &Finding| format!("{} {}: {}", finding.status, verified.title(), finding.text);
             verified.findings.iter().map(of).collect::<Vec<_>>()
         });
-        let numbers = self.backups.iter().filter_map(|verified| {
-            let drill = verified.drill.as_ref()?;
-            Some(PluginNumber {
-                label: format!("{} rto", verified.source.as_deref().unwrap_or("file")),
+        let numbers = self.backups.iter().flat_map(|verified| {
+            let name = verified.source.as_deref().unwrap_or("file");
+            let drill = verified.drill.as_ref().map(|drill| PluginNumber {
+                label: format!("{name} rto"),
                 value: drill.rto_ms,
                 unit: "ms",
                 warning: String::new(),
                 critical: String::new(),
-            })
+            });
+            let lost = verified.rpo.iter().flat_map(|rpo| rpo.numbers(name)).collect::<Vec<_>>();
+            drill.into_iter().chain(lost)
         });
         Some(Plugin {
             service: "BACKUP VERIFICATION",
@@ -284,12 +276,7 @@ impl VerifyReport {
             "How old the newest restored entry of the ledger was when the drill began.",
             |_, drill| drill?.rpo_seconds.map(|seconds| seconds.to_string()),
         ))
-        .chain(self.proven.iter().map(|(source, at)| Metric {
-            name: "stockfoil_backup_last_proven_timestamp_seconds",
-            help: "When the newest backup began that a drill proved, in Unix time.",
-            labels: vec![("source", source.clone())],
-            value: at.timestamp().to_string(),
-        }))
+        .chain(proven::metrics(&self.proven))
         .chain(self.backups.iter().filter_map(move |verified| {
             Some(Metric {
                 name: "stockfoil_backup_recovery_duration_seconds",

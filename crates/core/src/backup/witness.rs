@@ -2,7 +2,7 @@
 //!
 //! A dump by a role that saw a part of the rows, or of a copy that lagged behind, is whole in itself. Only the database
 //! that it is of can tell. Where the one that is configured answers and may be the one, it is asked; what it can't say
-//! quickly, it does not say.
+//! quickly, or not to this role, it does not say, and which that was is told.
 
 mod beside;
 mod restored;
@@ -42,8 +42,12 @@ pub(super) const TRANSACTION_MAX: TimeDelta = TimeDelta::minutes(5);
 #[derive(Debug)]
 pub(super) struct Witness {
     database: String,
+    /// When the backup began about which it was asked.
+    pub(super) as_of: DateTime<Utc>,
     /// The cluster's; none where the role may not ask.
     pub(super) system_identifier: Option<String>,
+    /// What it was not asked, each with why: `its entries: permission denied for table inventory_ledger`.
+    unheard: Vec<String>,
     ledger: (String, String),
     /// The ledger's entries from before the backup, and the newest of them; none where that is not known.
     entries: Option<Entries>,
@@ -79,6 +83,11 @@ impl Witness {
         }
     }
 
+    /// Whether it was asked as of the start of `backup`.
+    pub(super) fn is_as_of(&self, backup: &Backup) -> bool {
+        self.as_of == backup.started_at
+    }
+
     /// What is missing in a dump of `source` that was read as `reading`.
     pub(super) fn judge(
         &self,
@@ -105,14 +114,16 @@ impl Witness {
         }
         for (table, estimate) in self.estimates.iter().filter(|(table, _)| !is_left_out(source, table)) {
             let Some(found) = contents.get(table).filter(|found| !found.is_partitioned) else { continue };
-            let Some(rows) = found.rows.filter(|_| *table != self.ledger && *estimate >= ESTIMATED_ROWS_MIN)
-            else {
+            let is_counted = *table == self.ledger && self.entries.is_some();
+            let Some(rows) = found.rows.filter(|_| !is_counted && *estimate >= ESTIMATED_ROWS_MIN) else {
                 continue;
             };
             let name = plain(table);
             if rows == 0 {
                 let text = format!("holds no row of {name}, and production has about {estimate:.0}");
-                findings.push(self.finding(backup, self.tenant_tables.contains(table), text));
+                let finding = self.finding(backup, self.tenant_tables.contains(table), text);
+                let is_bad = *table == self.ledger;
+                findings.push(if is_bad { Finding { status: Status::Critical, ..finding } } else { finding });
             } else if rows.saturating_mul(FEWER_BY) < estimated(*estimate) {
                 let text = format!("holds {rows} rows of {name}, and production has about {estimate:.0}");
                 findings.push(self.finding(backup, false, text));
@@ -165,18 +176,22 @@ impl Witness {
         Finding { status, ..Finding::warning("production", text) }
     }
 
-    /// What was asked, for a person.
+    /// What was asked, and what was not, for a person.
     pub(super) fn note(&self) -> String {
-        match &self.entries {
-            Some(Entries { count, .. }) => format!(
-                "production was heard: its database {} has {count} entries from before the backup began",
-                self.database
-            ),
-            None => format!(
-                "production was heard: its database {} does not tell when entries were made",
-                self.database
-            ),
-        }
+        let database = &self.database;
+        let heard = match &self.entries {
+            Some(Entries { count, .. }) => {
+                format!(
+                    "production was heard: its database {database} has {count} entries from before the backup began"
+                )
+            }
+            None if self.unheard.is_empty() => {
+                format!("production was heard: its database {database} does not tell when entries were made")
+            }
+            None => format!("production was heard in part, by its database {database}"),
+        };
+        let unheard = self.unheard.iter().map(|what| format!("; it was not asked for {what}"));
+        std::iter::once(heard).chain(unheard).collect()
     }
 }
 
@@ -206,32 +221,32 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
     let names = model.tenant_tables.iter();
     let tenant_tables =
         names.map(|table| (table.schema.as_str().to_owned(), table.name.as_str().to_owned())).collect();
-    let entries = match entries(&mut session, &model, backup.started_at - TRANSACTION_MAX).await {
-        Ok(entries) => entries,
-        Err(error) => {
-            log::debug!("production was not asked for its entries: {error}");
-            None
-        }
-    };
-    let organizations =
-        match beside::organizations(&mut session, &model, backup.started_at - TRANSACTION_MAX).await {
-            Ok(organizations) => organizations,
-            Err(error) => {
-                log::debug!("production was not asked for its organizations: {error}");
-                BTreeSet::new()
-            }
-        };
-    let beside = Beside::read(&mut session).await?;
+    let before = backup.started_at - TRANSACTION_MAX;
+    let mut unheard = Vec::new();
+    let entries = heard(entries(&mut session, &model, before).await, "its entries", &mut unheard);
+    let organizations = beside::organizations(&mut session, &model, before).await;
+    let organizations = heard(organizations, "its organizations", &mut unheard);
+    let beside = heard(Beside::read(&mut session).await, "what belongs to its tables", &mut unheard);
     let ledger = &model.ledger.table;
     Ok(Witness {
         database: db.facts().database.clone(),
+        as_of: backup.started_at,
         system_identifier,
+        unheard,
         ledger: (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned()),
         entries,
         organizations,
         beside,
         estimates,
         tenant_tables,
+    })
+}
+
+/// What was answered; nothing where it was refused, which is told as one of `unheard`.
+fn heard<T: Default>(answer: Result<T, Error>, what: &str, unheard: &mut Vec<String>) -> T {
+    answer.unwrap_or_else(|error| {
+        unheard.push(format!("{what}: {error}"));
+        T::default()
     })
 }
 

@@ -83,6 +83,26 @@ async fn a_backup_is_found_verified_and_restored() {
 }
 
 #[tokio::test]
+async fn a_compressed_backup_is_verified_and_restored() {
+    let site = Site::shared().await;
+    let folder = site.copy(&["packed"]);
+    fs::create_dir(folder.top.path().join("barman")).unwrap();
+    site.give(folder.top.path());
+    let config = format!(
+        "[[backup.source]]\nname = 'barman'\nkind = 'barman'\nserver = 'packed'\nconfig_file = '{}/barman.conf'\nmin_count = 1\n",
+        folder.top.path().display()
+    );
+    fs::write(folder.top.path().join("stockfoil.toml"), config).unwrap();
+    folder.run("monitor-backups").await.ok().says("barman: 1 good backups");
+    let run = folder.run("verify-backup").arg("--restore").await.ok();
+    run.says("verified and restored").says("in its tar files are as its backup_manifest says");
+    let packed = backup(&folder.top.path().join("packed")).join("data/base.tar.gz");
+    flip(&packed);
+    site.give(folder.top.path());
+    folder.run("verify-backup").await.status(1).says("not to be relied on");
+}
+
+#[tokio::test]
 async fn an_unknown_server_and_old_wal_are_found() {
     let folder = copy_of_the_server().await;
     for path in segments(&folder.top.path().join("barman/main/wals/0000000100000000")) {

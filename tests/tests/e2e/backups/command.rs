@@ -125,3 +125,32 @@ async fn a_programs_backup_is_verified_or_restored_by_it() {
         .status(1)
         .says("holds neither a dump nor a base backup");
 }
+
+#[tokio::test]
+async fn what_a_program_brings_back_is_as_old_as_it_says() {
+    let list = listed(&backup(""));
+    let source = |more: &str| {
+        let restore = "restore = ['sh', '-c', 'cp -r data/. \"$0\"', '{folder}']\n";
+        let folder = folder(&list, &(restore.to_owned() + more));
+        let data = folder.top.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("stock.sql"), old_dump("2026-01-31")).unwrap();
+        fs::write(data.join("backup.log"), "done").unwrap();
+        fs::write(data.join("globals.sql"), GLOBALS).unwrap();
+        let config = folder.top.path().join("stockfoil.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("data/.", &format!("{}/.", data.display()))).unwrap();
+        folder
+    };
+    let folder = source("");
+    folder.run("monitor-backups").await.ok();
+    let run = folder.run("monitor-backups").args(["--depth", "full"]).await.status(1);
+    run.says("the newest backup, snap-1, holds a backup that began ");
+    fs::write(folder.top.path().join("data/other.sql"), old_dump("2026-01-30")).unwrap();
+    folder.run("verify-backup").await.status(1).says("holds backups that were not read: other.sql");
+
+    // Where a program of its own reads it, the drill is the first that sees what is in it.
+    let folder = source("verify = ['echo', '{\"status\": \"ok\"}']\n");
+    folder.run("verify-backup").await.ok();
+    folder.run("verify-backup").arg("--restore").await.status(1).says("holds a backup that began ");
+}

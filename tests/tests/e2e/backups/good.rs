@@ -350,7 +350,24 @@ async fn questions_of_the_site_are_asked_in_a_drill_and_what_was_proven_is_told(
 
     let config = folder.top.path().join("stockfoil.toml");
     let text = fs::read_to_string(&config).unwrap().replace("expect = '50'", "expect = '51'");
-    fs::write(&config, text).unwrap();
-    let run = run(&["--restore"]).await.status(1);
-    run.says("\"SELECT count(*) FROM items\" gives \"50\", and not \"51\"");
+    fs::write(&config, &text).unwrap();
+    run(&["--restore"]).await.status(1).says("\"SELECT count(*) FROM items\" gives \"50\", and not \"51\"");
+    // Which question failed is kept, and so is what the other command proves.
+    let monitor = || folder.run("monitor-backups").env("DATABASE_URL", db.url());
+    monitor().args(["--depth", "restore"]).await.status(1);
+    let _ = monitor().await;
+    let proofs = run(&["--history", "--format", "json"]).await.ok().json()["proofs"].clone();
+    assert_eq!(proofs.as_array().unwrap().len(), 4, "{proofs}");
+    for proof in [&proofs[0], &proofs[1]] {
+        assert_eq!((&proof["depth"], &proof["status"]), (&"restore".into(), &"critical".into()), "{proof}");
+        assert_eq!(proof["rows"]["restored"]["inventory_ledger"], 1000, "{proof}");
+        let answers = proof["answers"]["restored"].clone();
+        assert_eq!((&answers[0]["passed"], &answers[1]["passed"]), (&false.into(), &true.into()), "{proof}");
+        assert_eq!((&answers[0]["found"], &answers[0]["expected"]), (&"50".into(), &"51".into()), "{proof}");
+    }
+    let told = run(&["--history"]).await.ok().says("1/2");
+    told.says("database restored: \"SELECT count(*) FROM items\" gave \"50\", and not \"51\"");
+    fs::write(&config, text.replace("expect = '51'", "expect = '50'")).unwrap();
+    let metrics = monitor().args(["--depth", "restore", "--format", "prometheus"]).await.ok();
+    metrics.says("stockfoil_backup_last_proven_timestamp_seconds{source=\"nightly\"} 1");
 }

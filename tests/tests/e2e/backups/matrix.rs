@@ -13,8 +13,11 @@ pub(super) const RECORDS: &str = "its own records";
 pub(super) const ARCHIVE: &str = "the archive";
 pub(super) const PRODUCTION: &str = "production";
 
-/// What may have been made or deleted since as well, and is worth a look at that depth; all else is critical, or can't be judged.
-const WARNED: [&str; 8] = [
+/// What may have been made or deleted since as well, or may be as it is on purpose, and is worth a look at that depth; all else is
+/// critical, or can't be judged.
+const WARNED: [&str; 10] = [
+    "a copy of an earlier one",
+    "another database's dump beside it, unread",
     "entries lost in the midst",
     "an organization lost",
     "an organization's entries lost",
@@ -97,6 +100,7 @@ fn the_guide_shows_the_matrix() {
         .chain(&archive::MATRIX)
         .chain(&pgbackrest::MATRIX)
         .chain(&barman::MATRIX)
+        .chain(&restic::MATRIX)
         .chain(beside::MATRIX.iter().map(|made| &made.row))
         .chain(&beside::CLUSTER);
     let expected: Vec<String> = rows
@@ -117,7 +121,7 @@ const GOOD: [(&str, &str); 13] = [
     ("base backup as tar files in gzip", "pg_basebackup"),
     ("base backup without WAL, with an archive", "pg_basebackup"),
     ("full, differential, incremental", "pgBackRest"),
-    ("backup with its archive", "Barman"),
+    ("backup with its archive, compressed or not", "Barman"),
     ("snapshot of a dump", "restic"),
     ("dump, and base backup in tar, in a bucket", "object storage (S3)"),
 ];

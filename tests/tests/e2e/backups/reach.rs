@@ -107,6 +107,37 @@ async fn a_dump_loses_what_came_since_it_began() {
         "{rpo}"
     );
     assert!(rpo["entry_age_seconds"].as_u64().unwrap() >= 7_200, "{rpo}");
+
+    // The same for those who watch, by either command; and what may be lost is held against it.
+    let config = folder.top.path().join("stockfoil.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    for binary in ["monitor-backups", "verify-backup"] {
+        fs::write(&config, &text).unwrap();
+        let look = |format: &str| {
+            let look = folder.run(binary).env("DATABASE_URL", db.url());
+            look.args(["--depth", "quick", "--format", format])
+        };
+        let samples = formats::read_prometheus(&look("prometheus").await.ok().stdout);
+        let value = |what: &str| {
+            let found = samples
+                .iter()
+                .find(|sample| sample.0 == format!("stockfoil_backup_{what}") && sample.1 == "nightly");
+            found.map(|sample| sample.2.parse::<u64>().unwrap())
+        };
+        assert_eq!(value("lost_entries"), Some(3), "{samples:?}");
+        assert!(value("rpo_now_seconds").unwrap() >= 7_200, "{samples:?}");
+        let (entry, reaches) = (value("reaches_entry_timestamp_seconds"), value("reaches_timestamp_seconds"));
+        assert!(entry.unwrap() < reaches.unwrap(), "{samples:?}");
+        assert_eq!(value("lost_wal_bytes"), None, "{samples:?}");
+        look("nagios").await.ok().says("'nightly rpo'=72").says("'nightly lost entries'=3");
+        fs::write(&config, format!("{text}max_rpo = '1h'\n")).unwrap();
+        look("nagios").await.status(2).says(";3600");
+        look("human").await.status(1).says("is 2 h old, more than max_rpo (1 h), and 3 came since");
+    }
+    db.execute("DELETE FROM inventory_ledger WHERE created_at > now() - interval '1 hour'").await;
+    // What nobody entered is not lost.
+    let run = folder.run("monitor-backups").env("DATABASE_URL", db.url()).await;
+    run.ok();
 }
 
 #[tokio::test]

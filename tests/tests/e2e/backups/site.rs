@@ -34,11 +34,13 @@ impl Site {
         testkit::require_tools(&["pgbackrest", "barman"]);
         let folder = tempfile::Builder::new().prefix("site.").tempdir_in("/tmp").unwrap();
         let top = folder.path().display();
-        let copies = format!("cp %p {top}/wal/%f && cp %p {top}/barman/main/incoming/%f");
+        let copies = format!(
+            "cp %p {top}/wal/%f && cp %p {top}/barman/main/incoming/%f && cp %p {top}/packed/incoming/%f"
+        );
         let archive = format!("archive_command={copies}");
         let cluster = Cluster::start(&["--set", "archive_mode=on", "--set", &archive]);
         let mut site = Site { cluster, folder, has_pgbackrest: false };
-        for name in ["wal", "pgbackrest", "barman/main/incoming", "base"] {
+        for name in ["wal", "pgbackrest", "barman/main/incoming", "packed/incoming", "base"] {
             fs::create_dir_all(site.path(name)).unwrap();
         }
         site.configure(site.folder.path());
@@ -81,13 +83,17 @@ impl Site {
         let owner = self.cluster.as_owner("id").arg("-un").output().unwrap().stdout;
         let owner = String::from_utf8(owner).unwrap();
         let bin = self.cluster.program("pg_ctl").get_program().to_owned();
-        let barman = format!(
-            "[barman]\nbarman_user = {}\nbarman_home = {shown}/barman\nbarman_lock_directory = {shown}\nlog_file = {shown}/barman.log\n\
-            [main]\ndescription = main\narchiver = on\nbackup_method = postgres\npath_prefix = {}\n\
+        let of_server = format!(
+            "archiver = on\nbackup_method = postgres\npath_prefix = {}\n\
             conninfo = host={host} port={port} user={user} dbname=postgres\n\
             streaming_conninfo = host={host} port={port} user={user} dbname=postgres\n",
-            owner.trim(),
             Path::new(&bin).parent().unwrap().display(),
+        );
+        let barman = format!(
+            "[barman]\nbarman_user = {}\nbarman_home = {shown}/barman\nbarman_lock_directory = {shown}\nlog_file = {shown}/barman.log\n\
+            [main]\ndescription = main\n{of_server}\
+            [packed]\ndescription = packed\nbackup_directory = {shown}/packed\nbackup_compression = gzip\ncompression = gzip\n{of_server}",
+            owner.trim(),
         );
         fs::write(top.join("barman.conf"), barman).unwrap();
     }
@@ -153,10 +159,12 @@ impl Site {
         let conf = self.path("barman.conf").display().to_string();
         // The first WAL tells Barman that archiving works.
         self.switch_wal().await;
-        self.tool("barman", &["-c", &conf, "archive-wal", "main"]);
-        self.tool("barman", &["-c", &conf, "backup", "main"]);
-        self.switch_wal().await;
-        self.tool("barman", &["-c", &conf, "archive-wal", "main"]);
+        for server in ["main", "packed"] {
+            self.tool("barman", &["-c", &conf, "archive-wal", server]);
+            self.tool("barman", &["-c", &conf, "backup", server]);
+            self.switch_wal().await;
+            self.tool("barman", &["-c", &conf, "archive-wal", server]);
+        }
 
         for (name, args) in [
             ("base/folder", &["-Fp", "-Xstream"][..]),
@@ -171,9 +179,11 @@ impl Site {
             self.add_entries(1);
             self.switch_wal().await;
         }
-        self.tool("barman", &["-c", &conf, "archive-wal", "main"]);
-        // Where its last WAL came later than the backup ended, only this makes it whole.
-        self.tool("barman", &["-c", &conf, "check-backup", "main", "latest"]);
+        for server in ["main", "packed"] {
+            self.tool("barman", &["-c", &conf, "archive-wal", server]);
+            // Where its last WAL came later than the backup ended, only this makes it whole.
+            self.tool("barman", &["-c", &conf, "check-backup", server, "latest"]);
+        }
         for name in ["folder", "tar", "bare"] {
             let path = self.path("base").join(name);
             self.seal(Binary::new("verify-backup").arg("--file").arg(path)).await;

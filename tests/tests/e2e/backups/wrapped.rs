@@ -142,8 +142,7 @@ async fn a_program_that_decrypts_badly_is_never_believed() {
 async fn what_is_old_inside_is_old() {
     let folder = Folder::new("");
     fs::write(folder.top.path().join("passphrase"), "correct horse\n").unwrap();
-    let text = "--\n-- PostgreSQL database dump\n--\n\n-- Started on 2026-01-31 02:00:00 UTC\n\n--\n-- PostgreSQL database dump complete\n--\n";
-    fs::write(folder.path("stock.dump"), text).unwrap();
+    fs::write(folder.path("stock.dump"), old_dump("2026-01-31")).unwrap();
     shell(&folder, OPENSSL);
     decrypt(&folder, &words(&by_openssl(&folder)));
     folder.run("monitor-backups").await.ok();

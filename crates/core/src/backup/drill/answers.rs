@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Drilled, Subject};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What a `[[backup.check]]` gave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The statement.
     pub sql: String,

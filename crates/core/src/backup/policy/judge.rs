@@ -57,6 +57,7 @@ pub(super) fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>)
         wal,
         rpo: None,
         notes: Vec::new(),
+        proof: None,
         archive_end_at,
         reached: Depth::Quick,
         min_count: source.min_count,
@@ -174,6 +175,8 @@ fn check_drop(source: &BackupSource, good: &[&Backup]) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{
         alert::Deliveries,
@@ -247,6 +250,7 @@ mod tests {
             sources: vec![],
             configured: vec![],
             alerts: Deliveries::default(),
+            proven: BTreeMap::new(),
         };
         assert_eq!(report.outcome(), Outcome::Findings);
         let problems = vec![Finding::unknown("folder", "can't be read")];

@@ -2,6 +2,7 @@
 -- Locks: ACCESS SHARE on stockfoil.run.
 SELECT id, started_at, summary -> 'proofs'
 FROM stockfoil.run
-WHERE command = 'verify-backup' AND jsonb_typeof(summary -> 'proofs') = 'array'
+WHERE command IN ('monitor-backups', 'verify-backup') AND jsonb_typeof(summary -> 'proofs') = 'array'
+  AND summary -> 'proofs' <> '[]'
 ORDER BY id DESC
 LIMIT $1

@@ -60,7 +60,7 @@ pub struct BackupSource {
     #[serde(default)]
     pub path: PathBuf,
     /// `dump`, `basebackup`: which entries of the folder are its backups (`*.dump`, `*/db.tar`); none: all that look
-    /// like one. `s3`: which of those below `prefix`.
+    /// like one. `s3`: which of those below `prefix`. `restic`, `command`: which of the files that are brought back.
     #[serde(default)]
     pub pattern: Option<String>,
     /// `basebackup`: the folder that the server archives its WAL to.
@@ -157,7 +157,8 @@ pub struct BackupSource {
     /// `basebackup`, `pgbackrest`, `barman`, `command`: the last archived WAL may be this old; none: it is not asked.
     #[serde(default, deserialize_with = "duration_some")]
     pub max_wal_age: Option<Duration>,
-    /// A drill finds too much lost when the newest restored entry of the ledger is older; none: it is not asked.
+    /// Too much would be lost when the newest entry of the ledger is older that a drill restored, or by what production says a
+    /// restore would; none: it is not asked.
     #[serde(default, deserialize_with = "duration_some")]
     pub max_rpo: Option<Duration>,
 }
@@ -305,7 +306,7 @@ impl BackupSource {
         // Key, whether it is set, which kinds need it, which others take it.
         let keys: [Key; 23] = [
             ("path", !self.path.as_os_str().is_empty(), &[Dump, Basebackup], &[]),
-            ("pattern", self.pattern.is_some(), &[S3], &[Dump, Basebackup]),
+            ("pattern", self.pattern.is_some(), &[S3], &[Dump, Basebackup, Restic, Command]),
             ("wal_path", self.wal_path.is_some(), &[], &[Basebackup]),
             ("stanza", is_text(&self.stanza), &[Pgbackrest], &[]),
             ("repo", self.repo.is_some(), &[], &[Pgbackrest]),

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::basebackup;
 use crate::{
     backup::{
         Backup, BackupSource, Finding, Format,
@@ -176,14 +177,34 @@ async fn ask<T: serde::de::DeserializeOwned>(
         .map_err(|error| Finding::unknown("tool", format!("barman wrote what is not its JSON: {error}")))
 }
 
-/// Has Barman compare every file with the backup's manifest, and reads the archived WAL behind it.
+/// Has Barman compare every file with the backup's manifest, or compares them here where they lie in tar files
+/// (`backup_compression`), and reads the archived WAL behind it.
 pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Reading {
-    let mut reading = verify(reader, source, backup).await;
+    let mut reading = match tar_folder(reader, source, backup).await {
+        // What Barman asks knows no tar files.
+        Ok(Some(folder)) => basebackup::read_tar_of(reader, &folder).await,
+        Ok(None) => verify(reader, source, backup).await,
+        Err(finding) => Reading::of(finding),
+    };
     match read_archive(reader, source, backup).await {
         Ok(count) => reading.notes.push(page_note(count)),
         Err(finding) => reading.findings.push(finding),
     }
     reading
+}
+
+/// The folder with the backup's tar files; none where its files lie as they are.
+async fn tar_folder(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    backup: &Backup,
+) -> Result<Option<PathBuf>, Finding> {
+    let args = ["list-files", "--target", "data", server(source), &backup.name];
+    let text = program(reader, source).text(args, &Silent).await?.whole()?;
+    let is_tar =
+        |path: &&Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("base.tar"));
+    let found = text.lines().map(|line| Path::new(line.trim())).find(is_tar);
+    Ok(found.and_then(Path::parent).map(Path::to_path_buf))
 }
 
 /// Reads each archived segment from the backup's first on.
@@ -232,7 +253,11 @@ pub(super) async fn restore(
     // Run by root, Barman becomes its own user, who must be the cluster's.
     place.give(&data)?;
     place.give(&tablespaces)?;
+    // Where a compressed backup is laid down on its way.
+    let staging = place.scratch("staging")?;
+    place.give(&staging)?;
     let mut args: Vec<String> = vec!["recover".into(), "--no-get-wal".into()];
+    args.extend(["--recovery-staging-path".into(), staging.display().to_string()]);
     for Tablespace { name } in &shown.tablespaces {
         args.push("--tablespace".into());
         args.push(format!("{name}:{}", tablespaces.join(name).display()));

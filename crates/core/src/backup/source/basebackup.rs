@@ -18,7 +18,7 @@ use crate::backup::{
     wal::{self, Archive, Begin, Segment},
 };
 use manifest::Manifest;
-pub(super) use read::read;
+pub(super) use read::{read, read_pages_of, read_tar_of};
 pub(super) use restore::restore;
 
 /// The file that tells where recovery begins. Without it a server starts as after a crash, and takes what it finds.

@@ -163,7 +163,7 @@ async fn read_restored(
     std::fs::create_dir(&files)
         .map_err(|error| Finding::unknown("drill", format!("{} can't be made: {error}", files.display())))?;
     fetch(reader, source, backup, &files).await?;
-    payload::read(reader, source, &files).await
+    payload::read(reader, source, backup, &files).await
 }
 
 /// Has the program restore the backup, and makes a database of what comes.
@@ -175,7 +175,7 @@ pub(super) async fn restore(
 ) -> Result<Restored, Finding> {
     let files = place.scratch("files")?;
     fetch(reader, source, backup, &files).await?;
-    payload::restore(reader, place, source, &files).await
+    payload::restore(reader, place, source, backup, &files).await
 }
 
 async fn fetch(

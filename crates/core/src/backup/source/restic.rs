@@ -1,12 +1,15 @@
 //! restic: snapshots of files, which hold dumps or base backups.
 //!
 //! A snapshot may be young and what is in it old, where the dump failed and restic saved yesterday's again: so a
-//! backup is as old as the newest file in it.
+//! backup is as old as the newest dump or base backup in it, by what its files are called. What lies beside them, such as
+//! the seal that was written anew, makes it no younger.
+
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::payload;
+use super::payload::{self, Kind};
 use crate::{
     backup::{
         Backup, BackupSource, Finding, Format,
@@ -34,6 +37,8 @@ struct Snapshot {
 struct Node {
     #[serde(rename = "type", default)]
     kind: String,
+    #[serde(default)]
+    path: PathBuf,
     #[serde(default)]
     size: u64,
     #[serde(default)]
@@ -70,30 +75,60 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
         let mut backup = Backup::of_tool(name, Some(Format::Snapshot), 0, time);
         if at < LOOKED_AT_MAX {
             let text = program.text(["ls", "--json", &id], &Silent).await?.whole()?;
-            let mut files = 0;
-            let mut newest: Option<DateTime<Utc>> = None;
-            for line in text.lines() {
-                let node: Node = serde_json::from_str(line).map_err(|error| {
-                    Finding::unknown("tool", format!("restic wrote what is not its JSON: {error}"))
-                })?;
-                if node.kind == "file" {
-                    files += 1;
-                    backup.size_bytes += node.size;
-                    newest = newest.max(node.mtime);
-                }
-            }
-            if files == 0 {
-                backup.find("size", "holds no file");
-            } else if backup.size_bytes == 0 {
-                backup.find("size", "holds only empty files (0 bytes)");
-            }
-            if let Some(newest) = newest {
-                backup.started_at = time.min(newest);
-            }
+            note_files(source, &mut backup, &text)?;
         }
         listing.backups.push(backup);
     }
     Ok(listing)
+}
+
+/// Files of a snapshot.
+#[derive(Default)]
+struct Files {
+    count: usize,
+    size_bytes: u64,
+    newest: Option<DateTime<Utc>>,
+}
+
+impl Files {
+    fn add(&mut self, node: &Node) {
+        self.count += 1;
+        self.size_bytes += node.size;
+        self.newest = self.newest.max(node.mtime);
+    }
+}
+
+/// Notes what the files of a snapshot, as `restic ls` tells them, say of the backup in it.
+fn note_files(source: &BackupSource, backup: &mut Backup, told: &str) -> Result<(), Finding> {
+    let (mut backups, mut unknown, mut all) = (Files::default(), Files::default(), Files::default());
+    for line in told.lines() {
+        let node: Node = serde_json::from_str(line).map_err(|error| {
+            Finding::unknown("tool", format!("restic wrote what is not its JSON: {error}"))
+        })?;
+        if node.kind != "file" {
+            continue;
+        }
+        all.add(&node);
+        match Kind::of(source, &node.path) {
+            Kind::Backup => backups.add(&node),
+            Kind::Unknown => unknown.add(&node),
+            Kind::Beside => {}
+        }
+    }
+    backup.size_bytes = all.size_bytes;
+    if all.count == 0 {
+        backup.find("size", "holds no file");
+    } else if all.size_bytes == 0 {
+        backup.find("size", "holds only empty files (0 bytes)");
+    } else if let (Some(pattern), 0) = (&source.pattern, backups.count) {
+        backup.find("size", format!("holds no file that matches {pattern}"));
+    } else if backups.count > 0 && backups.size_bytes == 0 {
+        backup.find("size", "holds only empty backups (0 bytes)");
+    }
+    if let Some(newest) = backups.newest.or(unknown.newest).or(all.newest) {
+        backup.started_at = backup.started_at.min(newest);
+    }
+    Ok(())
 }
 
 /// Restores the snapshot, which checks each block of it, and reads the backup in it to its end.
@@ -108,7 +143,7 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
         folder.require_room(backup.size_bytes)?;
         let files = folder.path().join("files");
         fetch(reader, source, backup, &files).await?;
-        let mut reading = payload::read(reader, source, &files).await?;
+        let mut reading = payload::read(reader, source, backup, &files).await?;
         reading.is_checksummed = true;
         reading.notes.push("every block was compared with its checksum (restic restore)".into());
         Ok(reading)
@@ -125,7 +160,7 @@ pub(super) async fn restore(
 ) -> Result<Restored, Finding> {
     let files = place.scratch("files")?;
     fetch(reader, source, backup, &files).await?;
-    payload::restore(reader, place, source, &files).await
+    payload::restore(reader, place, source, backup, &files).await
 }
 
 async fn fetch(

@@ -137,13 +137,14 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
         let data = folder.path().join("data");
         fetch(reader, source, backup, &data).await?;
         basebackup::is_data_folder(&data)?;
+        let pages = basebackup::read_pages_of(reader, &data).await?;
         let count = read_archive(reader, source, backup, folder.path()).await?;
-        Ok::<_, Finding>(count)
+        Ok::<_, Finding>(pages.into_iter().chain(count.map(page_note)))
     };
     match fetched.await {
-        Ok(count) => {
+        Ok(read) => {
             let notes = ["fetched to its end (wal-g backup-fetch)".to_owned()].into_iter();
-            Reading { notes: notes.chain(count.map(page_note)).collect(), ..Reading::default() }
+            Reading { notes: notes.chain(read).collect(), ..Reading::default() }
         }
         Err(finding) => Reading::of(finding),
     }

@@ -249,9 +249,14 @@ pub(super) async fn read(
 
 /// The finding for what is older inside than it seems from outside.
 pub(super) fn stale(source: &BackupSource, inner: &Backup) -> Option<Finding> {
+    (inner.started_from == StartedFrom::Header).then(|| too_old(source, inner)).flatten()
+}
+
+/// The finding for a backup in something else that is older than `source` allows.
+pub(super) fn too_old(source: &BackupSource, inner: &Backup) -> Option<Finding> {
     let now = Utc::now();
     let age = (now - inner.started_at).to_std().ok()?;
-    (inner.started_from == StartedFrom::Header && age > source.max_age).then(|| {
+    (age > source.max_age).then(|| {
         let text = format!(
             "holds a backup that began {} ago, more than max_age ({})",
             age_text(inner.started_at, now),

@@ -89,7 +89,7 @@ impl Witness {
             Ok(None) => {}
             Err(error) => notes.push(format!("production was not asked for its entries: {error}")),
         }
-        match self.judge_rows(db, (backup, source), &restored).await {
+        match self.judge_rows(db, (backup, source), &restored, notes).await {
             Ok(found) => findings.extend(found),
             Err(error) => notes.push(format!("production was not asked for the rows of its tables: {error}")),
         }
@@ -101,7 +101,11 @@ impl Witness {
             }
         }
         for table in restored.unlogged {
-            if has_rows(db, table).await {
+            let has_rows = has_rows(db, table).await.unwrap_or_else(|error| {
+                notes.push(format!("production was not asked for rows of {}: {error}", table.plain()));
+                false
+            });
+            if has_rows {
                 let text = format!(
                     "holds no row of {}, which is UNLOGGED and has rows in production: ALTER TABLE {table} SET LOGGED, or back it up by a dump too",
                     table.plain()
@@ -184,29 +188,33 @@ impl Witness {
         db: &Db,
         (backup, source): (&Backup, Option<&BackupSource>),
         restored: &RestoredDatabase<'_>,
+        notes: &mut Vec<String>,
     ) -> Result<Vec<Finding>, Error> {
         let mut session = db.session().await?;
         sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
         let dated: Vec<(String, String)> =
             sqlx::query_as(include_str!("dated.sql")).fetch_all(&mut session).await?;
-        let mut findings = Vec::new();
+        let (mut findings, mut unheard) = (Vec::new(), Vec::new());
         for (table, rows) in restored.rows {
-            if table.0 == OWN_SCHEMA || *table == self.ledger || is_left_out(source, table) {
+            // Its entries were compared one by one, unless they could not be.
+            let is_compared = *table == self.ledger && self.entries.is_some();
+            if table.0 == OWN_SCHEMA || is_compared || is_left_out(source, table) {
                 continue;
             }
             let name = plain(table);
             let is_of_inventory = self.tenant_tables.contains(table);
-            if dated.contains(table)
-                && let Some(older) =
-                    older_rows(&mut session, table, backup.started_at - TRANSACTION_MAX).await
-            {
-                if *rows < older {
-                    let text = format!(
-                        "holds {rows} rows of {name}, and production has {older} from before it began"
-                    );
-                    findings.push(self.finding(backup, is_of_inventory && *rows == 0, text));
+            if dated.contains(table) {
+                match older_rows(&mut session, table, backup.started_at - TRANSACTION_MAX).await {
+                    Ok(older) if *rows < older => {
+                        let text = format!(
+                            "holds {rows} rows of {name}, and production has {older} from before it began"
+                        );
+                        findings.push(self.finding(backup, is_of_inventory && *rows == 0, text));
+                        continue;
+                    }
+                    Ok(_) => continue,
+                    Err(error) => unheard.push(format!("{name} ({error})")),
                 }
-                continue;
             }
             let estimate = self.estimates.get(table).copied().unwrap_or_default();
             // A dump was held against the estimates when it was read. They may have come since.
@@ -215,8 +223,18 @@ impl Witness {
                 findings.push(self.finding(backup, false, text));
             }
         }
+        notes.extend(unheard_note(unheard));
         Ok(findings)
     }
+}
+
+/// Of which tables' rows production was not asked, each with why.
+fn unheard_note(mut tables: Vec<String>) -> Option<String> {
+    let more = tables.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    tables.truncate(NAMED_MAX);
+    (!tables.is_empty())
+        .then(|| format!("production was not asked for the rows of {}{more}", tables.join(", ")))
 }
 
 /// The parts of statements over entries that depend on the model: id and transaction.
@@ -275,34 +293,22 @@ async fn last_transaction(session: &mut PgConnection, model: &Model) -> Result<O
     Ok(sqlx::query_scalar(statement.sql()).fetch_one(session).await?)
 }
 
-/// How many rows of a table are from before `before`; none where that can't be told.
+/// How many rows of a table are from before `before`.
 async fn older_rows(
     session: &mut PgConnection,
     (schema, name): &(String, String),
     before: DateTime<Utc>,
-) -> Option<u64> {
-    let table = QualifiedName::new(Ident::new(schema.clone()).ok()?, Ident::new(name.clone()).ok()?);
+) -> Result<u64, Error> {
+    let table = QualifiedName::new(Ident::new(schema.clone())?, Ident::new(name.clone())?);
     let statement = render("SELECT count(*) FROM {table} WHERE created_at < $1", &[("table", &table)]);
-    let count: Result<i64, _> = sqlx::query_scalar(statement.sql()).bind(before).fetch_one(session).await;
-    match count {
-        Ok(count) => Some(count.unsigned_abs()),
-        Err(error) => {
-            log::debug!("production was not asked for the rows of {table}: {error}");
-            None
-        }
-    }
+    let count: i64 = sqlx::query_scalar(statement.sql()).bind(before).fetch_one(session).await?;
+    Ok(count.unsigned_abs())
 }
 
-/// Whether `table` has a row; false where that can't be told.
-async fn has_rows(db: &Db, table: &QualifiedName) -> bool {
-    let ask = async || -> Result<bool, Error> {
-        let mut session = db.session().await?;
-        sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
-        let statement = render("SELECT EXISTS (SELECT FROM {table})", &[("table", table)]);
-        Ok(sqlx::query_scalar(statement.sql()).fetch_one(&mut session).await?)
-    };
-    ask().await.unwrap_or_else(|error| {
-        log::debug!("production was not asked for rows of {table}: {error}");
-        false
-    })
+/// Whether `table` has a row.
+async fn has_rows(db: &Db, table: &QualifiedName) -> Result<bool, Error> {
+    let mut session = db.session().await?;
+    sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
+    let statement = render("SELECT EXISTS (SELECT FROM {table})", &[("table", table)]);
+    Ok(sqlx::query_scalar(statement.sql()).fetch_one(&mut session).await?)
 }

@@ -28,6 +28,8 @@ pub(super) struct Pages {
     pub(super) checked: u64,
     /// How many were written while the backup was made.
     pub(super) left_out: u64,
+    /// How many were never written to, and so have no checksum.
+    pub(super) empty: u64,
     /// How many differ.
     pub(super) wrong: u64,
     /// The first of them, each by file and number.
@@ -40,10 +42,11 @@ impl Pages {
     /// # Errors
     /// That some are damaged.
     pub(super) fn judge(&self) -> Result<String, Finding> {
-        let Self { checked, left_out, wrong, named } = self;
+        let Self { checked, left_out, empty, wrong, named } = self;
         if *wrong == 0 {
+            let empty = if *empty > 0 { format!("; {empty} are empty and have none") } else { String::new() };
             return Ok(format!(
-                "the checksums of {checked} pages hold, and {left_out} were written meanwhile"
+                "the checksums of {checked} pages hold, and {left_out} were written meanwhile{empty}"
             ));
         }
         let text = format!(
@@ -236,6 +239,7 @@ impl Relation {
 
     fn look_at(&self, page: &[u8], meanwhile: &Range<u64>, pages: &mut Pages) {
         if is_new(page) {
+            pages.empty += 1;
             return;
         }
         if meanwhile.contains(&written_at(page)) {
@@ -363,7 +367,7 @@ mod tests {
             let mut relation = Relation::of("base/5/16384.1", layout).unwrap();
             bytes.chunks(piece).for_each(|bytes| relation.update(bytes, &(0..1), &mut pages));
             let named = vec!["page 5 in base/5/16384.1".to_owned()];
-            assert_eq!(pages, Pages { checked: 3, left_out: 0, wrong: 1, named }, "{piece}");
+            assert_eq!(pages, Pages { checked: 3, left_out: 0, empty: 0, wrong: 1, named }, "{piece}");
         }
         for name in ["16384", "pg_wal/16384", "base/5/PG_VERSION", "base/pgsql_tmp/16384"] {
             assert!(Relation::of(name, layout).is_none(), "{name}");

@@ -112,7 +112,31 @@ async fn read_folder(
 
 /// Holds the pages of the data folder at `path` against their checksums, where the cluster has them.
 async fn read_pages(reader: &Reader<'_>, backup: &Backup, path: &Path) -> Result<Option<String>, Finding> {
-    let controldata = programs_of(reader, backup).await?.program("pg_controldata");
+    check_pages(reader, &programs_of(reader, backup).await?, path).await
+}
+
+/// The same of a data folder that a tool brought back. Where this machine has no programs of its version, that is told alone:
+/// the tool needs none.
+pub(in crate::backup::source) async fn read_pages_of(
+    reader: &Reader<'_>,
+    data: &Path,
+) -> Result<Option<String>, Finding> {
+    let version = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default().trim().parse().ok();
+    match ServerPrograms::find(&reader.config.backup.throwaway(), version, 0, reader.progress).await {
+        Ok(programs) => check_pages(reader, &programs, data).await,
+        Err(error) => {
+            let reason = Finding::from(error).text;
+            Ok(Some(format!("the checksums of its pages were not looked at: {reason}")))
+        }
+    }
+}
+
+async fn check_pages(
+    reader: &Reader<'_>,
+    programs: &ServerPrograms,
+    path: &Path,
+) -> Result<Option<String>, Finding> {
+    let controldata = programs.program("pg_controldata");
     let told = controldata.text([path], reader.progress).await?.whole()?;
     let Some(layout) = Layout::told(&told) else { return Ok(None) };
     let owned = path.to_path_buf();
@@ -208,6 +232,23 @@ fn judge_verifybackup(ran: &Ran<String>) -> Result<(), Finding> {
     Ok(())
 }
 
+/// Reads the tar files that a tool keeps in `folder`. Their WAL lies elsewhere, and is the tool's.
+pub(in crate::backup::source) async fn read_tar_of(reader: &Reader<'_>, folder: &Path) -> Reading {
+    let mut reading = Reading::default();
+    let read = async {
+        let owned = folder.to_path_buf();
+        let found = reader.blocking(move |_| super::inspect(&owned)).await?;
+        let found = found.map_err(|error| unreadable(&error))?;
+        let found = found.filter(|backup| backup.format == Some(Format::DataTar));
+        let none = || Finding::critical("read", "its tar files are no base backup");
+        read_tar_files(reader, &found.ok_or_else(none)?, folder, &mut reading).await
+    };
+    if let Err(finding) = read.await {
+        reading.findings.push(finding);
+    }
+    reading
+}
+
 async fn read_tar(
     reader: &Reader<'_>,
     source: Option<&BackupSource>,
@@ -215,6 +256,31 @@ async fn read_tar(
     path: &Path,
     reading: &mut Reading,
 ) -> Result<(), Finding> {
+    let Some(manifest) = read_tar_files(reader, backup, path, reading).await? else { return Ok(()) };
+    let programs = programs_of(reader, backup).await?;
+    let Some(staged) = needed_wal(reader, source, path, Some(&manifest)).await? else { return Ok(()) };
+    for range in &manifest.wal_ranges {
+        let mut args: Vec<OsString> = ["--quiet", "--start", &range.start, "--end", &range.end, "--timeline"]
+            .map(OsString::from)
+            .into();
+        args.push(range.timeline.to_string().into());
+        args.push(format!("--path={}", staged.path().join("wal").display()).into());
+        let waldump = programs.program("pg_waldump").within(reader.config.backup.timeout);
+        if let Some(complaint) = waldump.text(args, reader.progress).await?.complaint() {
+            return Err(Finding::critical("wal", format!("its WAL is missing or damaged: {complaint}")));
+        }
+    }
+    reading.notes.push("its WAL is whole (pg_waldump)".into());
+    Ok(())
+}
+
+/// Reads the tar files of the backup at `path`, all but its WAL; gives its manifest, where there is one.
+async fn read_tar_files(
+    reader: &Reader<'_>,
+    backup: &Backup,
+    path: &Path,
+    reading: &mut Reading,
+) -> Result<Option<Manifest>, Finding> {
     let owned = path.to_path_buf();
     // In an incremental one there are parts of files.
     let has_pages = backup.begun.from.is_none();
@@ -251,24 +317,11 @@ async fn read_tar(
     }
     let Some(manifest) = manifest else {
         reading.findings.push(no_manifest(format!("{files} files")));
-        return Ok(());
+        return Ok(None);
     };
     reading.is_checksummed = manifest.has_checksums();
     reading.notes.push(format!("all {files} files in its tar files are as its backup_manifest says"));
-    let Some(staged) = needed_wal(reader, source, path, Some(&manifest)).await? else { return Ok(()) };
-    for range in &manifest.wal_ranges {
-        let mut args: Vec<OsString> = ["--quiet", "--start", &range.start, "--end", &range.end, "--timeline"]
-            .map(OsString::from)
-            .into();
-        args.push(range.timeline.to_string().into());
-        args.push(format!("--path={}", staged.path().join("wal").display()).into());
-        let waldump = programs.program("pg_waldump").within(reader.config.backup.timeout);
-        if let Some(complaint) = waldump.text(args, reader.progress).await?.complaint() {
-            return Err(Finding::critical("wal", format!("its WAL is missing or damaged: {complaint}")));
-        }
-    }
-    reading.notes.push("its WAL is whole (pg_waldump)".into());
-    Ok(())
+    Ok(Some(manifest))
 }
 
 async fn programs_of(reader: &Reader<'_>, backup: &Backup) -> Result<ServerPrograms, Finding> {
