@@ -12,6 +12,7 @@ mod generated;
 mod holes;
 mod life;
 mod logins;
+mod memberships;
 mod migration;
 mod online;
 mod pooled;
