@@ -14,6 +14,7 @@ mod life;
 mod logins;
 mod memberships;
 mod migration;
+mod notifications;
 mod online;
 mod pooled;
 mod rows;
