@@ -29,13 +29,20 @@ mod verify;
 mod wal;
 mod witness;
 
-use std::{fmt, io, path::Path, str::FromStr, time::Duration};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use compression::Compression;
-pub use drill::{Answer, DatabaseProof, Drill, ReconcileProof, RecoveryEnd, TableCount};
+pub use drill::{
+    Answer, DatabaseProof, Drill, KeptCluster, KeptDatabase, ReconcileProof, RecoveryEnd, TableCount,
+};
 pub use examine::{TableRows, Verified};
 pub use listing::{Backup, Format};
 pub use policy::{MonitorReport, SourceState, monitor};
@@ -91,6 +98,17 @@ pub enum BackupError {
         "the database has no stockfoil.run, so nothing of earlier runs is recorded; run migrate-all, or db-migrate"
     )]
     NoRecords,
+    /// Of several backups, it would not be known which is kept.
+    #[error("--keep keeps what is restored of one backup; name it with --source ({}), or with --file", .0.join(", "))]
+    KeepsOne(Vec<String>),
+    /// Nothing can be kept there.
+    #[error("{} {why}; give --keep a folder that is new or empty", .folder.display())]
+    KeepsNothing {
+        /// The folder that was named.
+        folder: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something could not be read or run, so that nothing is known.
     #[error("could not be judged: {}", .0.join("; "))]
     Undecided(Vec<String>),
@@ -100,7 +118,7 @@ impl BackupError {
     /// Which exit status this error asks for.
     pub(crate) fn failure(&self) -> Failure {
         match self {
-            Self::UnknownSource { .. } => Failure::Usage,
+            Self::UnknownSource { .. } | Self::KeepsOne(_) | Self::KeepsNothing { .. } => Failure::Usage,
             Self::Undecided(_) | Self::NoRecords => Failure::Work,
         }
     }

@@ -29,3 +29,4 @@ pub mod step;
 pub mod versioned;
 
 pub use error::MigrationError;
+pub(crate) use preflight::unsound_organizations;

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use cluster::{Cluster, Recovering};
+pub(crate) use cluster::{Cluster, Kept, Recovering, shell_word};
 pub(crate) use confine::Confinement;
 pub(crate) use folder::{Folder, Owner, free_bytes, remove_left};
 pub(crate) use program::{Failed, Feed, Program, ProgramError, Ran, drain};

@@ -312,11 +312,14 @@ impl Checks {
         let which = if has_default { "among them" } else { "not among them" };
         self.add(
             "organizations",
-            object,
+            object.clone(),
             has_default,
             format!("{count} organizations, the default one ({default}) {which}"),
             "migrate-org",
         );
+        for (evidence, remedy) in migration::unsound_organizations(session, model).await? {
+            self.add("organizations", object.clone(), false, evidence, &remedy);
+        }
         Ok(true)
     }
 

@@ -50,6 +50,13 @@ impl TestDb {
         .await
     }
 
+    /// The same in a cluster of a test's own, which then runs as long as the tests do.
+    pub async fn migrated_in(cluster: Cluster) -> TestDb {
+        let db = Self::create_in(Box::leak(Box::new(cluster)), "template0").await;
+        db.run("migrate-all").arg("--contract").await.ok();
+        db
+    }
+
     /// The database `mapped` as it is before Stockfoil. Its binaries get its `stockfoil.toml` by
     /// `STOCKFOIL_CONFIG`, which a `--config` of the test's own overrides.
     pub async fn mapped(mapped: Mapped) -> TestDb {
@@ -72,8 +79,11 @@ impl TestDb {
     }
 
     async fn create(template: &str) -> TestDb {
+        Self::create_in(Cluster::shared(), template).await
+    }
+
+    async fn create_in(cluster: &'static Cluster, template: &str) -> TestDb {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let cluster = Cluster::shared();
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         admin(cluster, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         TestDb { cluster, name, mapped: None }

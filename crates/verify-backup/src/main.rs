@@ -21,6 +21,9 @@ cli::args! {
         /// restore into a throwaway cluster and prove schema, balances and rows there: --depth restore
         #[argh(switch)]
         restore: bool,
+        /// with --restore of one backup: keep what is restored in this folder, new or empty, and tell how to start its server
+        #[argh(option, arg_name = "folder")]
+        keep: Option<PathBuf>,
         /// write down what the backup must hold: its checksums, and the rows of the database that it was made from
         #[argh(switch)]
         seal: bool,
@@ -41,8 +44,7 @@ fn main() -> std::process::ExitCode {
         args.check()?;
         if args.history {
             let db = cx.connect().await?;
-            let report = backup::proven(&db, args.source.as_deref()).await?;
-            return cx.emit(&report);
+            return cx.emit(&backup::proven(&db, args.source.as_deref()).await?);
         }
         if args.file.is_none() && !args.seal && !args.preflight {
             cx.ping_when_over();
@@ -50,14 +52,13 @@ fn main() -> std::process::ExitCode {
         let depth = if args.restore { Depth::Restore } else { args.depth.unwrap_or(Depth::Full) };
         let config = cx.config().of_backups();
         if args.preflight {
-            let db = cx.try_connect().await;
-            let only = args.source.as_deref();
+            let (db, only) = (cx.try_connect().await, args.source.as_deref());
             let report = backup::preflight(config, db.as_deref(), only, args.to, cx.progress()).await?;
             let outcome = cx.emit(&report)?;
             report.require()?;
             return Ok(outcome);
         }
-        let scope = Scope { source: args.source, file: args.file };
+        let scope = Scope { source: args.source, file: args.file, keep: args.keep };
         if args.seal {
             let db = cx.connect().await?;
             let report = backup::seal(config, &db, &scope, cx.progress()).await?;

@@ -3,6 +3,10 @@
 use crate::Args;
 
 impl Args {
+    fn restores(&self) -> bool {
+        self.restore || self.depth == Some(stockfoil_core::backup::Depth::Restore)
+    }
+
     /// Refuses flags that exclude each other.
     pub(crate) fn check(&self) -> Result<(), cli::RunError> {
         let is_deeper = self.depth.is_some_and(|depth| depth != stockfoil_core::backup::Depth::Restore);
@@ -25,6 +29,7 @@ impl Args {
                 self.preflight && looks,
                 "--preflight reads no backup; leave out --seal, --restore, --depth and --file",
             ),
+            (self.keep.is_some() && !self.restores(), "--keep keeps what --restore restores; give both"),
             (self.history && self.preflight, "--history and --preflight exclude each other; give one"),
             (self.to.is_some() && !self.preflight, "--to is the moment of a --preflight; give both"),
         ];

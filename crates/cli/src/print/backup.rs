@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use stockfoil_core::backup::{
-    Backup, Compression, Drill, Finding, Gap, MonitorReport, PreflightReport, ProvenReport, Rpo, SealReport,
-    Status, VerifyReport, WalState, age_text, duration_text, size_text,
+    Backup, Compression, Drill, Finding, Gap, KeptCluster, MonitorReport, PreflightReport, ProvenReport, Rpo,
+    SealReport, Status, VerifyReport, WalState, age_text, duration_text, size_text,
 };
 
 use super::alerts;
@@ -168,6 +168,19 @@ fn print_drill(page: &mut Page, drill: &Drill) {
             }),
         );
     }
+    if let Some(kept) = &drill.kept {
+        print_kept(page, kept);
+    }
+}
+
+fn print_kept(page: &mut Page, kept: &KeptCluster) {
+    page.line(format!("      kept in {}; its server does not run", kept.folder.display()));
+    page.line(format!("      start it:  {}", kept.start));
+    for database in &kept.databases {
+        page.line(format!("      use it:    DATABASE_URL='{}'", database.url));
+    }
+    page.line(format!("      stop it:   {}", kept.stop));
+    page.line(format!("      remove it: {} (once it is stopped)", kept.remove));
 }
 
 impl Print for PreflightReport {

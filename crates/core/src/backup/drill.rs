@@ -3,6 +3,7 @@
 
 mod answers;
 mod fetch;
+mod kept;
 mod load;
 mod machine;
 mod pages;
@@ -29,6 +30,8 @@ use crate::{
 };
 pub use answers::Answer;
 use fetch::Service;
+pub(super) use kept::require_place;
+pub use kept::{KeptCluster, KeptDatabase};
 pub use proof::{DatabaseProof, ReconcileProof, TableCount};
 use recovery::Beginning;
 pub use recovery::RecoveryEnd;
@@ -56,6 +59,8 @@ pub struct Drill {
     pub rpo_seconds: Option<u64>,
     /// What was proven of each database that holds the inventory.
     pub databases: Vec<DatabaseProof>,
+    /// What was kept of it; none where nothing was to be.
+    pub kept: Option<KeptCluster>,
 }
 
 /// What came of a drill: the report, where it came so far, and what is not as it should be.
@@ -103,7 +108,11 @@ async fn attempt(
     drilled: &mut Drilled,
 ) -> Result<(), Finding> {
     reader.progress.begin(&format!("restore {}", backup.name), None);
-    let settings = reader.config.backup.throwaway();
+    let mut settings = reader.config.backup.throwaway();
+    if let Some(folder) = reader.keep {
+        settings.parent = folder.to_path_buf();
+        settings.names.parent = kept::FLAG;
+    }
     let owner = Owner::of_cluster(&settings)?;
     let folder = prepare(reader, &settings, &owner, backup, drilled).await?;
     let started_at = Utc::now();
@@ -132,7 +141,15 @@ async fn attempt(
     let mut server = Cluster::new(&settings, programs, &folder, owner.clone());
     let subject = Subject { source, backup: &restored_backup, seal, witness, started_at };
     let drill = up_and_proven(reader, &place, &subject, &mut server, restored, clock, drilled).await;
-    drilled.drill = Some(drill.map_err(|finding| machine::own(finding, &server.log()))?);
+    let mut drill = drill.map_err(|finding| machine::own(finding, &server.log()))?;
+    if let Some(parent) = reader.keep {
+        let kept = server.keep(reader.progress).await?;
+        let commands = KeptCluster::of(parent, &server, kept, &drill.databases);
+        drop(server);
+        folder.keep()?;
+        drill.kept = Some(commands);
+    }
+    drilled.drill = Some(drill);
     Ok(())
 }
 
@@ -192,6 +209,7 @@ async fn up_and_proven(
         newest_entry_at: oldest.and_then(|database| database.newest_entry_at),
         rpo_seconds: oldest.and_then(|database| database.rpo_seconds),
         databases,
+        kept: None,
     })
 }
 

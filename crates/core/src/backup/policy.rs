@@ -125,7 +125,7 @@ pub fn monitor<'a>(
         let sources = config.backup.choose(only)?;
         let record = Record::start(db, COMMAND).await;
         let now = Utc::now();
-        let reader = Reader { config, production: db, progress };
+        let reader = Reader { config, production: db, keep: None, progress };
         let earlier = Earlier::recall(config.alerts, db, COMMAND).await;
         progress.begin("look at backups", Some(sources.len() as u64));
         let mut states = Vec::new();

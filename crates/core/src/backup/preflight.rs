@@ -83,7 +83,7 @@ pub fn preflight<'a>(
 ) -> Task<'a, PreflightReport> {
     Box::pin(async move {
         let chosen = config.backup.choose(only)?;
-        let reader = Reader { config, production: db, progress };
+        let reader = Reader { config, production: db, keep: None, progress };
         let (checked_at, to) = (Utc::now(), to.map(|Moment(at)| at));
         let mut sources = Vec::new();
         for source in chosen {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Reader<'a> {
     pub(super) config: Configured<'a>,
     /// The database that is configured, where it answers.
     pub(super) production: Option<&'a Db>,
+    /// Where what a drill restores is kept; none: it goes away.
+    pub(super) keep: Option<&'a Path>,
     pub(super) progress: &'a dyn Progress,
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Backup, BackupSource, Finding, reading::Reader, source, wal::WalState};
+use super::{Backup, BackupError, BackupSource, Finding, reading::Reader, source, wal::WalState};
 
 /// Which backups to read.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,18 @@ pub struct Scope {
     pub source: Option<String>,
     /// This file or folder instead of the sources'.
     pub file: Option<PathBuf>,
+    /// Where what a drill restores is kept, a folder that is new or empty; none: it goes away.
+    pub keep: Option<PathBuf>,
+}
+
+impl Scope {
+    /// Checks that one backup is looked at, of the `chosen` sources.
+    pub(super) fn require_one(&self, chosen: &[BackupSource]) -> Result<(), BackupError> {
+        if self.file.is_some() || chosen.len() == 1 {
+            return Ok(());
+        }
+        Err(BackupError::KeepsOne(chosen.iter().map(|source| source.name.clone()).collect()))
+    }
 }
 
 /// The newest backup of `source`, what is wrong with the source, and the archive of WAL behind it.

@@ -59,7 +59,7 @@ pub fn seal<'a>(
         let chosen =
             if scope.file.is_some() { &[] } else { config.backup.choose(scope.source.as_deref())? };
         let model = config.mapping.resolve(db).await?;
-        let reader = Reader { config, production: Some(db), progress };
+        let reader = Reader { config, production: Some(db), keep: None, progress };
         let mut backups = Vec::new();
         if let Some(file) = &scope.file {
             backups.push(match look_at(&reader, file).await {

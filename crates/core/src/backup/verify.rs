@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 
 use super::{
     Configured, Depth, Finding, Status,
-    drill::Drill,
+    drill::{self, Drill},
     earlier::{self, Earlier},
     examine::{Verified, examine},
     no_undecided,
@@ -68,8 +68,12 @@ pub fn verify<'a>(
         let checked_at = Utc::now();
         let chosen =
             if scope.file.is_some() { &[] } else { config.backup.choose(scope.source.as_deref())? };
+        if let Some(folder) = &scope.keep {
+            scope.require_one(chosen)?;
+            drill::require_place(folder, &config.backup.throwaway())?;
+        }
         let record = Record::start(db, COMMAND).await;
-        let reader = Reader { config, production: db, progress };
+        let reader = Reader { config, production: db, keep: scope.keep.as_deref(), progress };
         let earlier = Earlier::recall(config.alerts, db, COMMAND).await;
         let mut backups = Vec::new();
         if let Some(file) = &scope.file {

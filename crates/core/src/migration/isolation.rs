@@ -138,12 +138,12 @@ pub(super) async fn obstacles(session: &mut PgConnection, model: &Model) -> Resu
         let remedy = format!("{remedy}; or name another ([tenancy.isolation] app_role)");
         found.push(Finding { check: "roles", object: format!("role {application}"), detail, remedy });
     }
-    for (table, policy, lets) in other_policies(session, &names).await? {
+    for (table, policy, lets, drops) in other_policies(session, &names).await? {
         found.push(Finding {
             check: "policies",
             object: format!("policy {policy} of {table}"),
             detail: format!("is permissive, and would let rows through beside the organization's: {lets}"),
-            remedy: "drop it, or make it AS RESTRICTIVE".into(),
+            remedy: format!("{drops}; or make it AS RESTRICTIVE"),
         });
     }
     found.extend(foreign_key::obstacles(session, model).await?);
@@ -170,14 +170,14 @@ pub(crate) async fn application_role(
         .context("look at the application's role")
 }
 
-/// Permissive policies beside isolation's: table, name, and what they let through.
+/// Permissive policies beside isolation's: table, name, what they let through, and what drops them.
 ///
 /// # Errors
 /// Database errors.
 pub(crate) async fn other_policies(
     session: &mut PgConnection,
     tables: &[String],
-) -> Result<Vec<(String, String, String)>, DbError> {
+) -> Result<Vec<(String, String, String, String)>, DbError> {
     sqlx::query_as(include_str!("isolation/other_policies.sql"))
         .bind(tables)
         .bind(POLICY)

@@ -381,24 +381,35 @@ async fn organizations(
             });
         }
     }
-    let table = &model.organizations;
-    // One that lacks columns was named; one that is not there is made whole.
-    if !Goal::has_columns(table, records::ORGANIZATIONS_COLUMNS).is_met(session).await? {
-        return Ok(());
-    }
-    let query = render(include_str!("preflight/adopted_organizations.sql"), &[("organizations", table)]);
-    let rows: Vec<(String, String)> = sqlx::query_as(query.sql())
-        .bind(table.to_string())
-        .fetch_all(&mut *session)
-        .await
-        .context("look at the organizations that are there")?;
-    found.obstacles.extend(rows.into_iter().map(|(detail, remedy)| Finding {
+    let unsound = unsound_organizations(session, model).await?;
+    found.obstacles.extend(unsound.into_iter().map(|(detail, remedy)| Finding {
         check: "adopted_organizations",
-        object: table.plain(),
+        object: model.organizations.plain(),
         detail,
         remedy,
     }));
     Ok(())
+}
+
+/// What keeps the organizations that are there from being told apart or made, each with what to do; nothing of a table
+/// that lacks columns, or is not there.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn unsound_organizations(
+    session: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<(String, String)>, DbError> {
+    let table = &model.organizations;
+    if !Goal::has_columns(table, records::ORGANIZATIONS_COLUMNS).is_met(session).await? {
+        return Ok(Vec::new());
+    }
+    let query = render(include_str!("preflight/adopted_organizations.sql"), &[("organizations", table)]);
+    sqlx::query_as(query.sql())
+        .bind(table.to_string())
+        .fetch_all(session)
+        .await
+        .context("look at the organizations that are there")
 }
 
 async fn unknown_organizations(

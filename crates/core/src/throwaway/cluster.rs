@@ -1,6 +1,7 @@
 //! The server on the data in a throwaway cluster's folder. It can reach nothing, and nobody else can reach it.
 
 mod configuration;
+mod keeping;
 
 use std::{
     ffi::OsString,
@@ -18,6 +19,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 use tokio::process::Child;
+
+pub(crate) use keeping::{Kept, shell_word};
 
 use super::{
     Error, Settings,

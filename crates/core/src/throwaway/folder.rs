@@ -2,6 +2,7 @@
 //! process that made it was killed.
 
 use std::{
+    ffi::OsString,
     fs::{self, File, TryLockError},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -14,6 +15,9 @@ use nix::unistd::User;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::{Error, Names, Settings};
+
+/// What a cluster that is kept consists of, beside its tablespaces.
+const KEPT: [&str; 4] = ["data", "conf", "socket", "server.log"];
 
 /// The file whose lock says that the folder is in use.
 const LOCK: &str = "lock";
@@ -73,6 +77,7 @@ pub(crate) struct Folder {
     path: PathBuf,
     names: Names,
     reserve_bytes: u64,
+    is_kept: bool,
     _lock: File,
 }
 
@@ -113,7 +118,10 @@ impl Folder {
             Ok(lock)
         };
         match create() {
-            Ok(lock) => Ok(Self { path, names: *names, reserve_bytes: settings.reserve_bytes, _lock: lock }),
+            Ok(lock) => {
+                let reserve_bytes = settings.reserve_bytes;
+                Ok(Self { path, names: *names, reserve_bytes, is_kept: false, _lock: lock })
+            }
             Err(error) => {
                 let _ = fs::remove_dir_all(&path);
                 Err(failed("making a private folder", error))
@@ -134,6 +142,33 @@ impl Folder {
     /// The folder of the cluster's socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.path.join("socket")
+    }
+
+    /// Leaves the cluster, whose server has ended, to whoever goes on with it: nothing removes it any more. What was of use
+    /// for making it alone goes.
+    ///
+    /// # Errors
+    /// When that can't be removed; then all of it goes.
+    pub(crate) fn keep(mut self) -> Result<(), Error> {
+        let clear = || {
+            let mut kept = tablespaces(&self.path)?;
+            kept.extend(KEPT.map(OsString::from));
+            // Without a lock it is nobody's that was killed.
+            for entry in fs::read_dir(&self.path)? {
+                let entry = entry?;
+                if kept.contains(&entry.file_name()) {
+                    continue;
+                }
+                let is_folder = entry.file_type()?.is_dir();
+                if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+            }
+            Ok(())
+        };
+        clear().map_err(|error: io::Error| {
+            Error::Machine(format!("what is restored in {} can't be kept: {error}", self.path.display()))
+        })?;
+        self.is_kept = true;
+        Ok(())
     }
 
     /// Checks that `bytes` more fit on its disk, beside the reserve.
@@ -167,8 +202,22 @@ pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        remove(&self.path);
+        if !self.is_kept {
+            remove(&self.path);
+        }
     }
+}
+
+/// What in the cluster's folder `path` holds its tablespaces.
+fn tablespaces(path: &Path) -> io::Result<Vec<OsString>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path.join("data/pg_tblspc"))? {
+        // One that lies in the data folder is no link.
+        let Ok(target) = fs::canonicalize(entry?.path()) else { continue };
+        let first = target.strip_prefix(path).ok().and_then(|inner| inner.components().next());
+        found.extend(first.map(|first| first.as_os_str().to_owned()));
+    }
+    Ok(found)
 }
 
 /// What the folders' names begin with.

@@ -109,10 +109,15 @@ impl ServerPrograms {
         self.version
     }
 
+    /// Where one of them lies.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// One of them.
     pub(crate) fn program(&self, name: &str) -> Program {
         let remedy = "install PostgreSQL's server and contrib programs";
-        Program::bare(&self.search_path, self.stall, &self.folder.join(name), remedy)
+        Program::bare(&self.search_path, self.stall, &self.path(name), remedy)
     }
 }
 

@@ -53,13 +53,13 @@ async fn policies(session: &mut PgConnection, model: &Model, checks: &mut Checks
         checks.add("policy", guarded.table.plain(), holds, evidence, remedy);
         names.push(table);
     }
-    for (table, policy, lets) in isolation::other_policies(session, &names).await? {
+    for (table, policy, lets, drops) in isolation::other_policies(session, &names).await? {
         checks.add(
             "policy",
             format!("{policy} of {table}"),
             false,
             format!("is permissive, and lets rows through beside the organization's: {lets}"),
-            "DROP POLICY it, or make it AS RESTRICTIVE",
+            &format!("{drops}; or make it AS RESTRICTIVE"),
         );
     }
     Ok(())

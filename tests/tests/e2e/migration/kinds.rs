@@ -112,6 +112,23 @@ async fn organizations_that_are_there_and_can_not_be_told_apart() {
     db.execute("UPDATE organizations SET subdomain = id").await;
     let before = schema(&db);
     db.run("migrate-all").rehearsing().await.ok();
+    // What becomes of the table afterwards is seen as well, and the remedy is the one that is printed.
+    db.run("validate-migration").await.ok();
+    db.execute("ALTER TABLE organizations DROP CONSTRAINT organizations_subdomain_key").await;
+    let run = db.run("validate-migration").args(["--format", "json"]).await.status(1);
+    let checks = run.json()["checks"].as_array().unwrap().clone();
+    let failed: Vec<_> = checks.iter().filter(|check| check["verdict"] == "failed").collect();
+    let evidence = "has no unique key of its subdomain alone: one could lead to two organizations";
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!((&failed[0]["object"], &failed[0]["evidence"]), (&"organizations".into(), &evidence.into()));
+    let double = "INSERT INTO organizations (id, name, subdomain) VALUES ('d', 'D', 'a')";
+    db.execute(double).await;
+    db.run("validate-migration").await.status(1).says("has several organizations of the subdomain a");
+    db.execute("DELETE FROM organizations WHERE id = 'd'").await;
+    db.execute(failed[0]["remedy"].as_str().unwrap()).await;
+    db.run("validate-migration").await.ok();
+    db.execute("DROP INDEX organizations_subdomain_idx; ALTER TABLE organizations ADD UNIQUE (subdomain)")
+        .await;
     db.execute("DELETE FROM organizations WHERE id <> 'default'").await;
     db.run("migrate-all").args(["--rollback", "--yes"]).await.ok();
     same_schema(&db, &before);

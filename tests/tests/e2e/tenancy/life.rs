@@ -13,6 +13,7 @@ mod delete;
 mod export;
 mod import;
 mod merge;
+mod restored;
 mod traffic;
 
 /// What stands in rows of `acme` alone, in every table that holds a text.

@@ -27,7 +27,7 @@ SELECT format('is a member of %s, %s', r.rolname,
               CASE WHEN r.rolsuper THEN 'a superuser' WHEN r.rolbypassrls THEN 'which bypasses row-level security'
                    WHEN r.oid IN (SELECT oid FROM owners) THEN 'which owns tables or what is Stockfoil''s' WHEN r.rolcreaterole THEN 'which may create roles'
                    ELSE 'which reaches past the tables' END),
-       format('REVOKE %I FROM %I (or from the role between them)', r.rolname, app.rolname)
+       format('REVOKE %I FROM %I; or from the role between them', r.rolname, app.rolname)
 FROM app JOIN pg_roles AS r ON r.oid <> app.oid AND pg_has_role(app.oid, r.oid, 'MEMBER')
 WHERE NOT app.rolsuper
   AND (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.oid IN (SELECT oid FROM owners) OR r.rolname = $3

@@ -12,14 +12,14 @@ WHERE o.subdomain IS NOT NULL
 GROUP BY o.subdomain
 HAVING count(*) > 1
 UNION ALL
-SELECT 'has no unique key of its subdomain alone: one could lead to two organizations', 'CREATE UNIQUE INDEX CONCURRENTLY ON it (subdomain)'
+SELECT 'has no unique key of its subdomain alone: one could lead to two organizations', format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (subdomain)', $1)
 WHERE to_regclass($1) IS NOT NULL AND NOT EXISTS (
     SELECT FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attname = 'subdomain'
     WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1
       AND (i.indkey[0] = a.attnum OR pg_get_indexdef(i.indexrelid, 1, true) = 'lower(subdomain)')
       AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = '(subdomain IS NOT NULL)'))
 UNION ALL
-SELECT 'has subdomains with capital letters, which lead to nobody: a host''s name is looked up in small ones', 'UPDATE it SET subdomain = lower(subdomain)'
+SELECT 'has subdomains with capital letters, which lead to nobody: a host''s name is looked up in small ones', format('UPDATE %s SET subdomain = lower(subdomain)', $1)
 FROM {organizations} AS o
 WHERE o.subdomain <> lower(o.subdomain COLLATE "C")
 GROUP BY 1

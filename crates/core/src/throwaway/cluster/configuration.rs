@@ -71,9 +71,7 @@ impl Cluster<'_> {
     ) -> Result<(), Error> {
         let control = self.control_data(progress).await?;
         let settings = self.server_settings(&control, restore_command.unwrap_or_default());
-        let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "''");
-        let text: String =
-            settings.iter().map(|(name, value)| format!("{name} = '{}'\n", quoted(value))).collect();
+        let text: String = settings.iter().map(|(name, value)| quoted_setting(name, value)).collect();
         let write = || {
             self.write_files(&text)?;
             self.clean_data(restore_command.is_some())?;
@@ -86,7 +84,7 @@ impl Cluster<'_> {
     }
 
     /// The server's settings.
-    fn server_settings(
+    pub(super) fn server_settings(
         &self,
         control: &BTreeMap<String, String>,
         restore_command: &str,
@@ -137,7 +135,10 @@ impl Cluster<'_> {
     }
 
     /// What pg_controldata says of the cluster.
-    async fn control_data(&self, progress: &dyn Progress) -> Result<BTreeMap<String, String>, Error> {
+    pub(super) async fn control_data(
+        &self,
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<String, String>, Error> {
         let data = self.folder.data();
         self.owner
             .take(&data)
@@ -171,12 +172,17 @@ impl Cluster<'_> {
     }
 }
 
+/// A line of the configuration.
+pub(super) fn quoted_setting(name: &str, value: &str) -> String {
+    format!("{name} = '{}'\n", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
 /// A path as an item of a list setting.
 fn quoted_list_item(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('"', "\"\""))
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())
 }

@@ -31,7 +31,7 @@ enum More {
     Organizations,
 }
 
-const LOOKS: [Look; 22] = [
+const LOOKS: [Look; 23] = [
     Look {
         name: "application_login",
         query: include_str!("logins.sql"),
@@ -132,6 +132,12 @@ const LOOKS: [Look; 22] = [
         name: "temporary_table",
         query: include_str!("temporary.sql"),
         nothing: "no login of the application may make temporary tables",
+        more: More::None,
+    },
+    Look {
+        name: "notification",
+        query: include_str!("notifications.sql"),
+        nothing: "no trigger of a guarded table notifies",
         more: More::None,
     },
     Look {

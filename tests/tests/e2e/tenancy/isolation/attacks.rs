@@ -6,10 +6,12 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::{holes::failed, *};
 
-/// What only an attack comes to know of B, or a SQLSTATE that tells it.
-const SECRET: &str = "b-secret";
+mod rights;
 
-struct Attack {
+/// What only an attack comes to know of B, or a SQLSTATE that tells it.
+pub(super) const SECRET: &str = "b-secret";
+
+pub(super) struct Attack {
     check: &'static str,
     object: &'static str,
     /// What makes the hole; `{web}` is the application's login, `{app}` its role.
@@ -22,7 +24,7 @@ struct Attack {
     undo: &'static str,
 }
 
-fn attack(
+pub(super) fn attack(
     [check, object]: [&'static str; 2],
     make: &'static str,
     [steal, gains]: [&'static str; 2],
@@ -183,11 +185,14 @@ fn concat_all(parts: &[&str]) -> &'static str {
 }
 
 impl Tenants {
-    fn filled(&self, text: &str) -> String {
+    pub(super) fn filled(&self, text: &str) -> String {
         let (cluster, web) = (self.db.cluster(), self.web());
         [
             ("{web}", web.as_str()),
             ("{app}", &self.app),
+            ("{ops}", &self.ops),
+            ("{a}", &self.a),
+            ("{b}", &self.b),
             ("{name}", self.db.name()),
             ("{host}", cluster.host()),
             ("{port}", &cluster.port().to_string()),
@@ -232,45 +237,67 @@ async fn play(session: &mut PgConnection, org: &str, steal: &str) -> String {
     answer
 }
 
+/// What of a printed remedy can be carried out: its alternatives, each a command or statements, without words for people.
+fn ways_to_close(printed: &str) -> Vec<String> {
+    let is_sql = |part: &str| {
+        let word = part.split(' ').next().unwrap_or_default();
+        !word.is_empty() && word.chars().all(|letter| letter.is_ascii_uppercase())
+    };
+    let carried_out = |way: &str| {
+        let parts = way.split("; ").filter(|part| is_sql(part) || part.starts_with("migrate-org "));
+        parts.collect::<Vec<_>>().join("; ")
+    };
+    printed.split("; or ").map(carried_out).filter(|way| !way.is_empty()).collect()
+}
+
+/// What a client of the application's gets who sends `steal` through a pooler.
+pub(super) async fn played(tenants: &Tenants, steal: &str) -> String {
+    // A default of a role's is taken when the server's session begins.
+    let pooler = tenants
+        .db
+        .cluster()
+        .pooler_as(&tenants.web(), "default_pool_size = 1\nignore_startup_parameters = extra_float_digits");
+    let mut session = PgConnection::connect(&pooler.url(tenants.db.name())).await.unwrap();
+    play(&mut session, &tenants.a, &tenants.filled(steal)).await
+}
+
 async fn each_is_found_and_closed(attacks: Vec<Attack>) {
     let _shared = ROLES.read().await;
     let tenants = Tenants::of(None).await;
     tenants.isolate().await;
     tenants.with_secrets().await;
+    find_and_close(&tenants, attacks).await;
+}
+
+/// Plays each attack, finds what it goes by, and plays it again after each of the remedies that are printed.
+pub(super) async fn find_and_close(tenants: &Tenants, attacks: Vec<Attack>) {
     let db = &tenants.db;
-    let played = async |steal: &str| {
-        // A default of a role's is taken when the server's session begins.
-        let pooler = db.cluster().pooler_as(
-            &tenants.web(),
-            "default_pool_size = 1\nignore_startup_parameters = extra_float_digits",
-        );
-        let mut session = PgConnection::connect(&pooler.url(db.name())).await.unwrap();
-        play(&mut session, &tenants.a, &tenants.filled(steal)).await
-    };
     for Attack { check, object, make, steal, gains, undo } in attacks {
         let object = tenants.filled(object);
         let (mut done, mut remedies) = (0, 1);
         while done < remedies {
             db.execute(tenants.filled(make)).await;
-            let gained = played(steal).await;
+            let gained = played(tenants, steal).await;
             assert!(gained.contains(gains), "{make}\n{steal} does not work as an attack: {gained:?}");
             let report = tenants.find().await;
             let found = failed(&report);
             let hole = found.iter().find(|(name, of, _)| (*name, *of) == (check, &*object));
             let (.., hole) =
                 hole.unwrap_or_else(|| panic!("{make}\nis not found as {check} {object}: {found:#?}"));
-            let printed = hole["remedy"].as_str().unwrap();
-            let runnable: Vec<&str> = printed
-                .split("; or ")
-                .filter(|remedy| !remedy.contains("[tenancy]") && !remedy.starts_with("keep"))
-                .collect();
-            assert!(!runnable.is_empty(), "{hole}");
-            remedies = runnable.len();
-            db.execute(runnable[done]).await;
-            let gained = played(steal).await;
-            assert!(!gained.contains(gains), "{make}\n{}\nleaves: {gained:?}", runnable[done]);
+            let ways = ways_to_close(hole["remedy"].as_str().unwrap());
+            assert!(!ways.is_empty(), "{hole}");
+            remedies = ways.len();
+            let way = &ways[done];
+            match way.strip_prefix("migrate-org ") {
+                Some(flags) => {
+                    drop(tenants.run("migrate-org").args(flags.split(' ')).arg("--yes").await.ok())
+                }
+                None => db.execute(way).await,
+            }
+            let gained = played(tenants, steal).await;
+            assert!(!gained.contains(gains), "{make}\n{way}\nleaves: {gained:?}");
             let report = tenants.find().await;
-            assert_eq!(failed(&report), [], "{make}\n{}", runnable[done]);
+            assert_eq!(failed(&report), [], "{make}\n{way}");
             db.execute(tenants.filled(undo)).await;
             done += 1;
         }
@@ -286,6 +313,21 @@ async fn tables_of_nobody_are_found_and_closed() {
 #[tokio::test]
 async fn what_keys_tell_and_set_off_is_found_and_closed() {
     each_is_found_and_closed(keys()).await;
+}
+
+#[tokio::test]
+async fn what_policies_and_roles_let_through_is_found_and_closed() {
+    each_is_found_and_closed(rights::policies_and_roles()).await;
+}
+
+#[tokio::test]
+async fn rights_that_no_policy_asks_about_are_found_and_closed() {
+    each_is_found_and_closed(rights::rights()).await;
+}
+
+#[tokio::test]
+async fn what_works_as_its_owner_is_found_and_closed() {
+    each_is_found_and_closed(rights::owners()).await;
 }
 
 #[tokio::test]
