@@ -57,6 +57,12 @@ async fn options_of_memberships_and_the_right_to_maintain_are_found_and_closed()
             attack(["grant", "rights on items"], "GRANT MAINTAIN ON items TO {app}", reindex, ""),
             attack(login, "GRANT MAINTAIN ON items TO {web}", reindex, ""),
             attack(login, "GRANT pg_maintain TO {web}", reindex, ""),
+            attack(
+                login,
+                "GRANT pg_write_all_data TO {web}",
+                ["UPDATE stockfoil.run SET command = 'gone'", " row"],
+                "",
+            ),
         ],
     )
     .await;

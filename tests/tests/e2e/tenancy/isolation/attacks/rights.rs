@@ -98,12 +98,6 @@ pub(super) fn rights() -> Vec<Attack> {
             "",
         ),
         attack(
-            ["login", "role {web}"],
-            "GRANT pg_write_all_data TO {web}",
-            ["UPDATE stockfoil.run SET command = 'gone'", " row"],
-            "",
-        ),
-        attack(
             ["grant", "rights on numbers"],
             "CREATE SEQUENCE numbers OWNED BY items.item_number; GRANT ALL ON SEQUENCE numbers TO {app}",
             sets_back,
