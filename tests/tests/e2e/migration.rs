@@ -58,6 +58,7 @@ mod kinds;
 mod life;
 mod lookups;
 mod newer;
+mod odd;
 mod organizations;
 mod others;
 mod partitions;

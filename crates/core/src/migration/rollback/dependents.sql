@@ -9,7 +9,18 @@ JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.at
 LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
 WHERE a.attrelid IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n)
   AND a.attname = $2 AND NOT a.attisdropped
-  AND (d.deptype = 'n' OR k.contype = 'p') AND k.contype IS DISTINCT FROM 'f'
+  -- A generated column would be dropped along, without a word.
+  AND (d.deptype = 'n' OR k.contype = 'p'
+       OR d.deptype = 'a' AND EXISTS (
+           SELECT FROM pg_attribute AS g
+           LEFT JOIN pg_attrdef AS f ON f.adrelid = g.attrelid AND f.adnum = g.attnum
+           WHERE g.attrelid = a.attrelid AND g.attnum <> a.attnum AND g.attgenerated <> ''
+             AND ((d.classid, d.objid) = ('pg_attrdef'::regclass, f.oid)
+                  OR (d.classid, d.objid, d.objsubid) = ('pg_class'::regclass, g.attrelid, g.attnum))))
+  -- Keys between the tables go with their columns; those of other tables would keep the column.
+  AND (k.contype IS DISTINCT FROM 'f'
+       OR k.confrelid = a.attrelid AND k.conparentid = 0
+          AND k.conrelid NOT IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n WHERE to_regclass(n) IS NOT NULL))
   AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (SELECT FROM pg_policy AS p WHERE p.oid = d.objid AND p.polname = $3))
 GROUP BY a.attrelid, a.attname
 ORDER BY 1
