@@ -275,6 +275,15 @@ pub fn age_text(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     (now - then).to_std().map_or_else(|_| "less than no time".to_owned(), duration_text)
 }
 
+/// The first `max` of `names`, and how many more there are.
+fn first_of(names: &[impl AsRef<str>], max: usize) -> String {
+    let named = names.iter().take(max).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(max) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// A duration for a person: `25 h 1 min`.
 pub fn duration_text(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;

@@ -15,7 +15,7 @@ pub(super) use restored::RestoredDatabase;
 use sqlx::PgConnection;
 
 use super::{
-    Backup, BackupSource, Finding, Status,
+    Backup, BackupSource, Finding, Status, first_of,
     reading::{Contents, Reading},
 };
 use crate::{Error, db::Db, mapping::Mapping, model::Model};
@@ -144,13 +144,10 @@ impl Witness {
     ) -> Option<Finding> {
         let is_missing =
             |table: &&(String, String)| !contents.contains_key(*table) && !is_left_out(source, table);
-        let missing: Vec<&(String, String)> = self.estimates.keys().filter(is_missing).collect();
-        let named: Vec<String> = missing.iter().take(NAMED_MAX).map(|table| plain(table)).collect();
-        let more = missing.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let missing: Vec<String> = self.estimates.keys().filter(is_missing).map(plain).collect();
         let text = format!(
-            "lacks tables that production has: {}{more}: they were left out, or made since; name what is left out on purpose in left_out of the source",
-            named.join(", ")
+            "lacks tables that production has: {}: they were left out, or made since; name what is left out on purpose in left_out of the source",
+            first_of(&missing, NAMED_MAX)
         );
         (!missing.is_empty()).then(|| self.finding(backup, false, text))
     }

@@ -46,9 +46,10 @@ pub(super) async fn look(
         return Ok(());
     }
     let table = Table::read(session, ledger, &model.org_column).await?;
+    // What else the application keeps in the same rows, and rows of nothing, are no balance.
     let digest = render(
-        "SELECT md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM {balances} AS t",
-        &[("balances", balances)],
+        "SELECT md5(string_agg(t.{quantity}::text, ' ' ORDER BY t.{quantity})) FROM {balances} AS t WHERE t.{quantity} <> 0",
+        &[("quantity", &model.balances.quantity), ("balances", balances)],
     );
     let mut was_tried = false;
     for how in [New::Behind, New::Before] {

@@ -63,7 +63,7 @@ impl Checks {
                     "writes {} beside Stockfoil's triggers: each entry counts twice",
                     model.balances.table.plain()
                 ),
-                "ALTER TABLE ... DISABLE TRIGGER it, then reconcile-balances",
+                "ALTER TABLE ... DISABLE TRIGGER (or RULE) it, then reconcile-balances --fix-large",
             );
         }
         let objects = balance::objects(model);

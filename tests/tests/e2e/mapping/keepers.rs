@@ -56,9 +56,13 @@ async fn a_rule_that_keeps_the_table_is_refused_by_name() {
 async fn what_keeps_the_table_without_naming_it_is_found_by_the_rehearsal() {
     let db = TestDb::mapped(Mapped::Erp).await;
     db.execute(keep("PERFORM count_move(NEW.product_id, NEW.location_dest_id, NEW.quantity);")).await;
-    // A trigger that reads the table only is nobody's rival.
+    // A trigger that reads the table only is nobody's rival, nor is one that keeps something else in its rows.
     db.execute(
-        "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        "ALTER TABLE stock_quant ADD COLUMN reserved numeric NOT NULL DEFAULT 0;
+         CREATE FUNCTION reserve() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             UPDATE stock_quant SET reserved = reserved + coalesce(NEW.quantity, 0) WHERE product_id = NEW.product_id; RETURN NULL; END $$;
+         CREATE TRIGGER reserve AFTER INSERT ON stock_move FOR EACH ROW EXECUTE FUNCTION reserve();
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              PERFORM FROM stock_quant WHERE product_id = NEW.product_id; RETURN NULL; END $$;
          CREATE TRIGGER look AFTER INSERT ON stock_move FOR EACH ROW EXECUTE FUNCTION look()",
     )

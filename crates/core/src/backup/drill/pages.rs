@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ffi::OsString};
 use super::Drilled;
 use crate::{
     Error,
-    backup::{Finding, reading::Reader},
+    backup::{Finding, first_of, reading::Reader},
     db::Db,
     throwaway::Cluster,
 };
@@ -76,13 +76,11 @@ pub(super) async fn check(
 }
 
 fn stale_note(stale: &BTreeSet<String>) -> Option<String> {
-    let named: Vec<&str> = stale.iter().take(NAMED_MAX).map(String::as_str).collect();
-    let more = stale.len().saturating_sub(NAMED_MAX);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let stale: Vec<&String> = stale.iter().collect();
     (!stale.is_empty()).then(|| {
         format!(
-            "this machine's collations are of another version than those that the backup was made under; where they are on the machine that it is restored on, rebuild these indexes (REINDEX): {}{more}",
-            named.join(", ")
+            "this machine's collations are of another version than those that the backup was made under; where they are on the machine that it is restored on, rebuild these indexes (REINDEX): {}",
+            first_of(&stale, NAMED_MAX)
         )
     })
 }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{bare, dump, files, wrapped};
 use crate::backup::{
-    Backup, BackupSource, Finding, StartedFrom,
+    Backup, BackupSource, Finding, StartedFrom, first_of,
     listing::Extent,
     reading::{Reader, Reading},
     restored::{Place, Restored},
@@ -87,11 +87,9 @@ impl Found {
     fn unread(&self) -> Option<Finding> {
         let unread: Vec<String> =
             self.others.iter().filter(|other| !is_of_series(&self.backup, other)).map(called).collect();
-        let more = unread.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let text = format!(
-            "holds backups that were not read: {}{more}: the newest, {}, was; give each a source with its pattern",
-            unread.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", "),
+            "holds backups that were not read: {}: the newest, {}, was; give each a source with its pattern",
+            first_of(&unread, NAMED_MAX),
             called(&self.backup)
         );
         (!unread.is_empty()).then(|| Finding::warning("unread", text))

@@ -10,7 +10,7 @@ use super::{NAMED_MAX, Witness, is_left_out, plain};
 use crate::{
     Error,
     backup::{
-        Backup, BackupSource, Finding, Status,
+        Backup, BackupSource, Finding, Status, first_of,
         listing::Extent,
         reading::{Contents, Objects, Owners, Reading},
     },
@@ -80,7 +80,7 @@ impl Witness {
             if !lacking.is_empty() {
                 let text = format!(
                     "lacks organizations that production has from before it began: {}",
-                    named(&lacking)
+                    first_of(&lacking, NAMED_MAX)
                 );
                 findings.push(self.finding(backup, true, text));
             }
@@ -96,7 +96,7 @@ impl Witness {
                 let text = format!(
                     "holds no row of {} of organizations of which production has some from before it began: {}",
                     self.ledger.1,
-                    named(&lacking)
+                    first_of(&lacking, NAMED_MAX)
                 );
                 findings.push(self.finding(backup, true, text));
             }
@@ -176,7 +176,7 @@ impl Witness {
             .collect();
         let text = format!(
             "lacks what production has: {}: that was left out, or made since; name what is left out on purpose in left_out of the source",
-            named(&missing)
+            first_of(&missing, NAMED_MAX)
         );
         (!missing.is_empty()).then(|| self.finding(backup, false, text))
     }
@@ -213,7 +213,7 @@ impl Witness {
             missing.map(|(kind, name)| format!("{} {name}", kind.to_lowercase())).collect();
         let text = format!(
             "lacks what production's cluster has: {}: that was left out, or made since",
-            named(&missing)
+            first_of(&missing, NAMED_MAX)
         );
         (!missing.is_empty()).then(|| self.finding(backup, false, text))
     }
@@ -232,10 +232,4 @@ impl Witness {
             ..finding
         })
     }
-}
-
-fn named(names: &[String]) -> String {
-    let more = names.len().saturating_sub(NAMED_MAX);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", "))
 }

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{Beside, ESTIMATED_ROWS_MIN, STATEMENT_TIMEOUT, TRANSACTION_MAX, Witness, is_left_out, plain};
 use crate::{
     Error,
-    backup::{Backup, BackupSource, Finding, Status},
+    backup::{Backup, BackupSource, Finding, Status, first_of},
     db::Db,
     mapping::Mapping,
     model::Model,
@@ -223,18 +223,15 @@ impl Witness {
                 findings.push(self.finding(backup, false, text));
             }
         }
-        notes.extend(unheard_note(unheard));
+        notes.extend(unheard_note(&unheard));
         Ok(findings)
     }
 }
 
 /// Of which tables' rows production was not asked, each with why.
-fn unheard_note(mut tables: Vec<String>) -> Option<String> {
-    let more = tables.len().saturating_sub(NAMED_MAX);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    tables.truncate(NAMED_MAX);
+fn unheard_note(tables: &[String]) -> Option<String> {
     (!tables.is_empty())
-        .then(|| format!("production was not asked for the rows of {}{more}", tables.join(", ")))
+        .then(|| format!("production was not asked for the rows of {}", first_of(tables, NAMED_MAX)))
 }
 
 /// The parts of statements over entries that depend on the model: id and transaction.

@@ -12,9 +12,9 @@ use crate::{
 
 /// What helps where something else keeps the balances.
 pub(crate) const KEEPERS_REMEDY: &str = "let it keep them, and be compared: [balances] kept_by = \"application\"; or disable it (ALTER TABLE ... \
-                                 DISABLE TRIGGER) right before migrate-balance: what it misses, backfill-balances adds";
+                                 DISABLE TRIGGER or RULE) right before migrate-balance: what it misses, backfill-balances adds";
 
-/// The application's own triggers and rules of the ledger that write its balances, each with its table; none where Stockfoil does
+/// The application's own triggers and rules of the ledger that write a quantity of its balances, each with its table; none where Stockfoil does
 /// not keep these.
 ///
 /// # Errors
@@ -29,6 +29,7 @@ pub(crate) async fn keepers(
     let rows: Vec<(String, String, String)> = sqlx::query_as(include_str!("keepers.sql"))
         .bind(model.ledger.table.to_string())
         .bind(model.balances.table.to_string())
+        .bind(model.balances.quantity.as_str())
         .fetch_all(session)
         .await
         .context(format!("look who else keeps {}", model.balances.table.plain()))?;

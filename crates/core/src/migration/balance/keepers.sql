@@ -1,13 +1,18 @@
--- The triggers and rules of the ledger $1 and its partitions, beside Stockfoil's own, whose text writes the balances $2, with
--- their tables. Locks: nothing but the catalog's own.
+-- The triggers and rules of the ledger $1 and its partitions, beside Stockfoil's own, whose text writes the quantity $3 of the
+-- balances $2, with their tables. Locks: nothing but the catalog's own.
 WITH ledger AS (
     SELECT to_regclass($1)::oid AS oid
     UNION
     SELECT relid FROM pg_partition_tree(to_regclass($1))
-), balances AS (
-    SELECT E'\\m(insert\\s+into|merge\\s+into|update|delete\\s+from)\\s+(only\\s+)?("?[^\\s".]+"?\\s*\\.\\s*)?"?'
-           || regexp_replace(c.relname, '([^a-zA-Z0-9_])', E'\\\\\\1', 'g') || '("|\M)' AS writes
+), names AS (
+    SELECT '(only\s+)?("?[^\s".]+"?\s*\.\s*)?"?' || regexp_replace(c.relname, '([^a-zA-Z0-9_])', '\\\1', 'g') || '("|\M)' AS balances,
+           '"?' || regexp_replace($3, '([^a-zA-Z0-9_])', '\\\1', 'g') || '("|\M)' AS quantity
     FROM pg_class AS c WHERE c.oid = to_regclass($2)
+), balances AS (
+    -- What leaves the quantity alone keeps something else of the application's in the same rows.
+    SELECT format('\m(merge\s+into\s+%1$s|insert\s+into\s+%1$s\s*(as\s+\w+\s*)?(\([^)]*%2$s|(values|select|table|with)\M)|update\s+%1$s[^;]*\mset\M[^;]*[\s(,]%2$s\s*(=|,|\)))',
+                  balances, quantity) AS writes
+    FROM names
 )
 SELECT 'trigger ' || t.tgname, n.nspname::text, c.relname::text
 FROM pg_trigger AS t

@@ -1,5 +1,6 @@
 -- The ON CONFLICT clauses, as regular expressions, that need a unique key of the tables $1 that has to go; $2 is the
--- organization's column. Columns are named in any order, and the table by a view over it that takes writes as well.
+-- organization's column. Columns are named in any order, and the table by a view right over it that takes
+-- writes and has its columns' names as well.
 -- Locks: none.
 WITH key AS ({key_query}), escaped AS (
     SELECT key.*, i.indnkeyatts AS width, 0 = ANY (i.indkey::int2[]) AS has_expression,

@@ -2,7 +2,7 @@
 SELECT regexp_replace(c.oid::regclass::text, '^public\.', ''),
        CASE WHEN c.relkind = 'f' THEN 'is a foreign table, which can have neither keys nor indexes'
             WHEN c.relkind NOT IN ('r', 'p') THEN 'is not a table'
-            WHEN owner.name IS NOT NULL THEN format('belongs to the extension %s, which makes it again without the column, and in whose place no dump holds it', owner.name)
+            WHEN owner.name IS NOT NULL THEN format('belongs to the extension %s: no dump holds it, and the extension makes it again without the column', owner.name)
             WHEN c.reloftype <> 0 THEN format('is a table of the type %s, which alone decides its columns', c.reloftype::regtype)
             ELSE format('has the children %s by inheritance, whose rows would have no key', children.names) END
 FROM pg_class AS c

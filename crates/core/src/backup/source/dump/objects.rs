@@ -7,7 +7,7 @@ use super::{
     table_key,
 };
 use crate::backup::{
-    BackupSource, Finding,
+    BackupSource, Finding, first_of,
     reading::{Contents, Objects},
 };
 
@@ -107,11 +107,9 @@ pub(super) fn check_sequences(objects: &Objects, source: Option<&BackupSource>) 
         })
         .map(|(_, _, name)| name.as_str())
         .collect();
-    let named = without.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
-    let more = without.len().saturating_sub(NAMED_MAX);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named = first_of(&without, NAMED_MAX);
     let text = format!(
-        "holds no value of the sequences {named}{more}: what is restored gives out keys that are taken; name what is left out on purpose in left_out of the source"
+        "holds no value of the sequences {named}: what is restored gives out keys that are taken; name what is left out on purpose in left_out of the source"
     );
     (!without.is_empty()).then(|| match of("SEQUENCE SET") {
         0 => Finding::critical("contents", text),
