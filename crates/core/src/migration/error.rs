@@ -108,6 +108,16 @@ pub enum MigrationError {
         /// The version to record.
         version: i64,
     },
+    /// The default inventory's tables are in a schema where the mapping does not look for them.
+    #[error(
+        "database {database:?} has {tables}, and none of them where the mapping looks: an empty inventory beside them would be taken for them; name their schema in `schemas` of a mapping (db-generate --config proposes one), or migrate an empty database"
+    )]
+    InventoryElsewhere {
+        /// The database.
+        database: String,
+        /// The tables, with their schemas.
+        tables: String,
+    },
     /// `--baseline` names a version that no file has.
     #[error("no migration has version {0}; db-migrate --status lists them")]
     NoSuchVersion(i64),

@@ -99,8 +99,13 @@ async fn addresses(
     sqlx::query_scalar(statement.sql()).fetch_all(connection).await
 }
 
+fn names_of(schema: String, name: String) -> Result<QualifiedName, sqlx::Error> {
+    let ident = |name: String| Ident::new(name).map_err(|error| sqlx::Error::Decode(error.into()));
+    Ok(QualifiedName::new(ident(schema)?, ident(name)?))
+}
+
 /// Takes from everybody but their owners every right on what was not there `before`: in Stockfoil's schema, and `made`.
-/// In the transaction that made it; then only default privileges can have given one. What is closed is recorded, once there
+/// What an event trigger did to keep rows from their owner is undone. In the transaction that made it; then only default privileges can have given one. What is closed is recorded, once there
 /// is a record.
 pub(super) async fn close(
     connection: &mut PgConnection,
@@ -110,6 +115,15 @@ pub(super) async fn close(
     // Most transactions make nothing, and this is asked in each.
     if addresses(connection, made).await?.iter().all(|address| before.contains(address)) {
         return Ok(());
+    }
+    // An application's event trigger may put every new table under policies, its owner too, who keeps Stockfoil's.
+    let forced = over(made, include_str!("privileges/forced.sql"));
+    let forced: Vec<(String, String)> =
+        sqlx::query_as(forced.sql()).persistent(false).bind(before).fetch_all(&mut *connection).await?;
+    for (schema, name) in forced {
+        let table = names_of(schema, name)?;
+        let unforce = render("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY", &[("table", &table)]);
+        sqlx::raw_sql(unforce.sql()).execute(&mut *connection).await?;
     }
     let statement = over(made, include_str!("privileges/given.sql"));
     let held: Vec<Held> =

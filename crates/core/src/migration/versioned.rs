@@ -228,8 +228,12 @@ pub(crate) async fn take_back(db: &Db, dry_run: bool, progress: &dyn Progress) -
     if let Some(unknown) = plan.versions.iter().find(|version| version.state == State::Unknown) {
         return Err(drift(unknown).into());
     }
-    if dry_run || plan.versions.is_empty() {
+    if dry_run {
         return Ok(plan.report(dry_run, false));
+    }
+    if plan.versions.is_empty() {
+        record::drop_empty(&mut session, progress).await?;
+        return Ok(plan.report(false, false));
     }
     let _lock = db.run_lock(RUN_LOCK_WAIT, progress).await?;
     record::settle(&mut session, progress).await?;

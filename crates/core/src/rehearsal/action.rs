@@ -25,6 +25,10 @@ pub(super) enum Kind {
     CopyByPosition,
     /// A read of the table of balances that the application has, or an INSERT into it; the migration fills that.
     Balance,
+    /// An UPDATE; one that is about no row was not tried.
+    Update,
+    /// Once more with other values; where that did not work before, the first time tells of it.
+    Further,
     /// Anything else.
     Other,
 }

@@ -9,32 +9,38 @@ use sqlx::{Connection as _, PgConnection};
 use super::report::{LookupChange, LookupCost};
 use crate::{
     Error, catalog,
-    db::{Context as _, DbError, sqlstate},
+    db::{DbError, all_words, sqlstate},
     model::Model,
-    sql::{Definition, Fixed, Fragment, Ident, QualifiedName, Statement, all_of, render},
+    sql::{Definition, Fixed, Fragment, QualifiedName, Statement, all_of, render},
 };
 
 /// A lookup that went by an index.
 pub(super) struct Lookup {
     table: QualifiedName,
-    columns: Vec<String>,
+    /// The key's columns and expressions.
+    parts: Vec<String>,
     query: Statement,
     index: String,
 }
 
-/// The lookups by each unique key of plain columns in the tables of `model`, which go by an index.
-pub(super) async fn before(session: &mut PgConnection, model: &Model) -> Result<Vec<Lookup>, Error> {
+/// The lookups by each unique key in the tables of `model`, which go by an index; what can't be asked for goes to `not_probed`.
+pub(super) async fn before(
+    session: &mut PgConnection,
+    model: &Model,
+    not_probed: &mut Vec<String>,
+) -> Result<Vec<Lookup>, Error> {
     let mut lookups = Vec::new();
     for table in &model.tenant_tables {
         for key in catalog::unique_keys(session, table).await? {
-            let columns: Vec<String> = key.columns.iter().flatten().cloned().collect();
-            // A part that is an expression has no column.
-            if columns.len() != key.columns.len() {
-                continue;
-            }
-            let query = query(table, &columns, key.predicate.as_ref().map(|text| text as &dyn Fragment))?;
-            if let Some(index) = index_of(session, &query, &columns).await? {
-                lookups.push(Lookup { table: table.clone(), columns, query, index });
+            let query = query(table, &key.parts, key.predicate.as_ref().map(|text| text as &dyn Fragment));
+            let parts: Vec<String> = key.parts.iter().map(ToString::to_string).collect();
+            match index_of(session, &query, &parts).await? {
+                Ok(Some(index)) => lookups.push(Lookup { table: table.clone(), parts, query, index }),
+                Ok(None) => {}
+                Err(error) => {
+                    let (parts, words) = (parts.join(", "), all_words(&error));
+                    not_probed.push(format!("lookups of {} by {parts}: {words}", table.plain()));
+                }
             }
         }
     }
@@ -50,15 +56,7 @@ pub(super) async fn changes(
     let mut changes = Vec::new();
     for lookup in lookups {
         // A way back takes columns along, and with them the lookups by them.
-        let mut is_there = true;
-        for column in &lookup.columns {
-            let name = Ident::new(column.clone())?;
-            is_there &= catalog::column(session, &lookup.table, &name).await?.is_some();
-        }
-        if !is_there {
-            continue;
-        }
-        let after = index_of(session, &lookup.query, &lookup.columns).await?;
+        let Ok(after) = index_of(session, &lookup.query, &lookup.parts).await? else { continue };
         if after.as_ref() != Some(&lookup.index) {
             let cost = match &after {
                 Some(_) => None,
@@ -66,7 +64,7 @@ pub(super) async fn changes(
             };
             changes.push(LookupChange {
                 table: lookup.table.plain(),
-                columns: lookup.columns.join(", "),
+                columns: lookup.parts.join(", "),
                 before: lookup.index.clone(),
                 after,
                 cost,
@@ -76,26 +74,20 @@ pub(super) async fn changes(
     Ok(changes)
 }
 
-/// A lookup of the row of `table` that has the values of some row in `columns`.
-fn query(
-    table: &QualifiedName,
-    columns: &[String],
-    predicate: Option<&dyn Fragment>,
-) -> Result<Statement, Error> {
-    let mut conditions = Vec::new();
-    for column in columns {
-        let column = Ident::new(column.clone())?;
-        conditions.push(render(
-            "t.{column} = (SELECT s.{column} FROM {table} AS s LIMIT 1)",
-            &[("column", &column), ("table", table)],
-        ));
-    }
+/// A lookup of the row of `table` that has the values of some row in the key of `parts`.
+fn query(table: &QualifiedName, parts: &[Definition], predicate: Option<&dyn Fragment>) -> Statement {
+    let conditions: Vec<Statement> = parts
+        .iter()
+        .map(|part| {
+            render("({part}) = (SELECT {part} FROM {table} LIMIT 1)", &[("part", part), ("table", table)])
+        })
+        .collect();
     let condition = all_of(conditions);
     let predicate = predicate.unwrap_or(&Fixed("true"));
-    Ok(render(
-        "EXPLAIN (FORMAT JSON) SELECT 1 FROM {table} AS t WHERE {condition} AND {predicate}",
+    render(
+        "EXPLAIN (FORMAT JSON) SELECT 1 FROM {table} WHERE {condition} AND {predicate}",
         &[("table", table), ("condition", &condition), ("predicate", predicate)],
-    ))
+    )
 }
 
 /// What `query` costs by the statistics of `production`, as it is and without any index; none where it can't be planned
@@ -121,13 +113,13 @@ async fn cost(production: &mut PgConnection, query: &Statement) -> Result<Option
     })
 }
 
-/// The index that begins with one of `columns` and finds the rows of `query`; none: the table is read whole. Where the planner
-/// prefers another one, as it may with a few rows, it is asked again without that.
+/// The index that begins with one of `parts` and finds the rows of `query`; none: the table is read whole. Where the planner
+/// prefers another one, as it may with a few rows, it is asked again without that. The inner error: the server does not plan it.
 async fn index_of(
     session: &mut PgConnection,
     query: &Statement,
-    columns: &[String],
-) -> Result<Option<String>, DbError> {
+    parts: &[String],
+) -> Result<Result<Option<String>, sqlx::Error>, DbError> {
     let mut transaction = session.begin().await?;
     let found = async {
         sqlx::raw_sql("SET LOCAL enable_seqscan = off").execute(&mut *transaction).await?;
@@ -142,7 +134,7 @@ async fn index_of(
                         .bind(index)
                         .fetch_one(&mut *transaction)
                         .await?;
-                if first.is_some_and(|first| columns.contains(&first)) {
+                if first.is_some_and(|first| parts.contains(&first)) {
                     return Ok(Some(index.clone()));
                 }
                 others.push(render("{drop}", &[("drop", &Definition::from_catalog(drop))]));
@@ -160,7 +152,12 @@ async fn index_of(
     };
     let found: Result<_, sqlx::Error> = found.await;
     transaction.rollback().await?;
-    found.context("ask how a lookup finds its rows")
+    match found {
+        Err(error) if sqlstate(&error).is_none() => {
+            Err(DbError::Statement { context: "ask how a lookup finds its rows".into(), cause: error })
+        }
+        found => Ok(found),
+    }
 }
 
 /// The indexes that a plan finds rows of `t` by, with a condition.

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use crate::{
     Error,
+    catalog::UniqueKey,
     db::Context as _,
     sql::{Ident, List, Literal, NameError, QualifiedName, Statement, all_of, render},
 };
@@ -12,6 +13,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     pub(super) name: Ident,
+    type_name: String,
     /// The category of its type, as `pg_type.typcategory` has it.
     category: String,
     /// Whether an INSERT may leave it out.
@@ -34,6 +36,7 @@ pub(super) struct Column {
 #[derive(sqlx::FromRow)]
 struct ColumnRow {
     name: String,
+    type_name: String,
     category: String,
     is_generated: bool,
     has_default: bool,
@@ -83,6 +86,7 @@ impl Table {
             Ok(Column {
                 is_org: name == *org,
                 name,
+                type_name: row.type_name,
                 category: row.category,
                 has_default: row.has_default,
                 is_always: row.is_always,
@@ -96,14 +100,22 @@ impl Table {
         Ok(Self { name: name.clone(), columns, width })
     }
 
-    /// Takes the columns of a view for keys that are called like those of `keys`: a view does not say whose its columns
+    /// Takes the columns of a view for keys that are called like those among `keys`, the columns of a table that it reads: a view does not say whose its columns
     /// are.
     pub(super) fn know_keys(&mut self, keys: &[Column]) {
         for column in &mut self.columns {
-            if let Some(key) = keys.iter().find(|key| key.name == column.name) {
-                (column.is_unique, column.has_default) = (true, key.has_default);
+            if let Some(key) = keys.iter().find(|key| key.is_unique && key.name == column.name) {
+                column.is_unique = true;
+                (column.is_primary, column.has_default) = (key.is_primary, key.has_default);
             }
         }
+    }
+
+    /// Whether each part of `key` is a column of it.
+    pub(super) fn has_columns(&self, key: &UniqueKey) -> bool {
+        key.columns.iter().all(|name| {
+            name.as_ref().is_some_and(|name| self.columns.iter().any(|column| column.name.as_str() == name))
+        })
     }
 
     /// Up to `limit` of its rows, each as it is and as a new one would be.
@@ -121,6 +133,27 @@ impl Table {
             &[("values", &List(values)), ("table", &self.name), ("limit", &limit)],
         );
         sqlx::query_scalar(query.sql()).fetch_all(session).await
+    }
+
+    /// Rows of made-up values, for one that has none: one with each of `objects` where it has a column of JSON.
+    pub(super) fn made_up(&self, objects: &[String]) -> Vec<Row> {
+        let row = |object: &str| self.columns.iter().map(|column| column.made_up(object)).collect();
+        match self.columns.iter().any(|column| matches!(column.type_name.as_str(), "json" | "jsonb")) {
+            true => objects.iter().map(|object| row(object)).collect(),
+            false => vec![row("{}")],
+        }
+    }
+
+    /// One of `row` as a JSON object, without its organization.
+    pub(super) fn object(&self, row: &Row) -> String {
+        let columns = self.columns.iter().zip(row).filter(|(column, _)| !column.is_always && !column.is_org);
+        let object: serde_json::Map<_, _> = columns
+            .map(|(column, value)| {
+                let value = value.clone().map_or(serde_json::Value::Null, serde_json::Value::String);
+                (column.name.as_str().to_owned(), value)
+            })
+            .collect();
+        serde_json::Value::Object(object).to_string()
     }
 
     /// INSERT of `row`, without its organization and what has a default in a key, but for what is `wanted` of these.
@@ -181,14 +214,34 @@ impl Table {
     /// `SET` of every column that may be any value to another one, or to itself where that is the only one that is sure to
     /// be allowed; none where there is none.
     pub(super) fn updated(&self, is_changed: bool) -> Option<List<Statement>> {
-        let plain =
-            self.columns.iter().filter(|column| !column.is_unique && !column.is_always && !column.is_org);
+        let plain = self.columns.iter().filter(|column| column.may_be_set());
         let set: Vec<_> = plain.map(|column| column.updated(is_changed)).collect();
         (!set.is_empty()).then_some(List(set))
     }
 }
 
 impl Column {
+    /// A value of its type; none where none is known.
+    fn made_up(&self, object: &str) -> Option<String> {
+        let value = match (self.category.as_str(), self.type_name.as_str()) {
+            ("N", _) => "1",
+            ("S", _) => "x",
+            ("B", _) => "true",
+            ("D", _) => "2026-01-01",
+            ("T", _) => "1 day",
+            ("A", _) => "{}",
+            (_, "uuid") => "5f0c2a9d-1b7e-4c3d-8e2f-0a1b2c3d4e5f",
+            (_, "json" | "jsonb") => object,
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    /// Whether an UPDATE may give it a value that no key knows.
+    pub(super) fn may_be_set(&self) -> bool {
+        !self.is_unique && !self.is_always && !self.is_org
+    }
+
     /// `SET` of it to another value, or to the same.
     pub(super) fn updated(&self, is_changed: bool) -> Statement {
         let may_be_any = !self.is_unique && !self.is_reference && !self.is_org;

@@ -64,6 +64,8 @@ pub(super) struct Trials {
     path: String,
     /// The organization's column.
     org: String,
+    /// Whether policies hide rows of tenant tables.
+    is_hidden: bool,
 }
 
 /// What is not as it was before.
@@ -78,7 +80,13 @@ struct Found {
 impl Trials {
     /// Nothing to try.
     pub(super) fn none() -> Self {
-        Self { worked: Vec::new(), lookups: Vec::new(), path: String::new(), org: String::new() }
+        Self {
+            worked: Vec::new(),
+            lookups: Vec::new(),
+            path: String::new(),
+            org: String::new(),
+            is_hidden: false,
+        }
     }
 
     /// Tries everything before the migration.
@@ -115,7 +123,11 @@ impl Trials {
                 }
             }
             match last {
+                Some(Ok(Done { rows: 0, .. })) if trial.kind == Kind::Update => {
+                    not_probed.push(format!("{}{}: it is about no row", trial.what, trial.by()));
+                }
                 Some(Ok(done)) => worked.push((trial, done)),
+                Some(Err(_)) if trial.kind == Kind::Further => {}
                 Some(Err(refusal)) => {
                     not_probed.push(format!("{}{}: {}", trial.what, trial.by(), refusal.words));
                 }
@@ -127,8 +139,16 @@ impl Trials {
             false => not_probed.push("which triggers run: the role may not set track_functions".to_owned()),
         }
         report.probes.tried = worked.len();
-        let lookups = lookups::before(session, model).await?;
-        Ok(Self { worked, lookups, path, org: model.org_column.as_str().to_owned() })
+        let lookups = lookups::before(session, model, &mut report.probes.not_probed).await?;
+        let names: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
+        let is_hidden = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM unnest($1::text[]) AS n JOIN pg_class AS t ON t.oid = to_regclass(n) WHERE t.relrowsecurity)",
+        )
+        .bind(names)
+        .fetch_one(session)
+        .await
+        .context("look for policies")?;
+        Ok(Self { worked, lookups, path, org: model.org_column.as_str().to_owned(), is_hidden })
     }
 
     /// Tries everything that worked once more, and says what does not any more.
@@ -144,6 +164,12 @@ impl Trials {
         progress.begin("rehearsal: try it again", Some(self.worked.len() as u64));
         for (trial, before) in &self.worked {
             progress.advance(1);
+            // Of rows that were hidden nobody knows what would have been.
+            if migration.is_back() && self.is_hidden && before.rows == 0 && before.value.is_none() {
+                let told = format!("{}{}: it saw no row before the way back", trial.what, trial.by());
+                report.probes.not_probed.push(told);
+                continue;
+            }
             for way in &trial.ways {
                 let role = trial.role.as_ref();
                 let now = attempt(session, role, way, TIME_AFTER).await?;
@@ -163,7 +189,7 @@ impl Trials {
                 };
                 match difference(before, now, &self.org).filter(|_| !is_drawn) {
                     None => report.probes.same += 1,
-                    Some(found) => tell(report, trial, way, migration, found),
+                    Some(found) => tell(report, trial, way, (migration, self.is_hidden), found),
                 }
             }
         }
@@ -176,6 +202,9 @@ impl Trials {
     }
 }
 
+/// So often something is done again that was about others: one of two by chance is the same each time once in a million.
+const DRAWS: usize = 20;
+
 /// Whether what was about so many `rows` is about others at another time.
 async fn draws(
     session: &mut PgConnection,
@@ -183,7 +212,7 @@ async fn draws(
     way: &[Action],
     rows: u64,
 ) -> Result<bool, Error> {
-    for _ in 0..3 {
+    for _ in 0..DRAWS {
         if attempt(session, role, way, TIME_AFTER).await?.is_ok_and(|done| done.rows != rows) {
             return Ok(true);
         }
@@ -223,10 +252,15 @@ fn tell(
     report: &mut Rehearsal,
     trial: &Trial,
     way: &[Action],
-    migration: &Migration,
+    (migration, is_hidden): (&Migration, bool),
     Found { sqlstate, detail, remedy }: Found,
 ) {
-    let remedy = remedy.or_else(|| meant(trial.kind, &sqlstate, migration));
+    let remedy = remedy.or_else(|| match migration.is_back() {
+        // What read as it was before the migration answers as it did then.
+        true if detail == ANOTHER_RESULT => Some(BACK),
+        true => meant_back(&sqlstate, is_hidden),
+        false => meant(trial.kind, &sqlstate, migration),
+    });
     let (list, remedy) = match (remedy, migration.accepted()) {
         (Some(remedy), _) => (&mut report.will_fail, remedy),
         (None, _) if detail != ANOTHER_RESULT => (&mut report.obstacles, REMEDY),
@@ -296,10 +330,8 @@ async fn leave_out_others(session: &mut PgConnection, trials: &mut Vec<Trial>) -
 /// What an application has to do where the migration means that to fail with this state of the server's; none where it
 /// does not.
 fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static str> {
-    const BACK: &str = "stop what relies on it first";
     const ONE_ROW: &str =
         "let it change the row of that key where there is one: from then on there is one for each";
-    let is_back = migration.is_back();
     let makes_balances = matches!(migration, Migration::Online(Online::Balances(_)) | Migration::All { .. });
     let (finalizes, isolates) = match migration {
         Migration::Online(Online::Organizations(request)) => {
@@ -308,7 +340,6 @@ fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static s
         Migration::Online(Online::Balances(_)) | Migration::All { .. } => (false, false),
     };
     match (kind, sqlstate) {
-        _ if is_back => Some(BACK),
         // A line has too few columns, or nothing for the organization.
         (Kind::CopyByPosition, "22P04" | "23502") => {
             Some("let it name the columns: COPY table (columns) FROM")
@@ -325,10 +356,27 @@ fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static s
         (Kind::CopyByPosition, "0A000") if finalizes && isolates => {
             Some("let it INSERT: COPY FROM does not work under row-level security")
         }
-        (Kind::Insert | Kind::Balance, "23502") if finalizes => Some("let it name the organization"),
+        (Kind::Insert | Kind::Balance | Kind::OnConflict | Kind::Further, "23502") if finalizes => {
+            Some("let it name the organization")
+        }
         _ => None,
     }
 }
+
+/// The same on the way back, which takes names away, and what hid rows where that was there.
+fn meant_back(sqlstate: &str, is_hidden: bool) -> Option<&'static str> {
+    match sqlstate {
+        // A column, table, function, schema or role that went, or a key that went with its column.
+        "42703" | "42P01" | "42883" | "3F000" | "42704" | "22023" | "42P10" => Some(BACK),
+        // A row has a column less than what writes or returns it.
+        "42601" | "42804" | "22P04" => Some(BACK),
+        "" if is_hidden => Some(BACK),
+        _ => None,
+    }
+}
+
+/// What helps who relies on what the migration made.
+const BACK: &str = "stop what relies on it first";
 
 /// Does `way` as [`attempt`] does; a value that is another one the second time says nothing.
 async fn twice(

@@ -1,74 +1,74 @@
-//! Views over tenant tables: read, and written through where they can be.
+//! Views over tenant tables: read, and written through where they can be, by each who may.
 
 use sqlx::PgConnection;
 
 use super::{
-    action::{Action, Kind, Trial},
+    action::{Kind, Trial},
+    probe::{Probed, users},
     tables::{New, Table},
 };
 use crate::{
     Error,
+    catalog::{self, UniqueKey},
     db::Context as _,
     model::Model,
-    sql::{Ident, QualifiedName, render},
+    sql::{Ident, QualifiedName},
 };
 
-/// The trials of every view that reads a tenant table, as its owner.
+/// The trials of every view that reads a tenant table, as its owner and as each role that was given the right.
 pub(super) async fn trials(
     session: &mut PgConnection,
     model: &Model,
     not_probed: &mut Vec<String>,
 ) -> Result<Vec<Trial>, Error> {
     let tables: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
-    let views: Vec<(String, String, String, bool, bool)> = sqlx::query_as(include_str!("views/views.sql"))
-        .bind(tables)
-        .fetch_all(&mut *session)
-        .await
-        .context("list the views for the rehearsal")?;
-    let mut keys = Vec::new();
-    for table in &model.tenant_tables {
-        keys.extend(
-            Table::read(session, table, &model.org_column)
-                .await?
-                .columns
-                .into_iter()
-                .filter(|column| column.is_unique),
-        );
-    }
+    let views: Vec<(String, String, Vec<String>, bool, bool, bool, bool)> =
+        sqlx::query_as(include_str!("views/views.sql"))
+            .bind(tables)
+            .fetch_all(&mut *session)
+            .await
+            .context("list the views for the rehearsal")?;
     let mut trials = Vec::new();
-    for (schema, name, owner, updates, inserts) in views {
+    for (schema, name, read, inserts, updates, deletes, is_plain) in views {
         let name = QualifiedName::new(Ident::new(schema)?, Ident::new(name)?);
-        let (plain, owner) = (name.plain(), Ident::new(owner)?);
-        let trial = |what: &str, kind, ways: Vec<Vec<Action>>| Trial {
-            what: format!("{what} view {plain}"),
-            kind,
-            role: Some(owner.clone()),
-            ways,
-        };
-        let read = render("SELECT * FROM {view} LIMIT 10", &[("view", &name)]);
-        trials.push(trial("SELECT from", Kind::Other, vec![vec![Action::Run(read)]]));
+        let plain = name.plain();
         let mut view = Table::read(session, &name, &model.org_column).await?;
-        view.know_keys(&keys);
-        if updates {
-            let sets = [true, false].into_iter().filter_map(|is_changed| view.updated(is_changed));
-            let ways = sets.map(|set| {
-                let update = render("UPDATE {view} SET {set}", &[("view", &name), ("set", &set)]);
-                vec![Action::Run(update)]
-            });
-            trials.push(trial("UPDATE of", Kind::Other, ways.collect()));
+        let mut keys: Vec<UniqueKey> = Vec::new();
+        for table in model.tenant_tables.iter().filter(|table| read.contains(&table.to_string())) {
+            view.know_keys(&Table::read(session, table, &model.org_column).await?.columns);
+            keys.extend(catalog::unique_keys(session, table).await?);
         }
-        if inserts {
-            match view.rows(session, Some(New::Behind), 1).await {
-                Ok(rows) if !rows.is_empty() => {
-                    let ways = rows.iter().map(|row| vec![Action::Run(view.insert(row, &[]))]);
-                    trials.push(trial("INSERT into", Kind::Insert, ways.collect()));
-                }
-                Ok(_) => {
-                    not_probed
-                        .push(format!("INSERT into view {plain}: it has no rows to make another one like"));
-                }
+        keys.retain(|key| is_plain && view.has_columns(key));
+        let (mut rows, mut new) = (Vec::new(), Vec::new());
+        // What a view over others, or over what can't be read, shows may be none, or an error.
+        match view.rows(session, None, super::probe::DELETED_MAX).await {
+            Ok(found) => rows = found,
+            Err(error) => not_probed.push(format!("writes to view {plain}: {error}")),
+        }
+        for how in [New::Behind, New::Before].into_iter().filter(|_| inserts && !rows.is_empty()) {
+            match view.rows(session, Some(how), 1).await {
+                Ok(found) => new.extend(found),
                 Err(error) => not_probed.push(format!("INSERT into view {plain}: {error}")),
             }
+        }
+        if rows.is_empty() && (inserts || updates || deletes) {
+            not_probed.push(format!("writes to view {plain}: it has no rows to make another one like"));
+        }
+        for mut user in users(session, &view).await? {
+            user.inserts &= inserts;
+            user.updates &= updates;
+            user.deletes &= deletes;
+            let probed = Probed {
+                table: &view,
+                what: "view ",
+                rows: &rows,
+                new: &new,
+                keys: &keys,
+                insert: Kind::Insert,
+                copies: !is_plain,
+                infers: is_plain,
+            };
+            trials.extend(probed.trials(&user));
         }
     }
     Ok(trials)

@@ -55,6 +55,19 @@ async fn on_conflict_through_a_view() {
 }
 
 #[tokio::test]
+async fn on_conflict_in_a_rule() {
+    let db = TestDb::inventory().await;
+    db.execute(
+        "CREATE TABLE inbox (email text, name text);
+         CREATE RULE put AS ON INSERT TO inbox DO INSTEAD INSERT INTO users (email, name) VALUES (NEW.email, NEW.name)
+             ON CONFLICT (email) DO UPDATE SET name = excluded.name",
+    )
+    .await;
+    refused(&db, &["--contract"], 3, &["users.users_email_key", "ON CONFLICT target of rule put of inbox"])
+        .await;
+}
+
+#[tokio::test]
 async fn a_long_key_that_no_sample_would_hold_by_chance() {
     let db = TestDb::inventory().await;
     db.execute(

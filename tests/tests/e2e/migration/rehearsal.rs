@@ -64,7 +64,11 @@ async fn what_is_fine_goes_there_and_back_and_there_and_nothing_is_touched() {
         let will_fail = &report["will_fail"];
         one_has(
             will_fail,
-            &["ON CONFLICT (email) of users as postgres, ", &shop, "no unique or exclusion constraint"],
+            &[
+                "ON CONFLICT (email) DO NOTHING of users as postgres, ",
+                &shop,
+                "no unique or exclusion constraint",
+            ],
         );
         one_has(will_fail, &["COPY without a list of columns into items"]);
         one_has(&report["lookups"], &["users_email_key", "users_email_idx"]);

@@ -1,5 +1,5 @@
 -- What depends on the column $2 of the tables $1 and would not go with it, or would be lost with it, but for the policies
--- of the name $3. Locks: none.
+-- of the name $3 and the foreign keys called $5 of the tables $4, which were made with it. Locks: none.
 SELECT regexp_replace(a.attrelid::regclass::text, '^public\.', '') || '.' || a.attname,
        'is used by ' || string_agg(DISTINCT CASE WHEN d.classid = 'pg_rewrite'::regclass
                                                  THEN (SELECT regexp_replace(pg_describe_object('pg_class'::regclass, r.ev_class, 0), ' public\.', ' ') FROM pg_rewrite AS r WHERE r.oid = d.objid)
@@ -17,10 +17,11 @@ WHERE a.attrelid IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n)
            WHERE g.attrelid = a.attrelid AND g.attnum <> a.attnum AND g.attgenerated <> ''
              AND ((d.classid, d.objid) = ('pg_attrdef'::regclass, f.oid)
                   OR (d.classid, d.objid, d.objsubid) = ('pg_class'::regclass, g.attrelid, g.attnum))))
-  -- Keys between the tables go with their columns; those of other tables would keep the column.
+  -- One between two of the tables would go with the column of the one, and keep that of the other.
   AND (k.contype IS DISTINCT FROM 'f'
        OR k.confrelid = a.attrelid AND k.conparentid = 0
-          AND k.conrelid NOT IN (SELECT to_regclass(n)::oid FROM unnest($1::text[]) AS n WHERE to_regclass(n) IS NOT NULL))
+          AND NOT EXISTS (SELECT FROM unnest($4::text[], $5::text[]) AS m (made_in, name)
+                          WHERE to_regclass(m.made_in) = k.conrelid AND m.name = k.conname))
   AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (SELECT FROM pg_policy AS p WHERE p.oid = d.objid AND p.polname = $3))
 GROUP BY a.attrelid, a.attname
 ORDER BY 1

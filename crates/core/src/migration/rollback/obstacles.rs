@@ -7,7 +7,7 @@ use crate::{
     Error, balance, catalog,
     db::Context as _,
     migration::{
-        change::{Change, UniqueKeyBefore},
+        change::{self, Change, Kind, MIGRATE_ORG, UniqueKeyBefore},
         finding::Finding,
         index::{Printed, Shape},
         isolation, keys, preflight,
@@ -158,10 +158,19 @@ async fn dependents(
         remedy: "change or drop it first".into(),
     };
     let losing: Vec<String> = plan.losing.iter().map(ToString::to_string).collect();
+    let mut made_keys = Vec::new();
+    for command in [MIGRATE_ORG, isolation::COMMAND] {
+        let changes = change::of(session, command).await?.into_iter();
+        made_keys.extend(changes.filter(|change| change.kind == Kind::ForeignKey));
+    }
+    let (key_tables, key_names): (Vec<String>, Vec<String>) =
+        made_keys.into_iter().map(|change| (change.table.to_string(), change.name)).unzip();
     let rows: Vec<(String, String)> = sqlx::query_as(include_str!("dependents.sql"))
         .bind(&losing)
         .bind(model.org_column.as_str())
         .bind(isolation::POLICY)
+        .bind(key_tables)
+        .bind(key_names)
         .fetch_all(&mut *session)
         .await
         .context("look what depends on the organization's columns")?;

@@ -4,7 +4,7 @@
 SELECT l.virtualtransaction, (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::bigint AS age_ms,
        a.usename IS NULL AND a.query NOT LIKE '%(to prevent wraparound)' AS yields,
        format('pid %s (%s%s%s)', a.pid, coalesce(a.usename, a.backend_type, 'autovacuum worker'),
-              ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s old',
+              ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int::text || ' s old',
               ', ' || left(regexp_replace(nullif(a.query, ''), '\s+', ' ', 'g'), CASE WHEN a.usename IS NULL THEN 200 ELSE 60 END)) AS description
 FROM pg_stat_activity AS a
 JOIN (

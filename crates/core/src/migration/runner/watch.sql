@@ -4,7 +4,7 @@ SELECT coalesce(p.phase, '') AS phase,
        CASE WHEN p.blocks_total > 0 THEN p.blocks_done WHEN p.tuples_total > 0 THEN p.tuples_done ELSE p.lockers_done END AS done,
        CASE WHEN p.blocks_total > 0 THEN p.blocks_total WHEN p.tuples_total > 0 THEN p.tuples_total ELSE p.lockers_total END AS total,
        ARRAY(SELECT format('pid %s (%s%s%s)', a.pid, coalesce(a.usename, a.backend_type, 'autovacuum worker'),
-                           ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s old',
+                           ', ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int::text || ' s old',
                            ', ' || left(regexp_replace(nullif(a.query, ''), '\s+', ' ', 'g'), 60))
              FROM pg_stat_activity AS a WHERE a.pid = ANY (pg_blocking_pids($1)) ORDER BY a.pid)
        -- A prepared transaction blocks as pid 0, and which one it is is not said.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error,
-    db::Db,
+    db::{Context as _, Db},
     mapping::Mapping,
     migration::{error::MigrationError, records},
     sql::QualifiedName,
@@ -176,16 +176,32 @@ pub(super) fn drift(version: &Version) -> MigrationError {
     }
 }
 
-/// Whether the default inventory's tables are there; half of them are in the way.
+/// Whether the default inventory's tables are there; half of them are in the way, and so are such that lie in a schema which
+/// the mapping does not name: a second, empty inventory would stand before them.
 async fn has_inventory(
     db: &Db,
     session: &mut PgConnection,
     mapping: &Mapping,
 ) -> Result<Result<bool, MigrationError>, Error> {
-    let (mut there, mut missing) = (Vec::new(), Vec::new());
-    for (table, found) in mapping.look_for_tenant_tables(session).await? {
-        if found { there.push(table.plain()) } else { missing.push(table.plain()) }
+    let tables = mapping.look_for_tenant_tables(session).await?;
+    let (there, missing): (Vec<_>, Vec<_>) = tables.into_iter().partition(|(_, found)| *found);
+    if there.is_empty() {
+        let names: Vec<&str> = missing.iter().map(|(table, _)| table.name.as_str()).collect();
+        let elsewhere: Vec<String> = sqlx::query_scalar(include_str!("elsewhere.sql"))
+            .bind(names)
+            .fetch_all(session)
+            .await
+            .context("look for the inventory's tables in other schemas")?;
+        // One of a usual name alone may be anybody's.
+        if elsewhere.len() > 1 {
+            let database = db.facts().database.clone();
+            return Ok(Err(MigrationError::InventoryElsewhere { database, tables: elsewhere.join(", ") }));
+        }
     }
+    let plain = |tables: Vec<(QualifiedName, bool)>| {
+        tables.into_iter().map(|(table, _)| table.plain()).collect::<Vec<_>>()
+    };
+    let (there, missing) = (plain(there), plain(missing));
     Ok(match (there.is_empty(), missing.is_empty()) {
         (true, _) => Ok(false),
         (false, true) => Ok(true),

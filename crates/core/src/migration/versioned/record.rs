@@ -146,6 +146,40 @@ pub(super) async fn settle(session: &mut PgConnection, progress: &dyn Progress) 
     Ok(())
 }
 
+/// Drops what [`settle`] made where the first version after it failed: a table without a record, and the schema where nothing
+/// else is in it.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn drop_empty(session: &mut PgConnection, progress: &dyn Progress) -> Result<(), DbError> {
+    let is_empty: bool = sqlx::query_scalar(include_str!("begun.sql"))
+        .fetch_one(&mut *session)
+        .await
+        .context("look whether anything is recorded")?;
+    if !is_empty {
+        return Ok(());
+    }
+    let dropping = "drop schema stockfoil, in which nothing is recorded";
+    let mut transaction = session.begin().await.context(dropping)?;
+    sqlx::raw_sql("LOCK TABLE stockfoil.migration IN ACCESS EXCLUSIVE MODE NOWAIT")
+        .execute(&mut *transaction)
+        .await
+        .context(dropping)?;
+    let has_rows: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM stockfoil.migration)")
+        .fetch_one(&mut *transaction)
+        .await
+        .context(dropping)?;
+    if !has_rows {
+        sqlx::raw_sql("DROP TABLE stockfoil.migration; DROP SCHEMA stockfoil")
+            .execute(&mut *transaction)
+            .await
+            .context(dropping)?;
+        transaction.commit().await.context(dropping)?;
+        progress.note("dropped schema stockfoil, in which nothing was recorded");
+    }
+    Ok(())
+}
+
 /// Runs `file` and records it; what it makes in Stockfoil's schema is closed in the same transaction.
 ///
 /// # Errors

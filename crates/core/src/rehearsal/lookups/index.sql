@@ -1,6 +1,6 @@
--- The column that the index $1 begins with (NULL: an expression), and the statement that drops it, with the partitioned one
+-- The column or expression that the index $1 begins with, and the statement that drops it, with the partitioned one
 -- that it is a part of and the constraint that owns that. Locks: none.
-SELECT (SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attnum > 0),
+SELECT pg_get_indexdef(i.indexrelid, 1, false),
        CASE WHEN k.oid IS NULL THEN format('DROP INDEX %s CASCADE', r.root)
             ELSE format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', k.conrelid::regclass, k.conname) END
 FROM pg_index AS i

@@ -7,7 +7,7 @@ WITH g AS ({given}), reach AS MATERIALIZED ({reach}), owned AS (
                                   ELSE (SELECT r.rolname FROM pg_roles AS r WHERE r.oid = g.owners[1]) END), '; ' ORDER BY o.kind, o.object) AS remedy
     FROM g, ({own}) AS o
     -- A column's sequence is its table's owner's.
-    WHERE NOT (o.kind = 'sequence' AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND 'r' || d.objid = o.address AND d.deptype IN ('a', 'i')))
+    WHERE NOT (o.kind = 'sequence' AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND 'r' || d.objid::text = o.address AND d.deptype IN ('a', 'i')))
     GROUP BY o.owner
 )
 SELECT 'role ' || r.rolname, more IS NULL AND own IS NULL,

@@ -2,7 +2,7 @@
 -- Stockfoil's commands ($7) and of the server's own client programs. Locks: none.
 WITH g AS ({given})
 SELECT 'sessions of ' || r.rolname, false,
-       format('%s now, of %s; the role %s', CASE count(*) WHEN 1 THEN '1 session' ELSE count(*) || ' sessions' END,
+       format('%s now, of %s; the role %s', CASE count(*) WHEN 1 THEN '1 session' ELSE count(*)::text || ' sessions' END,
               string_agg(DISTINCT coalesce(nullif(a.application_name, ''), 'an application without a name'), ', '),
               CASE WHEN r.rolsuper THEN 'is a superuser, whom nothing binds' WHEN r.rolbypassrls THEN 'bypasses row-level security'
                    ELSE 'owns tables, or can become their owner, and can take their row-level security away' END),

@@ -115,3 +115,102 @@ async fn a_finalization_is_no_obstacle_to_deletes() {
     one_has(&report["probes"]["not_probed"], &["DELETE from items", "after the migration"]);
     one_has(&report["warnings"], &["--finalize is refused until migrate-org --contract has done"]);
 }
+
+#[tokio::test]
+async fn plpgsql_check_judges_functions_where_it_is_installed() {
+    let (db, _) = of_an_application().await;
+    let is_here = "SELECT count(*) FROM pg_available_extensions WHERE name = 'plpgsql_check'";
+    if db.value(is_here).await == "0" {
+        println!("skipped: plpgsql_check is not installed here");
+        return;
+    }
+    db.execute(
+        "CREATE EXTENSION plpgsql_check; CREATE TABLE kept (LIKE items);
+         CREATE FUNCTION archive(days int) RETURNS void LANGUAGE plpgsql AS $$
+         BEGIN
+             IF days > 3000 THEN
+                 INSERT INTO kept SELECT * FROM items;
+             END IF;
+         END $$;
+         CREATE FUNCTION keep_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.name = 'kept' THEN
+                 INSERT INTO kept SELECT OLD.*;
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER keep_one BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION keep_one();
+         -- The checker can't follow a temporary table: its statements are planned one by one.
+         CREATE FUNCTION staged() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+             CREATE TEMP TABLE staged_items ON COMMIT DROP AS SELECT * FROM items;
+             IF random() > 2 THEN
+                 INSERT INTO kept SELECT * FROM items;
+             END IF;
+             DELETE FROM staged_items;
+         END $$",
+    )
+    .await;
+    let before = schema(&db);
+    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.status(1).json();
+    let broken = "INSERT has more expressions than target columns";
+    for what in [
+        "checking function archive(",
+        "planning line 3 of function keep_one() for items",
+        "planning line 4 of function staged(",
+    ] {
+        one_has(&report["obstacles"], &[what, broken]);
+    }
+    same_schema(&db, &before);
+}
+
+#[tokio::test]
+async fn calls_with_other_values_find_what_one_value_does_not() {
+    let (db, _) = of_an_application().await;
+    db.execute(
+        "CREATE FUNCTION take(doc json) RETURNS void LANGUAGE sql AS
+             'INSERT INTO items SELECT * FROM json_populate_recordset(NULL::items, doc)';
+         CREATE FUNCTION take_one(doc jsonb) RETURNS text LANGUAGE plpgsql AS $$ DECLARE r text; BEGIN
+             IF doc ? 'item_number' THEN
+                 INSERT INTO items SELECT * FROM jsonb_populate_record(NULL::items, jsonb_build_object('is_active', true) || doc) RETURNING id INTO r;
+             END IF;
+             RETURN r;
+         END $$;
+         CREATE TABLE queue (id serial PRIMARY KEY, doc jsonb);
+         CREATE FUNCTION queued() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO items SELECT (jsonb_populate_record(NULL::items, NEW.doc)).*; RETURN NULL;
+         END $$;
+         CREATE TRIGGER queued BEFORE INSERT ON queue FOR EACH ROW EXECUTE FUNCTION queued();
+         CREATE TABLE items_kept AS SELECT * FROM items WHERE false;
+         CREATE FUNCTION keep_all(tbl text, cutoff timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+             IF to_regclass(tbl || '_kept') IS NULL THEN RETURN 0; END IF;
+             EXECUTE format('INSERT INTO %I SELECT * FROM %I WHERE created_at < $1', tbl || '_kept', tbl) USING cutoff;
+             RETURN 1;
+         END $$;
+         ALTER TABLE audit_logs ADD seal text;
+         CREATE FUNCTION sealed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.seal := NULL; NEW.seal := md5(NEW::text); RETURN NEW; END $$;
+         CREATE TRIGGER sealed BEFORE INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION sealed();
+         CREATE FUNCTION holds(a audit_logs) RETURNS boolean LANGUAGE plpgsql AS $$ DECLARE seal text := a.seal; BEGIN a.seal := NULL; RETURN seal = md5(a::text); END $$;
+         CREATE FUNCTION broken_since(since timestamptz) RETURNS bigint LANGUAGE sql STABLE AS
+             'SELECT count(*) FROM audit_logs AS a WHERE a.created_at >= since AND NOT holds(a)';
+         DELETE FROM audit_logs; INSERT INTO audit_logs (action, entity, user_id) VALUES ('came', 'users', 'u1')",
+    )
+    .await;
+    db.execute(
+        "CREATE FUNCTION of_day(d date) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+             IF d > '2020-01-01' THEN RETURN; END IF;
+             INSERT INTO items_kept SELECT * FROM items;
+         END $$",
+    )
+    .await;
+    let before = schema(&db);
+    let report = db.run("migrate-org").args(["--rehearse", "--format", "json"]).await.status(1).json();
+    let obstacles = &report["obstacles"];
+    let more = "INSERT has more expressions than target columns";
+    one_has(obstacles, &["calling function take(json)", "null value in column"]);
+    one_has(obstacles, &["calling function take_one(jsonb)", "null value in column"]);
+    one_has(obstacles, &["INSERT of made-up values into queue", "null value in column"]);
+    one_has(obstacles, &["calling function keep_all(text,", more]);
+    one_has(obstacles, &["calling function holds(audit_logs)", "gives another result"]);
+    one_has(obstacles, &["calling function broken_since(", "gives another result"]);
+    one_has(obstacles, &["calling function of_day(date)", more]);
+    same_schema(&db, &before);
+}

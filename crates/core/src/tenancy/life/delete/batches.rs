@@ -359,7 +359,7 @@ impl Work<'_> {
         let mut others = Vec::new();
         for table in tables {
             let statement = self.model.render_with(
-                "SELECT count(*) || ' ' || coalesce(sum(hashtextextended(ROW(t.*)::text, 0)::numeric), 0) FROM {table} AS t
+                "SELECT count(*)::text || ' ' || coalesce(sum(hashtextextended(ROW(t.*)::text, 0)::numeric), 0)::text FROM {table} AS t
                  WHERE t.{org} IS DISTINCT FROM $1::text::{org.type}",
                 &[("table", table)],
             );

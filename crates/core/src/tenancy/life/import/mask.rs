@@ -97,7 +97,7 @@ fn statement(model: &Model, arrivals: &[Arrival], mask: &Mask) -> Option<Stateme
     };
     Some(arrival.render(
         model,
-        "UPDATE {staging} AS s SET {column} = ('masked-' || numbered.n || {suffix})::{type}
+        "UPDATE {staging} AS s SET {column} = ('masked-' || numbered.n::text || {suffix})::{type}
          FROM (SELECT m.ctid AS place, row_number() OVER (ORDER BY {key}) AS n FROM {staging} AS m) AS numbered
          WHERE s.ctid = numbered.place AND s.{column} IS NOT NULL",
         &[("column", column), ("suffix", &suffix), ("type", type_name), ("key", &key)],
