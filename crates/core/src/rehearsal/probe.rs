@@ -2,14 +2,12 @@
 
 use sqlx::PgConnection;
 
-use super::{
-    action::{Action, Kind, Trial},
-    tables::{New, Row, Table},
-};
+use super::action::{Action, Kind, Trial};
 use crate::{
     Error,
     catalog::{self, Timing, UniqueKey},
     db::{Context as _, DbError},
+    example::{New, Row, Table},
     model::Model,
     sql::{Ident, List, QualifiedName, Statement, render},
 };

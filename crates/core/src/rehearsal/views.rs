@@ -2,13 +2,11 @@
 
 use sqlx::PgConnection;
 
-use super::{
-    action::{Action, Kind, Trial},
-    tables::{New, Table},
-};
+use super::action::{Action, Kind, Trial};
 use crate::{
     Error,
     db::Context as _,
+    example::{New, Table},
     model::Model,
     sql::{Ident, QualifiedName, render},
 };
