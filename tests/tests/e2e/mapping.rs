@@ -5,6 +5,7 @@ mod as_designed;
 mod as_found;
 mod backups;
 mod broken;
+mod counted;
 mod guide;
 mod hostile;
 mod journey;

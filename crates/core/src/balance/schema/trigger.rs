@@ -81,7 +81,7 @@ const TRUNCATE: Event = Event {
 
 /// The rows of an adopted table are the application's, which keeps more in them than a quantity: they stay.
 const TRUNCATE_ADOPTED: Event = Event {
-    remove: "    UPDATE {balances} SET {balances.set_empty} WHERE {balances.quantity} IS DISTINCT FROM 0",
+    remove: "    UPDATE {balances} SET {balances.set_empty} WHERE {balances.quantity} IS DISTINCT FROM 0{balances.and}",
     ..TRUNCATE
 };
 
