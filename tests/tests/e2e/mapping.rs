@@ -12,6 +12,7 @@ mod journey;
 mod keepers;
 mod kept_by;
 mod keys;
+mod missing_rows;
 mod propose;
 mod rollback;
 mod sample;
