@@ -208,7 +208,9 @@ impl Column {
     /// Its value as a text in a row of `table`; where it must be unique, another one.
     fn value(&self, table: &QualifiedName, new: Option<New>) -> Statement {
         let fragments: [(&str, &dyn Fragment); 2] = [("column", &self.name), ("table", table)];
-        let template = match (new.filter(|_| self.is_unique && !self.is_org), self.category.as_str()) {
+        // What refers to another row can't be any value; the key has other columns, or no new row can be made.
+        let new = new.filter(|_| self.is_unique && !self.is_org && !self.is_reference);
+        let template = match (new, self.category.as_str()) {
             (Some(New::Behind), "S") => "t.{column}::text || '7390146'",
             (Some(New::Before), "S") => "'qzx' || t.{column}::text",
             (Some(New::Behind), "N") => "(SELECT coalesce(max(o.{column}), 0) + 1 FROM {table} AS o)::text",

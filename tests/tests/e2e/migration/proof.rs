@@ -1,5 +1,7 @@
 //! Entries that are made as each role that writes the ledger, to see whether they are counted.
 
+use testkit::Mapped;
+
 use super::*;
 
 /// Everything that the proof could leave behind.
@@ -137,4 +139,15 @@ async fn organizations_that_are_isolated_are_proven_one_after_the_other() {
         "{}",
         unproven.stdout
     );
+}
+
+/// Of two postings, of a direction beside the quantity, of composite keys, in partitions, and into an adopted table.
+#[tokio::test]
+async fn ledgers_of_every_kind_are_proven() {
+    for mapped in Mapped::ALL {
+        let db = TestDb::mapped_migrated(mapped).await;
+        let run = db.run("validate-migration").arg("--prove").await.ok();
+        assert!(run.stdout.contains("proof postgres: 4 entries"), "{mapped:?}: {}", run.stdout);
+        db.run("reconcile-balances").arg("--full").await.ok();
+    }
 }
