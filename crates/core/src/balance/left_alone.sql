@@ -9,10 +9,13 @@ FROM (
 {old_entries}
     ) AS e
 ) AS d
-WHERE NOT EXISTS (SELECT FROM {balances} AS b WHERE {b.is_d})
-  AND NOT EXISTS (SELECT FROM (
+-- Entries are looked for only where there is no row, which is seldom.
+WHERE CASE
+    WHEN EXISTS (SELECT FROM {balances} AS b WHERE {b.is_d}) THEN false
+    ELSE NOT EXISTS (SELECT FROM (
 {entries}
-      ) AS e
-      WHERE e.org = d.org AND {e.item} = d.item AND {e.location} = d.location AND {e.lot} IS NOT DISTINCT FROM d.lot)
+         ) AS e
+         WHERE e.org = d.org AND {e.item} = d.item AND {e.location} = d.location AND {e.lot} IS NOT DISTINCT FROM d.lot)
+END
 ORDER BY {d.order}
 ON CONFLICT ({balances.conflict}){balances.where} DO NOTHING

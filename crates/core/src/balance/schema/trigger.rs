@@ -412,7 +412,9 @@ fn uncarried(model: &Model) -> Statement {
 const LEFT_ALONE: &str = "    IF current_setting('transaction_isolation') <> 'read committed' THEN
         BEGIN
 {insert};
-            RAISE EXCEPTION SQLSTATE 'SF001';
+            IF FOUND THEN
+                RAISE EXCEPTION SQLSTATE 'SF001';
+            END IF;
         EXCEPTION
             WHEN serialization_failure OR deadlock_detected OR lock_not_available OR query_canceled THEN RAISE;
             WHEN OTHERS THEN NULL;
