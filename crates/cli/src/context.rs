@@ -1,11 +1,10 @@
 //! What a running binary has at hand: configuration, connection, progress, output.
 
+mod deliver;
 mod migrate;
 
 use std::{
-    fs::Permissions,
-    io::{ErrorKind, IsTerminal as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    io::{ErrorKind, IsTerminal as _, Write},
     path::Path,
     sync::{
         Arc, OnceLock,
@@ -26,7 +25,7 @@ use stockfoil_core::{
     },
     org_id::OrgId,
     progress::Progress,
-    report::{Outcome, PluginState, Report},
+    report::{Outcome, PluginState},
     settings::ConfigError,
     tenancy::{
         data::{self, Assignment, Undo},
@@ -37,10 +36,11 @@ use stockfoil_core::{
 };
 
 use crate::{
-    Common, Format, Page, Print, RunError, page, plugin,
+    Common, Format, Print, RunError, plugin,
     progress::{self, Talk},
     prometheus, stdin,
 };
+use deliver::{Writing, pretty, replace_file, to_stdout, write_json, written};
 
 /// How long a command waits for its connections to end.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
@@ -150,11 +150,10 @@ impl Context {
         self.talk.finish();
         let text = match self.common.format {
             Format::Human => {
-                let mut page = Page::new(self.common.verbose || self.common.output.is_some());
-                report.print(&mut page);
-                page.into_text()
+                let is_full = self.common.verbose || self.common.output.is_some();
+                return self.emitted(report, &|out| report.write(is_full, out));
             }
-            Format::Json => json(report)?,
+            Format::Json => return self.emitted(report, &|out| write_json(report, out)),
             Format::Prometheus => {
                 let written = self.common.output.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
                 prometheus::text(&report.metrics(), &report.kept_sources(), &written.unwrap_or_default())
@@ -167,7 +166,11 @@ impl Context {
                 plugin::text(&plugin)
             }
         };
-        self.deliver(&text, report.shows_keys())?;
+        self.emitted(report, &|out| out.write_all(text.as_bytes()))
+    }
+
+    fn emitted<R: Print>(&self, report: &R, writing: &Writing<'_>) -> Result<Outcome, RunError> {
+        self.deliver(writing, report.shows_keys())?;
         self.emitted.store(true, Ordering::Relaxed);
         Ok(report.outcome())
     }
@@ -190,26 +193,25 @@ impl Context {
     /// # Errors
     /// When it can't be written.
     pub fn write(&self, text: &str) -> Result<(), RunError> {
-        self.deliver(text, false)
+        self.deliver(&|out| out.write_all(text.as_bytes()), false)
     }
 
     /// Writes data, of which nobody may miss the end where it shows keys.
-    fn deliver(&self, text: &str, shows_keys: bool) -> Result<(), RunError> {
+    fn deliver(&self, writing: &Writing<'_>, shows_keys: bool) -> Result<(), RunError> {
         let Some(path) = &self.common.output else {
-            return match page::write_stdout(text) {
+            return match to_stdout(writing) {
                 Err(error) if shows_keys && error.kind() == ErrorKind::BrokenPipe => {
                     Err(RunError::KeysUnread)
                 }
                 result => written("standard output".to_owned(), result),
             };
         };
-        self.write_file(path, text)
+        self.write_file(path, writing)
     }
 
-    /// Writes `text` to the file `path`: beside it, then renamed.
-    fn write_file(&self, path: &Path, text: &str) -> Result<(), RunError> {
-        let plain = anstream::adapter::strip_str(text).to_string();
-        written(path.display().to_string(), replace_file(path, plain.as_bytes(), self.common.format))
+    /// Writes to the file `path`: beside it, then renamed.
+    fn write_file(&self, path: &Path, writing: &Writing<'_>) -> Result<(), RunError> {
+        written(path.display().to_string(), replace_file(path, writing, self.common.format))
     }
 
     /// Whether `--format human` (the default) was asked for.
@@ -367,7 +369,8 @@ impl Context {
         }
         let report = delete::delete(db, mapping, deletion, &self.talk).await?;
         if let Some(path) = certificate.filter(|_| report.state == delete::State::Deleted) {
-            written(path.display().to_string(), replace_file(path, json(&report)?.as_bytes(), Format::Json))
+            let writing = |out: &mut dyn Write| write_json(&report, out);
+            written(path.display().to_string(), replace_file(path, &writing, Format::Json))
                 .inspect_err(|_| {
                     self.say("the organization is deleted; its certificate is the summary of the run in stockfoil.run");
                 })?;
@@ -408,16 +411,6 @@ impl Context {
     }
 }
 
-/// How writing to `place` went.
-fn written(place: String, result: std::io::Result<()>) -> Result<(), RunError> {
-    match result {
-        // The reader has what it wanted (`| head`).
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(source) => Err(RunError::Write { place, source }),
-        Ok(()) => Ok(()),
-    }
-}
-
 /// How a run ended that has no report.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ended<'a> {
@@ -438,38 +431,6 @@ impl<'a> Ended<'a> {
     pub(crate) fn json(&self) -> Result<String, RunError> {
         pretty(self)
     }
-}
-
-fn json<R: Report>(report: &R) -> Result<String, RunError> {
-    #[derive(Serialize)]
-    struct Envelope<'a, R> {
-        schema: &'static str,
-        outcome: Outcome,
-        #[serde(flatten)]
-        report: &'a R,
-    }
-    let envelope = Envelope { schema: R::SCHEMA, outcome: report.outcome(), report };
-    pretty(&envelope)
-}
-
-fn pretty<T: Serialize>(value: &T) -> Result<String, RunError> {
-    serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
-        .map_err(|error| RunError::Write { place: "JSON".into(), source: error.into() })
-}
-
-/// Writes beside `path` and renames, so that a reader finds the old file or the new one.
-fn replace_file(path: &Path, bytes: &[u8], format: Format) -> std::io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    if format == Format::Prometheus {
-        // A collector runs as another user. Other results are for whoever asked: they may hold a new key.
-        builder.permissions(Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder(path))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// Refuses a path in a folder that is not there.

@@ -16,6 +16,8 @@ mod tenancy;
 mod validation;
 mod versions;
 
+use std::io::{self, Write};
+
 use stockfoil_core::report::Report;
 
 use crate::Page;
@@ -24,6 +26,16 @@ use crate::Page;
 pub trait Print: Report {
     /// Writes the report to `page`.
     fn print(&self, page: &mut Page);
+
+    /// Writes the report to `out`; `is_full` where all is wanted that there is to say.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write(&self, is_full: bool, out: &mut dyn Write) -> io::Result<()> {
+        let mut page = Page::new(is_full);
+        self.print(&mut page);
+        out.write_all(page.into_text().as_bytes())
+    }
 }
 
 /// So many of a thing whose name has a regular plural.

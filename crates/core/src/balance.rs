@@ -59,6 +59,11 @@ pub enum BalanceError {
         /// The parts, with what is wrong with each.
         what: String,
     },
+    /// What was read can't be kept until it is written.
+    #[error(
+        "the balances could not be put aside: {0}; make room in the temporary folder, or name another in TMPDIR"
+    )]
+    Spool(#[source] std::io::Error),
     /// An organization is not there.
     #[error("there is no organization {0}; org-list shows those there are")]
     NoSuchOrganization(String),
@@ -166,6 +171,7 @@ impl BalanceError {
             | BalanceError::NoArchive { .. }
             | BalanceError::EmptyBatch => Failure::Usage,
             BalanceError::NotMigrated { .. }
+            | BalanceError::Spool(_)
             | BalanceError::NeverBackfilled(_)
             | BalanceError::LedgerReplaced(_)
             | BalanceError::PartitionChanged { .. }

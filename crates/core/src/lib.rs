@@ -40,6 +40,7 @@ pub mod client;
 pub mod config;
 pub mod db;
 mod error;
+mod example;
 pub mod history;
 pub mod ledger;
 pub mod mapping;

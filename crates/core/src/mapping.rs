@@ -92,6 +92,8 @@ struct BalancesMapping {
     is_adopted: bool,
     kept_by: KeptBy,
     hot: Hot,
+    /// Which rows are balances, where not all are.
+    filter: Option<Placed<Source>>,
     item: Placed<Ident>,
     location: Option<Placed<Ident>>,
     lot: Option<Placed<Ident>>,

@@ -14,6 +14,7 @@ use crate::{
     sql::{Fixed, Fragment, Ident, List, Literal, QualifiedName, Statement, render, render_by},
 };
 use balances::BalanceSql;
+pub use balances::Counted;
 pub(crate) use balances::conflict;
 use entries::{EntrySql, KEY_WEIGHT};
 pub use people::{Memberships, Users};
@@ -278,6 +279,8 @@ pub struct Balances {
     pub hot: Hot,
     /// Whether there is a queue of deltas in the database, whatever is configured: what it holds is part of the balances.
     pub has_queue: bool,
+    /// Which rows are balances; all of them where this is none.
+    pub counted: Option<Counted>,
     /// The item.
     pub item: BalanceColumn,
     /// The location, where there are locations.
@@ -341,7 +344,8 @@ impl Model {
     /// that the balance `b` is of `d`'s key. `{balances.add_drift}` and `{balances.added_drift}` leave out the newest
     /// entry; `{balances.drift_columns}`, `{balances.drift_values}`, `{balances.set_drift}` and
     /// `{balances.upsert_drift}` are the parts of that. `{balances.set_empty}` are the assignments that leave a row with
-    /// nothing, `{balances.conflict}` the columns of the unique key.
+    /// nothing, `{balances.conflict}` the columns of the unique key, `{balances.where}` and `{balances.and}` the condition of rows
+    /// that are balances, after a word of that kind, where there is one.
     pub fn render(&self, template: &'static str) -> Statement {
         self.render_with(template, &[])
     }

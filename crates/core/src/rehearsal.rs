@@ -19,7 +19,6 @@ mod probe;
 mod report;
 mod sample;
 mod stage;
-mod tables;
 mod trial;
 mod views;
 

@@ -4,6 +4,7 @@ mod balances;
 mod foreign_keys;
 pub mod isolation;
 mod memberships;
+pub mod proof;
 mod tables;
 pub mod way_back;
 

@@ -19,12 +19,23 @@ cli::args! {
         /// look instead for what stands in the way of taking the migrations back as the database is now
         #[argh(switch)]
         rollback_ready: bool,
+        /// try instead whether entries like those that are there are counted, made as each role that writes the ledger and rolled
+        /// back; the rows of a few balances are locked meanwhile, for some milliseconds each
+        #[argh(switch)]
+        prove: bool,
     }
 }
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
+        let others = [("--isolation", args.isolation), ("--rollback-ready", args.rollback_ready)];
+        if args.prove {
+            cli::excludes("--prove", &others)?;
+        }
         let db = cx.connect().await?;
+        if args.prove {
+            return cx.emit(&validate::proof::run(&db, &cx.config().mapping, cx.progress()).await?);
+        }
         if args.isolation {
             return cx.emit(&validate::isolation::run(&db, &cx.config().mapping).await?);
         }

@@ -64,6 +64,7 @@ mod others;
 mod partitions;
 mod patience;
 mod phases;
+mod proof;
 pub(crate) mod records;
 mod refusals;
 mod rehearsal;

@@ -10,6 +10,9 @@ use stockfoil_core::{
 };
 use testkit::TestDb;
 
+/// Entries of no table.
+const ENTRIES: &str = "SELECT NULL::text AS org, NULL::text AS item, NULL::text AS location, NULL::text AS lot, 0::numeric AS quantity, NULL::text AS id, now() AS created_at";
+
 /// What stands in the places that are not the model's own.
 const PLACES: &[(&str, &str)] = &[
     ("set_key", ""),
@@ -20,10 +23,13 @@ const PLACES: &[(&str, &str)] = &[
     ("after", "true"),
     ("arrives", "true"),
     ("at", "now()"),
-    (
-        "batch_entries",
-        "SELECT NULL::text AS org, NULL::text AS item, NULL::text AS location, NULL::text AS lot, 0::numeric AS quantity, NULL::text AS id, now() AS created_at",
-    ),
+    ("batch_entries", ENTRIES),
+    ("example.entries", ENTRIES),
+    ("example.first", "t.id"),
+    ("example.id", "t.id"),
+    ("example.second", "t.id"),
+    ("held_entries", ENTRIES),
+    ("left_alone", ""),
     ("c.key_text", "c.k0"),
     ("cells", "t.id"),
     ("child", "public.audit_logs"),

@@ -9,12 +9,16 @@
 //! also left out, and something must.
 
 mod database;
+mod period;
 mod protocol;
+mod queue;
 mod rules;
 mod runs;
 mod writers;
 
+use period::Period;
 use protocol::{Action, Protocol, Wrong};
+use queue::Queue;
 use rules::Rule;
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
@@ -46,12 +50,43 @@ fn steps_to(rule: Rule, wrong: Wrong) -> Option<Vec<Action>> {
 }
 
 #[test]
+fn closing_and_archiving_tell_what_is_backdated_and_make_no_difference() {
+    let checker =
+        Period { without: None }.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    println!("{} states, {} steps deep", checker.unique_state_count(), checker.max_depth());
+    checker.assert_properties();
+    for (rule, wrong) in period::Rule::ALL {
+        let checker =
+            Period { without: Some(rule) }.checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
+        let steps = checker.discovery(wrong.name()).unwrap_or_else(|| panic!("{rule:?} is needless"));
+        println!("{rule:?}, {wrong:?}: {:?}", steps.into_actions());
+    }
+}
+
+#[test]
+fn a_balance_is_its_row_and_its_queue_at_every_moment() {
+    let checker =
+        Queue { without: None }.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    println!("{} states, {} steps deep", checker.unique_state_count(), checker.max_depth());
+    checker.assert_properties();
+    for (rule, wrong) in queue::Rule::ALL {
+        let checker =
+            Queue { without: Some(rule) }.checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
+        let steps = checker.discovery(wrong.name()).unwrap_or_else(|| panic!("{rule:?} is needless"));
+        println!("{rule:?}, {wrong:?}: {:?}", steps.into_actions());
+    }
+}
+
+#[test]
 fn the_page_for_developers_has_each_rule() {
     let page = include_str!("../../../docs/architecture.md");
-    for (rule, _) in Rule::ALL {
+    let rules = Rule::ALL.iter().map(|(rule, _)| format!("{rule:?}"));
+    let of_periods = period::Rule::ALL.iter().map(|(rule, _)| format!("{rule:?}"));
+    let of_queues = queue::Rule::ALL.iter().map(|(rule, _)| format!("{rule:?}"));
+    for rule in rules.chain(of_periods).chain(of_queues) {
         assert!(
-            page.contains(&format!("| `{rule:?}` |")),
-            "docs/architecture.md does not say who keeps {rule:?}"
+            page.contains(&format!("| `{rule}` |")),
+            "docs/architecture.md does not say who keeps {rule}"
         );
     }
 }

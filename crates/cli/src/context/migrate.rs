@@ -136,7 +136,8 @@ impl Context {
         let report = org::plan(&db, mapping, tenancy, &request).await?;
         let outcome = self.emit(&report)?;
         if outcome == Outcome::Clean {
-            self.write_file(file, &pretty(&Plan::new(&db.facts().database, &request, &report))?)?;
+            let plan = pretty(&Plan::new(&db.facts().database, &request, &report))?;
+            self.write_file(file, &|out| out.write_all(plan.as_bytes()))?;
             self.say(format!("{} --plan {} runs exactly this, or nothing", self.name, file.display()));
         } else {
             self.say(format!("{} was not written, since something stands in the way", file.display()));

@@ -1,6 +1,7 @@
 //! The balances at a time: what the entries up to then add up to, as the ledger says now.
 
 mod report;
+mod spool;
 
 use futures_util::TryStreamExt as _;
 use sqlx::{Connection as _, Postgres, Transaction};
@@ -23,6 +24,8 @@ use crate::{
     timestamp::Timestamp,
 };
 pub use report::{AsOfReport, BalanceAt};
+pub use spool::Balances;
+use spool::Spool;
 
 /// Which balances, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +80,7 @@ fn told<'a>(db: &'a Db, model: &'a Model, options: &'a Options) -> Task<'a, AsOf
         }
         let balances = match &key {
             None => of_organizations(&mut transaction, model, options).await?,
-            Some(key) => vec![of_one_key(&mut transaction, model, key, options.at).await?],
+            Some(key) => vec![of_one_key(&mut transaction, model, key, options.at).await?].into(),
         };
         Ok(AsOfReport::new(options.at, read_at, balances))
     })
@@ -92,18 +95,18 @@ async fn of_organizations(
     transaction: &mut Transaction<'_, Postgres>,
     model: &Model,
     options: &Options,
-) -> Result<Vec<BalanceAt>, Error> {
+) -> Result<Balances, Error> {
     let only = model.render("($2::text[] IS NULL OR e.org = ANY ($2::text[]::{org.type}[]))");
     let statement = statement(model, &only, &Fixed("$1"));
     let orgs = (!options.orgs.is_empty()).then_some(options.orgs.as_slice());
     let query = sqlx::query_as(statement.sql()).persistent(false).bind(options.at.at).bind(orgs);
     // Row by row: there may be many.
     let mut rows = query.fetch(&mut **transaction);
-    let mut balances = Vec::new();
+    let mut spool = Spool::default();
     while let Some(row) = rows.try_next().await.context(READ)? {
-        balances.push(read(row)?);
+        spool.push(row)?;
     }
-    Ok(balances)
+    spool.end()
 }
 
 async fn of_one_key(

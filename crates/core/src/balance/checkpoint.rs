@@ -26,6 +26,7 @@ mod full_reason;
 mod new_entries;
 mod origin;
 mod outside;
+mod rebuild;
 mod suspects;
 mod totals;
 
@@ -51,6 +52,7 @@ use crate::{
 use again::{Dirty, reseal, sum_again};
 use new_entries::{BY_ANY_PLAN, BY_INDEX, IS_CLEAN};
 use origin::{Checkpoint, Origin};
+use rebuild::{Anew, rebuild};
 use totals::{BalanceTotal, EntryTotal, recount};
 
 /// How often a comparison is begun again when the seal collides with a schema change or another session.
@@ -148,7 +150,11 @@ async fn compare_once(
     let anew = (plan.extent == Extent::Anew).then_some(FullReason::Asked);
     let reason = checkpoint.unusable(&mut transaction, model, &origin).await?.or(anew);
     let mut compared = match reason {
-        Some(reason) => rebuild(&mut transaction, model, &checkpoint, reason, ledger_file).await?,
+        Some(reason) => {
+            let is_same = checkpoint.is_of_same_tables(&origin);
+            let anew = Anew { reason, run: plan.run, is_same };
+            rebuild(&mut transaction, model, &checkpoint, anew, ledger_file).await?
+        }
         None => advance(&mut transaction, reader, model, &checkpoint, plan, ledger_file).await?,
     };
     let is_full = compared.full.is_some();
@@ -196,33 +202,6 @@ async fn backdated(
     Ok(Some(closing.changed(transaction, model, keys, Some(run)).await?))
 }
 
-/// Reads every entry, and seals all of them.
-async fn rebuild(
-    transaction: &mut Transaction<'_, Postgres>,
-    model: &Model,
-    checkpoint: &Checkpoint,
-    reason: FullReason,
-    ledger_file: String,
-) -> Result<Compared, Error> {
-    let next = Literal::new(&checkpoint.next.to_string());
-    let seal = model.render_with(include_str!("checkpoint/seal_all.sql"), &[("next", &next)]);
-    transaction.execute(seal.sql()).await.context("sum the ledger up to the watermark")?;
-    new_entries::put_aside(transaction, model, &[("next", &next)]).await?;
-    let difference = difference::of(model, &model.render(include_str!("checkpoint/sealed_sums.sql")));
-    let differences = Differences::put_aside(transaction, model, &difference, None, ledger_file).await?;
-    replace(transaction, model).await?;
-    transaction.execute(FORGET_MARKS).await.context("take the marks that were seen away")?;
-    Ok(Compared {
-        differences,
-        full: Some(reason),
-        marked_keys: 0,
-        verified_organizations: 0,
-        changed_history: Vec::new(),
-        balances: None,
-        backdated: None,
-    })
-}
-
 /// Exactly the marks of this snapshot; what is marked meanwhile stays for the next run.
 const FORGET_MARKS: &str = "DELETE FROM stockfoil.dirty_key";
 
@@ -249,7 +228,8 @@ async fn advance(
         [("watermark", &watermark), ("next", &next), ("round", &round), ("rounds", &rounds)];
     let dirty = Dirty::put_aside(transaction, model).await?;
     if dirty.keys > MARKED_KEYS_MAX {
-        return rebuild(transaction, model, checkpoint, FullReason::ManyMarks, ledger_file).await;
+        let anew = Anew { reason: FullReason::ManyMarks, run: plan.run, is_same: true };
+        return rebuild(transaction, model, checkpoint, anew, ledger_file).await;
     }
     let turns =
         put_aside(transaction, &model.render_with(include_str!("checkpoint/turn.sql"), &more)).await?;

@@ -240,26 +240,12 @@ impl Differences {
         batch_rows: u32,
         progress: &dyn Progress,
     ) -> Result<Repair, Error> {
-        let ledger_file = render(include_str!("ledger_file.sql"), &[]);
-        let template = match model.balances.is_adopted {
-            true => include_str!("repair_adopted.sql"),
-            false => include_str!("repair.sql"),
-        };
-        let statement = model.render_with(template, &[("ledger_file", &ledger_file)]);
-        let ledger = model.ledger.table.to_string();
+        let batch = Batch::of(session, model).await?;
         let (mut repaired, mut first, mut size, mut attempts) = (0, 1, i64::from(batch_rows), 0);
         let mut refused = Vec::new();
         while first <= self.rows {
             let last = self.rows.min(first + size - 1);
-            // A statement of its own is a transaction of its own.
-            let batch = sqlx::query_as(statement.sql())
-                .bind(&ledger)
-                .bind(first)
-                .bind(last)
-                .bind(&self.ledger_file)
-                .fetch_one(&mut *session)
-                .await;
-            let (is_same, rows): (bool, i64) = match batch {
+            let (is_same, rows) = match batch.repair(session, first..=last, &self.ledger_file).await {
                 Err(error) if gave_way(&error) => {
                     // Fewer keys at once hold up fewer writers, and one that is held up holds up fewer keys.
                     size = (size / 2).max(1);
@@ -295,6 +281,58 @@ impl Differences {
             attempts = 0;
         }
         Ok(Repair::Done { rows: repaired, refused })
+    }
+}
+
+/// How a few keys are repaired.
+struct Batch {
+    ledger: String,
+    /// What holds an entry of each key without a balance; of an adopted table alone, whose rows may be missing.
+    hold: Option<Statement>,
+    repair: Statement,
+}
+
+impl Batch {
+    async fn of(session: &mut PgConnection, model: &Model) -> Result<Self, DbError> {
+        let ledger_file = render(include_str!("ledger_file.sql"), &[]);
+        let ledger = model.ledger.table.to_string();
+        if !model.balances.is_adopted {
+            let repair = model.render_with(include_str!("repair.sql"), &[("ledger_file", &ledger_file)]);
+            return Ok(Self { ledger, hold: None, repair });
+        }
+        let may_hold: bool = sqlx::query_scalar("SELECT has_any_column_privilege(to_regclass($1), 'UPDATE')")
+            .bind(&ledger)
+            .fetch_one(session)
+            .await
+            .context("look whether entries can be held")?;
+        let held = match may_hold {
+            true => "(SELECT l.* FROM {ledger} AS l FOR SHARE) AS held",
+            false => "{ledger}",
+        };
+        let held = model.entries(&model.render(held));
+        let hold = model.render_with(include_str!("hold.sql"), &[("held_entries", &held)]);
+        let repair = model.render_with(include_str!("repair_adopted.sql"), &[("ledger_file", &ledger_file)]);
+        Ok(Self { ledger, hold: Some(hold), repair })
+    }
+
+    /// Repairs the keys of these numbers in a transaction of its own: whether the ledger is in these files, and how many
+    /// balances were written.
+    async fn repair(
+        &self,
+        session: &mut PgConnection,
+        numbers: std::ops::RangeInclusive<i64>,
+        ledger_file: &str,
+    ) -> Result<(bool, i64), sqlx::Error> {
+        let (first, last) = numbers.into_inner();
+        let repair =
+            sqlx::query_as(self.repair.sql()).bind(&self.ledger).bind(first).bind(last).bind(ledger_file);
+        let Some(hold) = &self.hold else { return repair.fetch_one(session).await };
+        let mut transaction = session.begin().await?;
+        let held: Vec<i64> =
+            sqlx::query_scalar(hold.sql()).bind(first).bind(last).fetch_all(&mut *transaction).await?;
+        let repaired = repair.bind(held).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(repaired)
     }
 }
 

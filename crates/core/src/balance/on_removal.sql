@@ -11,6 +11,6 @@ BEGIN
         RETURN NULL;
     END IF;
 {mark}{remove};
-    RETURN NULL;
+{left_alone}    RETURN NULL;
 END
 $body$

@@ -27,6 +27,6 @@ BEGIN
         ) AS s
         WHERE s.delta <> 0 OR s.odd > 0 OR s.only_new
     ) AS d{uncarried}{balances.added};
-    RETURN NULL;
+{left_alone}    RETURN NULL;
 END
 $body$

@@ -2,9 +2,11 @@
 -- has backfilled them.
 -- Locks: rows of stockfoil.backfill.
 WITH counted AS MATERIALIZED (
-    SELECT o.id::text AS id, count(b.{org}) AS keys
+    SELECT o.id::text AS id, count(b.org) AS keys
     FROM {organizations} AS o
-    LEFT JOIN {balances} AS b ON b.{org} = o.id
+    LEFT JOIN (
+{balance_rows}
+    ) AS b ON b.org = o.id
     WHERE $2::text[] IS NULL OR o.id = ANY ($2::text[]::{org.type}[])
     GROUP BY o.id
 ), recorded AS (

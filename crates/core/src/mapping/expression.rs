@@ -29,6 +29,10 @@ pub(crate) struct Parsed {
     pub(crate) base_type: String,
     /// Whether equal values have one text.
     pub(crate) has_one_text: bool,
+    /// The same as `sql` where other tables stand beside the row, which is called `b` there.
+    pub(crate) of_b: Statement,
+    /// The columns of the row that it uses.
+    pub(crate) columns: Vec<String>,
 }
 
 /// `template` over attributes with their types.
@@ -113,7 +117,30 @@ async fn parse_in(
     };
     let sql = render("{text}", &[("text", &Definition::from_catalog(text))]);
     let (printed, predicate) = print_again(connection, &sql, base_type == "boolean").await?;
-    Ok(Ok(Parsed { sql, printed, predicate, type_name, base_type, has_one_text }))
+    let (of_b, columns) = beside_others(connection, &sql).await?;
+    Ok(Ok(Parsed { sql, printed, predicate, type_name, base_type, has_one_text, of_b, columns }))
+}
+
+/// What PostgreSQL prints of `sql` where the row is called `b` and is not alone, and the columns that it uses.
+async fn beside_others(
+    connection: &mut PgConnection,
+    sql: &Statement,
+) -> Result<(Statement, Vec<String>), DbError> {
+    const CONTEXT: &str = "read the mapping's SQL back";
+    let view = render(
+        "CREATE TEMPORARY VIEW stockfoil_beside (stockfoil_beside) AS
+         SELECT {sql} AS stockfoil_beside FROM pg_temp.stockfoil_row AS b CROSS JOIN (SELECT 1) AS stockfoil_one (stockfoil_one)",
+        &[("sql", sql)],
+    );
+    sqlx::query(view.sql()).persistent(false).execute(&mut *connection).await.context(CONTEXT)?;
+    let (text, columns): (String, Vec<String>) = sqlx::query_as(include_str!("beside.sql"))
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+        .context(CONTEXT)?;
+    let text = text.trim().strip_prefix("SELECT ").unwrap_or_default();
+    let text = text.rsplit_once(" AS stockfoil_beside").map_or(text, |(expression, _)| expression);
+    Ok((render("{text}", &[("text", &Definition::from_catalog(text.to_owned()))]), columns))
 }
 
 /// Makes the session's row of the ledger, which expressions are tried out on, with the names that these may use.

@@ -90,6 +90,8 @@ pub(super) struct Posting {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Balances {
     pub(super) table: Option<Spanned<String>>,
+    #[serde(rename = "where")]
+    pub(super) filter: Option<Spanned<Term>>,
     pub(super) adopt: bool,
     pub(super) kept_by: Option<Spanned<String>>,
     pub(super) hot: Option<Spanned<String>>,

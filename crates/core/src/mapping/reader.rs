@@ -336,6 +336,7 @@ impl Reader<'_> {
             is_adopted: balances.adopt,
             kept_by: self.kept_by(balances)?,
             hot: self.hot(balances)?,
+            filter: self.counted(balances)?,
             item: required(&balances.item, "balances.item", "item_id")?,
             location: part(
                 &balances.location,
@@ -360,6 +361,19 @@ impl Reader<'_> {
             seen.push(&column.value);
         }
         Ok(mapping)
+    }
+
+    /// Which rows of an adopted table are balances.
+    fn counted(&self, balances: &file::Balances) -> Result<Option<Placed<Source>>, ConfigError> {
+        const KEY: &str = "balances.where";
+        let filter = self.term(balances.filter.as_ref(), KEY, None)?;
+        match filter {
+            Some(filter) if !balances.adopt => Err(refused(
+                &filter.place,
+                "each row of a table of Stockfoil's own is a balance; leave this out, or say adopt = true",
+            )),
+            filter => Ok(filter),
+        }
     }
 
     fn kept_by(&self, balances: &file::Balances) -> Result<KeptBy, ConfigError> {

@@ -1,6 +1,7 @@
 //! Compares a mapping with the catalog, and makes it a model.
 
 pub(super) mod balances;
+mod counted;
 mod ledger;
 mod people;
 

@@ -3,6 +3,7 @@
 //! The triggers come before the backfill: creating them waits for every writer that began before, so from then on
 //! each change is counted once, and the backfill adds what was there already.
 
+mod adopted;
 mod creation;
 mod hot;
 mod indexes;
@@ -15,7 +16,7 @@ use super::{
     change,
     error::MigrationError,
     finding::Finding,
-    isolation, keys,
+    isolation,
     patience::{Patience, RUN_LOCK_WAIT},
     preflight, privileges, records,
     report::MigrationReport,
@@ -28,10 +29,9 @@ use crate::{
     catalog,
     db::{Context as _, Db, DbError},
     mapping::{self, Mapping},
-    model::{Model, conflict},
-    org_id::KeyType,
+    model::Model,
     progress::Progress,
-    sql::{Fixed, Fragment, Ident, List, QualifiedName, render},
+    sql::{QualifiedName, render},
 };
 
 pub(crate) use keepers::{KEEPERS_REMEDY, keepers};
@@ -120,9 +120,7 @@ async fn task(
     }
     let mut task = runner::Task::new(COMMAND, steps(session, model).await?);
     task.obstacles = obstacles(session, model).await?;
-    task.obstacles.extend(duplicate(session, model).await?);
-    task.obstacles.extend(partial(session, model).await?);
-    task.obstacles.extend(empty_lot(session, model).await?);
+    task.obstacles.extend(adopted::obstacles(session, model).await?);
     // Of the way there alone: back, nothing is added.
     task.obstacles.extend(room::columns_max(session, model).await?);
     task.obstacles.extend(hot::obstacles(session, model).await?);
@@ -201,77 +199,6 @@ pub(crate) async fn uncounted(
         .fetch_all(session)
         .await
         .context("look who writes the ledger without its triggers")
-}
-
-/// A key that several rows of an adopted table have, which therefore can't be unique.
-async fn duplicate(session: &mut PgConnection, model: &Model) -> Result<Option<Finding>, Error> {
-    let table = &model.balances.table;
-    if !model.balances.is_adopted {
-        return Ok(None);
-    }
-    let mut key = conflict(model);
-    if catalog::column(session, table, &model.org_column).await?.is_none() {
-        key.retain(|column| *column != model.org_column);
-    }
-    let columns: Vec<&str> = key.iter().map(Ident::as_str).collect();
-    let detail = format!("has several rows of one key ({}), and a balance is one row", columns.join(", "));
-    let key = List(key);
-    // Without a lot the key is one in which NULLs differ.
-    let distinct = match model.balances.lot {
-        Some(_) => render("true", &[]),
-        None => render("ROW({key}) IS NOT NULL", &[("key", &key)]),
-    };
-    let broken = keys::has_duplicates(session, table, &key, &Fixed("true"), &distinct).await?;
-    let remedy = "make one of those of a key".into();
-    Ok(broken.then(|| Finding { check: "balance_key", object: table.plain(), detail, remedy }))
-}
-
-/// That an adopted table says by an empty lot that there is none, where its column also takes NULL.
-async fn empty_lot(session: &mut PgConnection, model: &Model) -> Result<Option<Finding>, Error> {
-    let balances = &model.balances;
-    let lot = balances.lot.as_ref().filter(|lot| balances.is_adopted && !lot.is_never_null);
-    let (Some(lot), Some(KeyType::Text)) = (lot, model.ledger.key.lot) else { return Ok(None) };
-    let fragments: [(&str, &dyn Fragment); 2] = [("balances", &balances.table), ("lot", &lot.name)];
-    let query = render("SELECT EXISTS (SELECT FROM {balances} WHERE {lot}::text = '')", &fragments);
-    let is_there: bool = sqlx::query_scalar(query.sql())
-        .fetch_one(session)
-        .await
-        .context(format!("look for empty lots in {}", balances.table.plain()))?;
-    let column = lot.name.as_str();
-    Ok(is_there.then(|| Finding {
-        check: "balance_key",
-        object: balances.table.plain(),
-        detail: format!(
-            "has rows whose {column} is an empty text, and {column} may be NULL: entries without a lot would go into a second row"
-        ),
-        remedy: format!(
-            "make {column} NOT NULL DEFAULT '', with an empty text in each row without a lot; or set each empty one to NULL"
-        ),
-    }))
-}
-
-/// That an adopted table keeps a key unique among some of its rows only, such as those that are not marked as deleted.
-async fn partial(session: &mut PgConnection, model: &Model) -> Result<Option<Finding>, Error> {
-    let table = &model.balances.table;
-    if !model.balances.is_adopted {
-        return Ok(None);
-    }
-    let key = conflict(model);
-    let columns: Vec<&str> = key.iter().map(Ident::as_str).collect();
-    let found: Option<(String, String)> = sqlx::query_as(include_str!("balance/partial.sql"))
-        .bind(table.to_string())
-        .bind(columns)
-        .fetch_optional(session)
-        .await
-        .context(format!("look at the unique keys of {}", table.plain()))?;
-    Ok(found.map(|(index, condition)| Finding {
-        check: "balance_key",
-        object: table.plain(),
-        detail: format!(
-            "keeps a key unique only where {condition} ({index}), and a balance is the one row of its key: the application could make no second one, and entries would go into rows that it takes for gone"
-        ),
-        remedy: "drop that index if each key has one row for good, or do not adopt the table: without [balances] table Stockfoil keeps one of its own".into(),
-    }))
 }
 
 /// The parts of `model` under the names that they have or will have, and the steps that remove triggers of no use: those that

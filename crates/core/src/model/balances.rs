@@ -6,6 +6,17 @@ use crate::{
     sql::{Fixed, Fragment, Ident, List, Statement, render},
 };
 
+/// Which rows of an adopted table are balances, as PostgreSQL prints it.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// Over a row that stands alone.
+    pub alone: Statement,
+    /// Over a row `b`, whatever stands beside it.
+    pub of_b: Statement,
+    /// As the predicate of an index.
+    pub printed: String,
+}
+
 /// SQL that reads and writes balances.
 pub(super) struct BalanceSql {
     pub(super) rows: Statement,
@@ -15,6 +26,7 @@ pub(super) struct BalanceSql {
     pub(super) add_drift: Adding,
     pub(super) set_empty: Statement,
     pub(super) makes_rows: Statement,
+    pub(super) counted: [Statement; 2],
     pub(super) order: Statement,
     pub(super) is_d: Statement,
     pub(super) item_type: Fixed,
@@ -98,6 +110,7 @@ impl BalanceSql {
             add_drift: Adding::of(model, &parts, &drift, [&columns(&drift), &values(&drift)], Hot::Wait),
             set_empty: set_empty(&quantity.0, &drift),
             makes_rows: fixed(if balances.makes_rows { "true" } else { "false" }),
+            counted: [only(model, " WHERE {counted}"), only(model, " AND {counted}")],
             order: order(model, &parts),
             is_d: is_d(model, &parts),
             item_type: type_of(Some(key.item)),
@@ -122,6 +135,8 @@ impl BalanceSql {
             "balances.upsert_drift" => &self.add_drift.conflict,
             "balances.set_empty" => &self.set_empty,
             "balances.makes_rows" => &self.makes_rows,
+            "balances.where" => &self.counted[0],
+            "balances.and" => &self.counted[1],
             "d.order" => &self.order,
             "b.is_d" => &self.is_d,
             "item.type" => return Some(Box::new(self.item_type)),
@@ -244,8 +259,19 @@ fn upsert(model: &Model, written: &[&Written]) -> Statement {
         if *column == quantity { sum } else { excluded }
     });
     let set = joined(&set.collect::<Vec<_>>(), ", ");
-    let conflict = List(conflict(model));
-    render("ON CONFLICT ({conflict}) DO UPDATE SET {set}", &[("conflict", &conflict), ("set", &set)])
+    let (conflict, only) = (List(conflict(model)), only(model, " WHERE {counted}"));
+    render(
+        "ON CONFLICT ({conflict}){only} DO UPDATE SET {set}",
+        &[("conflict", &conflict), ("only", &only), ("set", &set)],
+    )
+}
+
+/// The condition of rows that are balances in `place`; nothing where all of them are.
+fn only(model: &Model, place: &'static str) -> Statement {
+    match &model.balances.counted {
+        Some(counted) => render(place, &[("counted", &counted.alone)]),
+        None => fixed(""),
+    }
 }
 
 fn set_empty(quantity: &Statement, written: &[&Written]) -> Statement {
@@ -284,7 +310,8 @@ fn is_d(model: &Model, parts: &[Part<'_>]) -> Statement {
             }
         }),
     );
-    joined(&is_d.collect::<Vec<_>>(), " AND ")
+    let counted = model.balances.counted.iter().map(|counted| counted.of_b.clone());
+    joined(&is_d.chain(counted).collect::<Vec<_>>(), " AND ")
 }
 
 /// The query of all balances, one row a key where the table is Stockfoil's own, with what is queued for it.
@@ -336,8 +363,9 @@ fn rows(model: &Model, parts: &[Part<'_>], source: &dyn Fragment) -> Statement {
     let quantity = render("{quantity}::numeric", &[("quantity", &model.balances.quantity)]);
     let quantity = if model.is_bounded { bounded(&quantity) } else { quantity };
     render(
-        "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity} AS quantity FROM {source}",
+        "SELECT {org} AS org, {item} AS item, {location} AS location, {lot} AS lot, {quantity} AS quantity FROM {source}{only}",
         &[
+            ("only", &only(model, " WHERE {counted}")),
             ("org", &model.org_column),
             ("item", &item),
             ("location", &location),

@@ -10,13 +10,11 @@ use sqlx::PgConnection;
 use bodies::Body;
 pub(super) use bodies::PLANNED;
 
-use super::{
-    action::{Action, Kind, Trial},
-    tables::{New, Table},
-};
+use super::action::{Action, Kind, Trial};
 use crate::{
     Error,
     db::{Context as _, DbError, sqlstate},
+    example::{New, Table},
     model::Model,
     sql::{Definition, Ident, Literal, QualifiedName, Statement, render},
 };

@@ -2,14 +2,12 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::{
-    Migration, Rehearsal,
-    tables::{New, Table},
-};
+use super::{Migration, Rehearsal};
 use crate::{
     Error,
     balance::{self, FoundTrigger},
     db::Context as _,
+    example::{New, Table},
     migration::{balance::KEEPERS_REMEDY, finding::Finding, online::Online},
     model::{KeptBy, Model},
     sql::{Statement, render},

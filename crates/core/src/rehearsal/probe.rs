@@ -5,12 +5,12 @@ use sqlx::PgConnection;
 use super::{
     action::{Action, Kind, Trial},
     functions,
-    tables::{New, Row, Table},
 };
 use crate::{
     Error,
     catalog::{self, Timing, UniqueKey},
     db::{Context as _, DbError},
+    example::{New, Row, Table},
     model::Model,
     sql::{Definition, Ident, List, QualifiedName, Statement, render},
 };

@@ -5,12 +5,12 @@ use sqlx::PgConnection;
 use super::{
     action::{Kind, Trial},
     probe::{Probed, users},
-    tables::{New, Table},
 };
 use crate::{
     Error,
     catalog::{self, UniqueKey},
     db::Context as _,
+    example::{New, Table},
     model::Model,
     sql::{Ident, QualifiedName},
 };

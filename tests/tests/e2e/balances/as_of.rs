@@ -242,3 +242,35 @@ async fn every_mapping_has_its_own_types_and_columns() {
         db.run("validate-migration").await.ok();
     }
 }
+
+#[tokio::test]
+async fn however_many_keys_there_are_each_is_told() {
+    let db = inventory().await;
+    db.execute(
+        "ALTER TABLE inventory_ledger ALTER created_at DROP NOT NULL;
+         INSERT INTO inventory_ledger (org_id, item_id, location_id, lot_id, qty_canonical, created_at)
+         SELECT (ARRAY['acme', 'zeta'])[1 + n % 2], 'bolt', 'l1', 'lot ' || n, n + 0.5, CASE WHEN n % 1000 > 0 THEN '2026-01-01'::timestamptz END
+         FROM generate_series(1, 3000) AS n",
+    )
+    .await;
+    let expected = db
+        .rows("SELECT format('%s/bolt/l1/%s', org_id, replace(lot_id, ' ', '%20')) || ' ' || trim_scale(qty_canonical) FROM inventory_ledger ORDER BY org_id COLLATE \"C\", lot_id COLLATE \"C\"")
+        .await
+        .concat();
+    let json = report(&db, "2026-01-01", &[]).await;
+    assert_eq!(lines(&json), expected);
+    assert_eq!(json["undated_entries"], 3);
+    let run = db.run("reconcile-balances").args(["--as-of", "2026-01-01"]).await.ok();
+    let told = run.stdout.lines().filter(|line| line.contains("/bolt/")).map(|line| {
+        let mut words = line.split_whitespace();
+        format!("{} {}", words.next().unwrap(), words.next().unwrap())
+    });
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    let run =
+        run.says("3000 balances at").says("1 entry without a time").says("3 entries without a time counted");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let written = db.run("reconcile-balances").args(["--as-of", "2026-01-01", "--output"]).arg(file.path());
+    written.await.ok();
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), run.stdout.lines().skip(1).collect::<Vec<_>>());
+}

@@ -123,3 +123,51 @@ async fn a_repair_waits_for_writers_where_transactions_are_serializable() {
         assert!(wrong_keys(&db).await.is_empty(), "{isolation}");
     }
 }
+
+/// What only reads is done; what would write says who keeps it from that, before it has done anything.
+#[tokio::test]
+async fn transactions_that_only_read_by_default_are_named_before_anything_is_written() {
+    let db = backfilled().await;
+    db.execute("UPDATE inventory_balances SET qty_canonical = qty_canonical + 2.5 WHERE org_id = 'acme' AND item_id = 'nut'").await;
+    let wrong = wrong_keys(&db).await;
+    set(&db, "default_transaction_read_only = on").await;
+    let remedy = "ALTER DATABASE or ROLE ... RESET default_transaction_read_only";
+    for command in [
+        "reconcile-balances --fix-large",
+        "backfill-balances",
+        "validate-migration --prove",
+        "migrate-balance",
+    ] {
+        let mut words = command.split(' ');
+        db.run(words.next().unwrap()).args(words).await.refuses(3, remedy);
+    }
+    db.run("reconcile-balances").arg("--dry-run").await.status(1).says(": 3 differ");
+    db.run("validate-migration").await.ok();
+    let reset = format!("ALTER DATABASE {} RESET default_transaction_read_only", db.name());
+    db.execute(format!("BEGIN READ WRITE; {reset}; COMMIT")).await;
+    assert_eq!(wrong_keys(&db).await, wrong);
+    db.run("reconcile-balances").arg("--fix-large").await.ok();
+}
+
+/// How much a number of money is depends on `lc_monetary`, which each session may set.
+#[tokio::test]
+async fn money_is_no_quantity() {
+    let db = TestDb::empty().await;
+    db.execute(
+        "CREATE TABLE users (id serial PRIMARY KEY, email text); CREATE TABLE mv (id serial PRIMARY KEY, item text NOT NULL, amount money);
+         INSERT INTO mv (item, amount) VALUES ('a', '1.25')",
+    )
+    .await;
+    for (quantity, reason) in [
+        ("\"amount\"", "its type is money, and a quantity is numeric or an integer"),
+        ("{ sql = \"amount::numeric\" }", "it is not IMMUTABLE"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "[tenancy]\ntables = [\"users\", \"mv\"]\nitems = false\n[ledger]\ntable = \"mv\"\nitem = \"item\"\nlocation = false
+lot = false\ncreated_at = false\nquantity = {quantity}\n[balances]\nlocation = false\nlot = false\n"
+        );
+        std::fs::write(folder.path().join("stockfoil.toml"), config).unwrap();
+        db.run("migrate-all").folder(folder.path()).await.refuses(2, reason);
+    }
+}

@@ -184,6 +184,17 @@ impl Damage {
         }
     }
 
+    /// A run has entered into the ledger what damaged balances say, and repaired the others.
+    fn was_entered(&mut self, report: &Value) {
+        for entry in report["correction"]["entries"].as_array().unwrap() {
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            let key = ["org_id", "item_id", "location_id", "lot_id"].map(text);
+            let off = self.off.remove(&key).unwrap_or_else(|| panic!("nobody damaged it: {entry}"));
+            assert!(off.contains(&millionths(&text("quantity"))), "off by one of {off:?}: {entry}");
+        }
+        self.was_seen(report);
+    }
+
     /// A run has compared and repaired: it saw what was damaged, all of it, and nothing else.
     fn was_seen(&mut self, report: &Value) {
         let listed = report["listed"].as_array().unwrap();
@@ -211,6 +222,9 @@ fn millionths(text: &str) -> i128 {
         .unwrap_or_else(|_| panic!("{text} has more than six digits behind the point"))
 }
 
+/// The run that corrects the ledger, by its name among the others.
+const BY_ENTRY: &str = "reconcile by entry";
+
 /// How often each command ended, and how often it was killed.
 #[derive(Debug, Default)]
 struct Runs {
@@ -227,9 +241,10 @@ async fn operate(db: &TestDb, stage: &Stage, folder: &Path, seed: u64, until: In
             damage.add(db, stage, &mut dice).await;
         }
         let batch_rows = (1 + dice.below(40)).to_string();
-        let (name, command, args) = match dice.below(5) {
+        let (name, command, args) = match dice.below(6) {
             0 => ("backfill", "backfill-balances", vec!["--batch-rows", &batch_rows]),
             1 => ("full reconcile", "reconcile-balances", vec!["--fix-large", "--full"]),
+            2 if stage.takes_entries => (BY_ENTRY, "reconcile-balances", vec!["--fix-by-entry", "torture"]),
             _ => ("reconcile", "reconcile-balances", vec!["--fix-large"]),
         };
         let binary = db.run(command).folder(folder).args(args).args(["--format", "json"]);
@@ -247,11 +262,13 @@ async fn operate(db: &TestDb, stage: &Stage, folder: &Path, seed: u64, until: In
         }
         let report = binary.await.ok().json();
         *runs.ended.entry(name).or_default() += 1;
-        if name == "backfill" {
-            assert_eq!(report["still_lacking"], 0, "{report}");
-            damage.off.clear();
-        } else {
-            damage.was_seen(&report);
+        match name {
+            "backfill" => {
+                assert_eq!(report["still_lacking"], 0, "{report}");
+                damage.off.clear();
+            }
+            BY_ENTRY => damage.was_entered(&report),
+            _ => damage.was_seen(&report),
         }
     }
     (runs, damage)

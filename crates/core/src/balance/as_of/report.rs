@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::AsOf;
+use super::{AsOf, Balances};
 use crate::{
     ledger::{BalanceKey, Quantity},
     report::{Outcome, Report},
@@ -42,14 +42,14 @@ impl BalanceAt {
 }
 
 /// The balances at a time.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct AsOfReport {
     /// When: entries at this time and before it were counted.
     pub as_of: AsOf,
     /// When the ledger was read, by the server's clock: what it said then is what is told.
     pub read_at: Timestamp,
     /// Those of all keys that had entries, in the order of their keys; of the one key that was asked for in any case.
-    pub balances: Vec<BalanceAt>,
+    pub balances: Balances,
     /// How many entries say no time, and so were counted at every time.
     pub undated_entries: u64,
     /// How many entries are no number, and in no balance.
@@ -57,12 +57,12 @@ pub struct AsOfReport {
 }
 
 impl AsOfReport {
-    pub(super) fn new(as_of: AsOf, read_at: Timestamp, balances: Vec<BalanceAt>) -> Self {
+    pub(super) fn new(as_of: AsOf, read_at: Timestamp, balances: Balances) -> Self {
         Self {
             as_of,
             read_at,
-            undated_entries: balances.iter().map(|balance| balance.undated_entries).sum(),
-            not_a_number_entries: balances.iter().map(|balance| balance.not_a_number_entries).sum(),
+            undated_entries: balances.undated_entries,
+            not_a_number_entries: balances.not_a_number_entries,
             balances,
         }
     }

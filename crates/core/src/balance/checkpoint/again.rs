@@ -88,7 +88,7 @@ pub(super) async fn reseal(
 
 /// Opens and carries on the findings of changed history, and closes those of the organizations whose history was read
 /// again without seeing them. In the transaction that seals it as it is now: no later run could find it.
-async fn record_history(
+pub(super) async fn record_history(
     transaction: &mut Transaction<'_, Postgres>,
     run: RunId,
     rows: &[HistoryRow],
@@ -115,10 +115,10 @@ async fn record_history(
 
 /// A row of `changed_history.sql`.
 #[derive(sqlx::FromRow)]
-struct HistoryRow(OrgId, String, String, Option<String>, Option<String>, Option<String>);
+pub(super) struct HistoryRow(OrgId, String, String, Option<String>, Option<String>, Option<String>);
 
 impl HistoryRow {
-    fn read(self) -> Result<(BalanceKey, Option<Quantity>, Option<Quantity>), Error> {
+    pub(super) fn read(self) -> Result<(BalanceKey, Option<Quantity>, Option<Quantity>), Error> {
         let Self(org_id, item_id, location_id, lot_id, now, sealed) = self;
         let quantity =
             |text: Option<String>| text.map(|text| text.parse()).transpose().map_err(sqlx::Error::decode);

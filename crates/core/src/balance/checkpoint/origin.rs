@@ -1,5 +1,7 @@
 //! What a checkpoint is of: a ledger under one mapping, in these tables and files, watched by these triggers.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
@@ -92,6 +94,19 @@ impl Checkpoint {
         } else {
             None
         })
+    }
+
+    /// Whether the ledger is the same tables as it was, and keys are called as they were, whatever files they are in.
+    pub(super) fn is_of_same_tables(&self, origin: &Origin) -> bool {
+        let tables = |sources: &[String]| -> BTreeSet<String> {
+            let table = |source: &String| match source.split(':').collect::<Vec<_>>().as_slice() {
+                ["balances", ..] => None,
+                [oid, _, joined] => Some(format!("{oid}:{joined}")),
+                _ => Some(source.clone()),
+            };
+            sources.iter().filter_map(table).collect()
+        };
+        self.sources.as_ref().is_some_and(|sources| tables(sources) == tables(&origin.sources))
     }
 
     /// Whether what was read is there no more, or what is new holds entries that no comparison saw. A new partition is

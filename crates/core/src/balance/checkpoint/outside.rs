@@ -7,8 +7,8 @@ use crate::{Error, catalog, db::Context as _, history::RunId, model::Model};
 
 /// Marks what `run` put aside as different, so that the next run sums those keys again, whatever it was sealed as.
 ///
-/// Where the parts are not `intact`, changes go unmarked; and under another mapping, or one that uses no checkpoint, keys
-/// are others: then what was sealed is forgotten, and the next run that can seals everything anew.
+/// Where the parts are not `intact`, changes go unmarked: the next run that can reads everything, and compares it with what was
+/// sealed. Under another mapping, or one that uses no checkpoint, keys are others: then what was sealed is forgotten.
 pub(in crate::balance) async fn note_differences(
     session: &mut PgConnection,
     model: &Model,
@@ -18,9 +18,16 @@ pub(in crate::balance) async fn note_differences(
     if !catalog::is_there(session, "stockfoil.checkpoint").await? {
         return Ok(());
     }
-    if !intact || !is_possible(model) {
+    if !is_possible(model) {
         session.execute("DELETE FROM stockfoil.checkpoint").await.context("forget the checkpoint")?;
         return Ok(());
+    }
+    if !intact {
+        // None that is there: whatever becomes of them, they are not those that have watched.
+        session
+            .execute("UPDATE stockfoil.checkpoint SET keepers = ARRAY['broken']")
+            .await
+            .context("distrust the checkpoint")?;
     }
     sqlx::query("DELETE FROM stockfoil.checkpoint WHERE mapping IS DISTINCT FROM $1")
         .bind(mapping(model))

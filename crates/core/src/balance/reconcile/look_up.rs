@@ -48,7 +48,7 @@ impl Work<'_> {
 
     async fn count_balances(&self, session: &mut PgConnection) -> Result<u64, Error> {
         let count = self.model.render(
-            "SELECT count(*) FROM {balances} WHERE $1::text[] IS NULL OR {org} = ANY ($1::text[]::{org.type}[])",
+            "SELECT count(*) FROM {balances} WHERE ($1::text[] IS NULL OR {org} = ANY ($1::text[]::{org.type}[])){balances.and}",
         );
         let balances: i64 = sqlx::query_scalar(count.sql())
             .bind(self.orgs.clone())

@@ -159,7 +159,14 @@ pub(super) fn unique_key(model: &Model) -> Object {
     let columns = conflict(model);
     let names = columns.iter().map(|column| column.as_str().to_owned());
     let nulls = render(if model.balances.lot.is_some() { " NULLS NOT DISTINCT" } else { "" }, &[]);
-    let definition = render("({columns}){nulls}", &[("columns", &List(columns.clone())), ("nulls", &nulls)]);
+    let counted = model.balances.counted.as_ref();
+    let only = match counted {
+        Some(counted) => render(" WHERE {counted}", &[("counted", &counted.alone)]),
+        None => render("", &[]),
+    };
+    let fragments: [(&str, &dyn Fragment); 3] =
+        [("columns", &List(columns.clone())), ("nulls", &nulls), ("only", &only)];
+    let definition = render("({columns}){nulls}{only}", &fragments);
     let unique = if model.balances.lot.is_some() { "unique, nulls not distinct" } else { "unique" };
     index(
         Ident::joined(&[table.name.as_str(), "balance_key"]),
@@ -169,7 +176,7 @@ pub(super) fn unique_key(model: &Model) -> Object {
         ["btree".to_owned(), unique.to_owned(), columns.len().to_string()]
             .into_iter()
             .chain(names)
-            .chain([String::new()])
+            .chain([counted.map(|counted| counted.printed.clone()).unwrap_or_default()])
             .collect(),
     )
 }

@@ -81,7 +81,7 @@ const TRUNCATE: Event = Event {
 
 /// The rows of an adopted table are the application's, which keeps more in them than a quantity: they stay.
 const TRUNCATE_ADOPTED: Event = Event {
-    remove: "    UPDATE {balances} SET {balances.set_empty} WHERE {balances.quantity} IS DISTINCT FROM 0",
+    remove: "    UPDATE {balances} SET {balances.set_empty} WHERE {balances.quantity} IS DISTINCT FROM 0{balances.and}",
     ..TRUNCATE
 };
 
@@ -311,7 +311,9 @@ fn event_function(event: &Event, model: &Model) -> Object {
     let old = model.entries(&Fixed("old_rows"));
     let remove = model.render_with(event.remove, &[("take", &taking(model, &old))]);
     let (take_text, marker) = take_partition(model);
-    let fragments: [(&str, &dyn Fragment); 9] = [
+    let left_alone = left_alone(event, model);
+    let fragments: [(&str, &dyn Fragment); 10] = [
+        ("left_alone", &left_alone),
         ("refuse", &refuse),
         ("mark", &mark),
         ("moved_entries", &moved),
@@ -403,6 +405,32 @@ fn uncarried(model: &Model) -> Statement {
     }
     let uncarried = model.render_with(include_str!("../uncarried.sql"), &[("from_d", &Fixed(""))]);
     render("\n    WHERE (\n{uncarried}    )", &[("uncarried", &uncarried)])
+}
+
+/// A row that came after the snapshot of this transaction shows in the unique key alone: then this transaction must be tried
+/// again. Whatever else would speak against a new row does not matter, since none stays.
+const LEFT_ALONE: &str = "    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        BEGIN
+{insert};
+            IF FOUND THEN
+                RAISE EXCEPTION SQLSTATE 'SF001';
+            END IF;
+        EXCEPTION
+            WHEN serialization_failure OR deadlock_detected OR lock_not_available OR query_canceled THEN RAISE;
+            WHEN OTHERS THEN NULL;
+        END;
+    END IF;
+";
+
+/// What finds a row of an adopted table that `event` takes for missing, since it came later than its snapshot.
+fn left_alone(event: &Event, model: &Model) -> Statement {
+    match model.balances.is_adopted && !event.old.is_empty() {
+        true => {
+            let insert = model.render(include_str!("../left_alone.sql"));
+            render(LEFT_ALONE, &[("insert", &insert)])
+        }
+        false => render("", &[]),
+    }
 }
 
 /// The statement that takes `entries` from their balances.

@@ -78,8 +78,12 @@ impl Resolver<'_> {
             makes_rows: true,
             hot: Hot::Wait,
             has_queue: false,
+            counted: None,
             table,
         };
+        let written = resolved.written(self.mapping.org_column());
+        let counted = self.counted(&resolved.table, &columns, balances.filter.as_ref(), &written).await?;
+        let resolved = Balances { counted, ..resolved };
         if let (Some(name), Some(_)) = (&balances.lot, ledger.key.lot) {
             require_no_lot(
                 column(&resolved.table, &columns, &name.value, &name.place)?,
@@ -142,6 +146,7 @@ impl Resolver<'_> {
             table,
             hot: balances.hot,
             has_queue,
+            counted: None,
             is_adopted: false,
             kept_by: balances.kept_by,
             makes_rows: true,
@@ -158,19 +163,11 @@ impl Resolver<'_> {
 
     /// Refuses a table whose new rows would need a value for another column than those that are written.
     fn require_writable(&self, columns: &[Column], resolved: &Balances, place: &Place) -> Result<(), Error> {
-        let written = [
-            Some(self.mapping.org_column()),
-            Some(&resolved.item.name),
-            resolved.location.as_ref().map(|column| &column.name),
-            resolved.lot.as_ref().map(|column| &column.name),
-            Some(&resolved.quantity),
-            resolved.last_ledger_id.as_ref(),
-            resolved.last_updated.as_ref(),
-        ];
+        let written = resolved.written(self.mapping.org_column());
         let unfilled = columns.iter().find(|column| {
             column.is_not_null
                 && !column.has_default
-                && !written.iter().flatten().any(|name| name.as_str() == column.name)
+                && !written.iter().any(|name| name.as_str() == column.name)
         });
         if let Some(column) = unfilled {
             let reason = format!(

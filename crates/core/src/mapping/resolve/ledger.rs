@@ -242,24 +242,43 @@ impl Resolver<'_> {
         columns: &[Column],
         source: &Placed<Source>,
     ) -> Result<Option<(Statement, String)>, Error> {
-        let (term, base, predicate) = match &source.value {
-            Source::Column(_) => {
-                let Resolved { term, base, .. } = self.term(table, columns, source).await?;
-                let predicate = term.sql.as_str().to_owned();
-                (term, base, Some(predicate))
+        if let Source::Column(_) = &source.value {
+            // What no trigger is given is refused where it is named.
+            self.term(table, columns, source).await?;
+        }
+        let condition = self.condition(table, columns, source).await?;
+        Ok(condition.map(|condition| (condition.sql, condition.predicate.unwrap_or_default())))
+    }
+
+    /// A condition over a row of `table`; none where it is always true.
+    pub(super) async fn condition(
+        &mut self,
+        table: &QualifiedName,
+        columns: &[Column],
+        source: &Placed<Source>,
+    ) -> Result<Option<Parsed>, Error> {
+        let parsed = match &source.value {
+            Source::Column(name) => {
+                let found = column(table, columns, name, &source.place)?;
+                Parsed {
+                    sql: plain(name),
+                    printed: name.as_str().to_owned(),
+                    predicate: Some(plain(name).as_str().to_owned()),
+                    type_name: found.type_name.clone(),
+                    base_type: found.base_type.clone(),
+                    has_one_text: true,
+                    of_b: render("b.{name}", &[("name", name)]),
+                    columns: vec![name.as_str().to_owned()],
+                }
             }
-            Source::Sql(sql) => {
-                let parsed = self.expression(table, sql, &source.place).await?;
-                (computed(&parsed), parsed.base_type, parsed.predicate)
-            }
+            Source::Sql(sql) => self.expression(table, sql, &source.place).await?,
         };
-        if base == "boolean" {
-            let predicate = predicate.unwrap_or_default();
-            return Ok((!matches!(term.sql.as_str(), "true" | "(true)")).then_some((term.sql, predicate)));
+        if parsed.base_type == "boolean" {
+            return Ok((!matches!(parsed.sql.as_str(), "true" | "(true)")).then_some(parsed));
         }
         let reason = format!(
             "its type is {}, and what says whether a row counts is boolean; write a comparison",
-            term.type_name
+            parsed.type_name
         );
         Err(refused(&source.place, reason))
     }

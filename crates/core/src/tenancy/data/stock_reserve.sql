@@ -10,7 +10,7 @@ WITH made AS (
         WHERE NOT s.reserved
     ) AS d
     ORDER BY {d.order}
-    ON CONFLICT ({balances.conflict}) DO NOTHING
+    ON CONFLICT ({balances.conflict}){balances.where} DO NOTHING
     RETURNING *
 )
 UPDATE pg_temp.stockfoil_stock AS s

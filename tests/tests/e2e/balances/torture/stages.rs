@@ -11,6 +11,8 @@ pub(super) struct Stage {
     pub(super) name: &'static str,
     /// The configuration, but for `[reconcile]`.
     pub(super) config: &'static str,
+    /// Whether an entry of one key can be written.
+    pub(super) takes_entries: bool,
     /// What makes it before Stockfoil; the default inventory where there is nothing.
     script: &'static str,
     /// The database's `default_transaction_isolation`.
@@ -38,6 +40,7 @@ pub(super) fn default_inventory(config: &'static str, isolation: &'static str) -
             _ => "queue",
         },
         config,
+        takes_entries: true,
         script: "",
         isolation,
         ledger: "inventory_ledger",
@@ -77,6 +80,7 @@ pub(super) fn default_inventory(config: &'static str, isolation: &'static str) -
 pub(super) const ADOPTED: Stage = Stage {
     name: "adopted, of a ledger of citext",
     config: ADOPTED_CONFIG,
+    takes_entries: false,
     script: "CREATE EXTENSION citext;
         CREATE TABLE moves (id text PRIMARY KEY DEFAULT gen_random_uuid()::text, sku citext NOT NULL, place citext NOT NULL, batch citext,
                             qty numeric(18, 6) NOT NULL, at timestamptz NOT NULL DEFAULT now());
@@ -147,6 +151,7 @@ last_updated = false
 pub(super) const TRANSFERS: Stage = Stage {
     name: "two postings, partitions",
     config: TRANSFERS_CONFIG,
+    takes_entries: false,
     script: "CREATE TABLE transfers (id text DEFAULT gen_random_uuid()::text, item text NOT NULL, source text, target text, lot text,
                                 qty numeric NOT NULL, day integer NOT NULL DEFAULT 1, at timestamptz NOT NULL DEFAULT now(),
                                 PRIMARY KEY (id, day)) PARTITION BY LIST (day);

@@ -1,4 +1,4 @@
-//! A table of the copy as probes see it: its columns, one of its rows, and who may write to it.
+//! A table as one who tries writes to it sees it: its columns, and rows like those that are there.
 
 use sqlx::PgConnection;
 
@@ -6,30 +6,30 @@ use crate::{
     Error,
     catalog::UniqueKey,
     db::Context as _,
-    sql::{Ident, List, Literal, NameError, QualifiedName, Statement, all_of, render},
+    sql::{Definition, Fragment, Ident, List, Literal, NameError, QualifiedName, Statement, all_of, render},
 };
 
 /// A column that can be written.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
-    pub(super) name: Ident,
+pub(crate) struct Column {
+    pub(crate) name: Ident,
     type_name: String,
     /// The category of its type, as `pg_type.typcategory` has it.
     category: String,
     /// Whether an INSERT may leave it out.
-    pub(super) has_default: bool,
+    pub(crate) has_default: bool,
     /// Whether only the server gives it a value (GENERATED ALWAYS AS IDENTITY).
-    pub(super) is_always: bool,
+    pub(crate) is_always: bool,
     /// Whether it is part of a unique key, so that a new row needs another value.
-    pub(super) is_unique: bool,
+    pub(crate) is_unique: bool,
     /// Whether it is part of the primary key.
-    pub(super) is_primary: bool,
+    pub(crate) is_primary: bool,
     /// Whether it refers to another table, so that it can't be any value.
     is_reference: bool,
     /// Whether it says whose a row is.
-    pub(super) is_org: bool,
+    pub(crate) is_org: bool,
     /// Its place in the row, from 0; generated columns count too.
-    pub(super) place: usize,
+    pub(crate) place: usize,
 }
 
 /// A column as the catalog has it.
@@ -48,34 +48,34 @@ struct ColumnRow {
 }
 
 /// A row, column by column, as texts.
-pub(super) type Row = Vec<Option<String>>;
+pub(crate) type Row = Vec<Option<String>>;
 
 /// A table or view, and how its rows are written.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
-    pub(super) name: QualifiedName,
-    pub(super) columns: Vec<Column>,
+pub(crate) struct Table {
+    pub(crate) name: QualifiedName,
+    pub(crate) columns: Vec<Column>,
     /// How many columns it has, the generated ones included.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 /// How a new row's values differ from those of one that is there, where they must be unique.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum New {
+pub(crate) enum New {
     /// Texts get digits at their end.
     Behind,
-    /// Texts get letters at their begin.
+    /// Texts get letters at their begin, and numbers are the next but one.
     Before,
 }
 
 impl Table {
     /// Reads it; `org` is the organization's column, where it has that already.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         session: &mut PgConnection,
         name: &QualifiedName,
         org: &Ident,
     ) -> Result<Self, Error> {
-        let rows: Vec<ColumnRow> = sqlx::query_as(include_str!("tables/columns.sql"))
+        let rows: Vec<ColumnRow> = sqlx::query_as(include_str!("example/columns.sql"))
             .bind(name.to_string())
             .fetch_all(session)
             .await
@@ -102,7 +102,7 @@ impl Table {
 
     /// Takes the columns of a view for keys that are called like those among `keys`, the columns of a table that it reads: a view does not say whose its columns
     /// are.
-    pub(super) fn know_keys(&mut self, keys: &[Column]) {
+    pub(crate) fn know_keys(&mut self, keys: &[Column]) {
         for column in &mut self.columns {
             if let Some(key) = keys.iter().find(|key| key.is_unique && key.name == column.name) {
                 column.is_unique = true;
@@ -112,31 +112,29 @@ impl Table {
     }
 
     /// Whether each part of `key` is a column of it.
-    pub(super) fn has_columns(&self, key: &UniqueKey) -> bool {
+    pub(crate) fn has_columns(&self, key: &UniqueKey) -> bool {
         key.columns.iter().all(|name| {
             name.as_ref().is_some_and(|name| self.columns.iter().any(|column| column.name.as_str() == name))
         })
     }
 
     /// Up to `limit` of its rows, each as it is and as a new one would be.
-    pub(super) async fn rows(
+    pub(crate) async fn rows(
         &self,
         session: &mut PgConnection,
         new: Option<New>,
         limit: usize,
     ) -> Result<Vec<Row>, sqlx::Error> {
-        let values: Vec<Statement> =
-            self.columns.iter().map(|column| column.value(&self.name, new)).collect();
-        let limit = crate::sql::Definition::number(limit);
+        let limit = Definition::number(limit);
         let query = render(
             "SELECT ARRAY[{values}]::text[] FROM {table} AS t LIMIT {limit}",
-            &[("values", &List(values)), ("table", &self.name), ("limit", &limit)],
+            &[("values", &self.values(new)), ("table", &self.name), ("limit", &limit)],
         );
         sqlx::query_scalar(query.sql()).fetch_all(session).await
     }
 
     /// Rows of made-up values, for one that has none: one with each of `objects` where it has a column of JSON.
-    pub(super) fn made_up(&self, objects: &[String]) -> Vec<Row> {
+    pub(crate) fn made_up(&self, objects: &[String]) -> Vec<Row> {
         let row = |object: &str| self.columns.iter().map(|column| column.made_up(object)).collect();
         match self.columns.iter().any(|column| matches!(column.type_name.as_str(), "json" | "jsonb")) {
             true => objects.iter().map(|object| row(object)).collect(),
@@ -145,7 +143,7 @@ impl Table {
     }
 
     /// One of `row` as a JSON object, without its organization.
-    pub(super) fn object(&self, row: &Row) -> String {
+    pub(crate) fn object(&self, row: &Row) -> String {
         let columns = self.columns.iter().zip(row).filter(|(column, _)| !column.is_always && !column.is_org);
         let object: serde_json::Map<_, _> = columns
             .map(|(column, value)| {
@@ -156,8 +154,13 @@ impl Table {
         serde_json::Value::Object(object).to_string()
     }
 
+    /// The values of `t`, a row of it, each as it is and as a new one would be.
+    pub(crate) fn values(&self, new: Option<New>) -> List<Statement> {
+        List(self.columns.iter().map(|column| column.value(&self.name, new)).collect())
+    }
+
     /// INSERT of `row`, without its organization and what has a default in a key, but for what is `wanted` of these.
-    pub(super) fn insert(&self, row: &Row, wanted: &[Ident]) -> Statement {
+    pub(crate) fn insert(&self, row: &Row, wanted: &[Ident]) -> Statement {
         let is_left_out = |column: &Column| column.is_org || (column.is_unique && column.has_default);
         let pairs = self.columns.iter().zip(row).filter(|(column, _)| {
             !column.is_always && (!is_left_out(column) || wanted.contains(&column.name))
@@ -174,7 +177,7 @@ impl Table {
     }
 
     /// The values of `row` in the places of the table, as an INSERT without a list of columns wants them.
-    pub(super) fn by_position(&self, row: &Row) -> Vec<Statement> {
+    pub(crate) fn by_position(&self, row: &Row) -> Vec<Statement> {
         let mut values = vec![render("DEFAULT", &[]); self.width];
         for (column, value) in self.columns.iter().zip(row) {
             let is_nobodys = column.is_org && value.is_none();
@@ -186,13 +189,13 @@ impl Table {
     }
 
     /// The values of `row` as COPY without a list of columns wants them; none where the table has generated columns.
-    pub(super) fn all_values(&self, row: &Row) -> Option<Vec<Statement>> {
+    pub(crate) fn all_values(&self, row: &Row) -> Option<Vec<Statement>> {
         let values = row.iter().map(|value| literal(value.as_deref()));
         (self.columns.len() == self.width).then(|| values.collect())
     }
 
     /// `new`, but with the values of `row` in the columns `key`.
-    pub(super) fn like(&self, new: &Row, row: &Row, key: &[Ident]) -> Row {
+    pub(crate) fn like(&self, new: &Row, row: &Row, key: &[Ident]) -> Row {
         let values = self.columns.iter().zip(new.iter().zip(row));
         values
             .map(|(column, (new, old))| if key.contains(&column.name) { old } else { new }.clone())
@@ -200,7 +203,7 @@ impl Table {
     }
 
     /// What finds exactly the row that has the values of `row` in its primary key; none without such a key.
-    pub(super) fn identity(&self, row: &Row) -> Option<Statement> {
+    pub(crate) fn identity(&self, row: &Row) -> Option<Statement> {
         let key = self.columns.iter().zip(row).filter(|(column, _)| column.is_primary);
         let mut parts = key
             .map(|(column, value)| {
@@ -213,7 +216,7 @@ impl Table {
 
     /// `SET` of every column that may be any value to another one, or to itself where that is the only one that is sure to
     /// be allowed; none where there is none.
-    pub(super) fn updated(&self, is_changed: bool) -> Option<List<Statement>> {
+    pub(crate) fn updated(&self, is_changed: bool) -> Option<List<Statement>> {
         let plain = self.columns.iter().filter(|column| column.may_be_set());
         let set: Vec<_> = plain.map(|column| column.updated(is_changed)).collect();
         (!set.is_empty()).then_some(List(set))
@@ -238,12 +241,12 @@ impl Column {
     }
 
     /// Whether an UPDATE may give it a value that no key knows.
-    pub(super) fn may_be_set(&self) -> bool {
+    pub(crate) fn may_be_set(&self) -> bool {
         !self.is_unique && !self.is_always && !self.is_org
     }
 
     /// `SET` of it to another value, or to the same.
-    pub(super) fn updated(&self, is_changed: bool) -> Statement {
+    pub(crate) fn updated(&self, is_changed: bool) -> Statement {
         let may_be_any = !self.is_unique && !self.is_reference && !self.is_org;
         let template = match (is_changed && may_be_any, self.category.as_str()) {
             (true, "S") => "{column} = coalesce({column}, '') || '7'",
@@ -257,12 +260,16 @@ impl Column {
 
     /// Its value as a text in a row of `table`; where it must be unique, another one.
     fn value(&self, table: &QualifiedName, new: Option<New>) -> Statement {
-        let fragments: [(&str, &dyn crate::sql::Fragment); 2] = [("column", &self.name), ("table", table)];
-        let template = match (new.filter(|_| self.is_unique && !self.is_org), self.category.as_str()) {
+        let fragments: [(&str, &dyn Fragment); 2] = [("column", &self.name), ("table", table)];
+        // What refers to another row can't be any value; the key has other columns, or no new row can be made.
+        let new = new.filter(|_| self.is_unique && !self.is_org && !self.is_reference);
+        let template = match (new, self.category.as_str()) {
             (Some(New::Behind), "S") => "t.{column}::text || '7390146'",
             (Some(New::Before), "S") => "'qzx' || t.{column}::text",
-            (Some(_), "N") => "(SELECT coalesce(max(o.{column}), 0) + 1 FROM {table} AS o)::text",
-            (Some(_), "D") => "(t.{column} + interval '731 days')::text",
+            (Some(New::Behind), "N") => "(SELECT coalesce(max(o.{column}), 0) + 1 FROM {table} AS o)::text",
+            (Some(New::Before), "N") => "(SELECT coalesce(max(o.{column}), 0) + 2 FROM {table} AS o)::text",
+            (Some(New::Behind), "D") => "(t.{column} + interval '731 days')::text",
+            (Some(New::Before), "D") => "(t.{column} + interval '732 days')::text",
             // A uuid is of no category of its own.
             (Some(_), "U") => {
                 "CASE WHEN pg_typeof(t.{column}) = 'uuid'::regtype THEN gen_random_uuid()::text ELSE t.{column}::text END"
