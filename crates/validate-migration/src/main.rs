@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stockfoil_core::validate::{self, Required, Scope};
+use stockfoil_core::validate::{self, Required, Scope, isolation::Where};
 
 cli::args! {
     /// Check every claim of the migrations against the database, and show the evidence. Changes nothing; status 1 when a claim does not hold.
@@ -16,6 +16,9 @@ cli::args! {
         /// look instead for holes in the isolation of organizations, each with what closes it
         #[argh(switch)]
         isolation: bool,
+        /// the same, but where organizations are not isolated say so and end with 0
+        #[argh(switch)]
+        if_isolated: bool,
         /// look instead for what stands in the way of taking the migrations back as the database is now
         #[argh(switch)]
         rollback_ready: bool,
@@ -25,8 +28,9 @@ cli::args! {
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
         let db = cx.connect().await?;
-        if args.isolation {
-            return cx.emit(&validate::isolation::run(&db, &cx.config().mapping).await?);
+        if args.isolation || args.if_isolated {
+            let of = if args.if_isolated { Where::Isolated } else { Where::Everywhere };
+            return cx.emit(&validate::isolation::run(&db, &cx.config().mapping, of).await?);
         }
         if args.rollback_ready {
             let config = cx.config();
