@@ -138,7 +138,7 @@ async fn where_a_recovery_ended_is_said() {
 }
 
 #[tokio::test]
-async fn archives_in_other_forms_are_recovered_from_to_their_end() {
+pub(super) async fn archives_in_other_forms_are_recovered_from_to_their_end() {
     type Change = fn(&Path);
     let changes: [(&str, Change); 5] = [
         ("gz", |path| {

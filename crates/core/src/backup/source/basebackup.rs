@@ -277,13 +277,18 @@ pub(super) fn note_label(backup: &mut Backup, label: &str, written: DateTime<Utc
 
 /// The segment in which recovery begins, as the label says: `(file 000000010000000000000002)`.
 pub(in crate::backup) fn first_segment(path: &Path, segment_bytes: u64) -> Option<Segment> {
+    Segment::parse(&label_segment(path)?, segment_bytes)
+}
+
+/// Its name.
+pub(super) fn label_segment(path: &Path) -> Option<String> {
     let label = match fs::read_to_string(path.join(LABEL)) {
         Ok(label) => label,
         Err(_) if path.is_file() => bundle::label(path)?,
         Err(_) => tar_files::Parts::look(path).ok()?.head(LABEL).ok()??,
     };
     let name = label.lines().next()?.split("(file ").nth(1)?.trim_end_matches(')');
-    Segment::parse(name, segment_bytes)
+    Some(name.to_owned())
 }
 
 /// When the newest file of the folder was written.

@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Holdings, NAMED_MAX, SEGMENT_BYTES, Segment, lsn_of, page};
+use super::{Holdings, NAMED_MAX, SEGMENT_BYTES, Segment, page};
 use crate::{
     backup::{Compression, Finding, error_text},
     progress::meter::Meter,
@@ -273,10 +273,10 @@ impl Archive {
         meter: &Arc<Meter>,
     ) -> io::Result<()> {
         for (segment, path) in self.segments.iter().filter(|(segment, _)| segment.number >= first.number) {
-            copy_plain(path, &folder.join(segment.name(self.segment_bytes)), meter)?;
+            unpack(path, &folder.join(segment.name(self.segment_bytes)), meter)?;
         }
         for (name, path) in &self.histories {
-            copy_plain(path, &folder.join(name), meter)?;
+            unpack(path, &folder.join(name), meter)?;
         }
         Ok(())
     }
@@ -294,7 +294,7 @@ impl Archive {
                 None => return Ok(false),
             },
         };
-        copy_plain(path, to, meter)?;
+        unpack(path, to, meter)?;
         Ok(true)
     }
 
@@ -339,16 +339,11 @@ fn some(faults: Vec<String>) -> String {
     format!("{}{more}", faults.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join("; "))
 }
 
-/// The turns in the history at `path`: each timeline and where it was left (`1\t0/5000000\tno recovery target`). None
-/// where it can't be read.
+/// The turns in the history at `path`; none where it can't be read.
 fn turns(path: &Path) -> Option<Vec<(u32, u64)>> {
     let mut text = String::new();
     open(path, &Arc::new(Meter::default())).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
-    let turn = |line: &str| {
-        let mut words = line.split_whitespace();
-        Some((words.next()?.parse().ok()?, lsn_of(words.next()?)?))
-    };
-    Some(text.lines().filter_map(turn).collect())
+    Some(super::turns(&text))
 }
 
 /// Whether a file is called like a segment with something behind it that is not known here.
@@ -376,7 +371,11 @@ fn open(path: &Path, meter: &Arc<Meter>) -> io::Result<Box<dyn io::Read + Send>>
     Compression::of(&head).reader(meter.read(File::open(path)?))
 }
 
-fn copy_plain(from: &Path, to: &Path, meter: &Arc<Meter>) -> io::Result<()> {
+/// Puts the file `from`, decompressed as it needs, at `to`.
+///
+/// # Errors
+/// When it can't be read to its end.
+pub(in crate::backup) fn unpack(from: &Path, to: &Path, meter: &Arc<Meter>) -> io::Result<()> {
     io::copy(&mut open(from, meter)?, &mut File::create(to)?).map(drop)
 }
 
