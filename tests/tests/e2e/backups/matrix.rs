@@ -229,6 +229,12 @@ const GOOD: &[Good] = good![
         archive::archives_in_other_forms_are_recovered_from_to_their_end,
         0
     ),
+    (
+        "base backup from a standby, with the archive of a failover right after it",
+        "pg_basebackup",
+        archive::a_timeline_that_was_left_in_the_backups_last_segment_makes_it_whole,
+        0
+    ),
     ("base backup in one tar", "pg_basebackup, tar", wrapped::a_base_backup_in_one_tar_is_recovered, 0),
     ("base backup with a tablespace", "pg_basebackup", good::a_tablespace_beside_a_base_backup_goes_along, 0),
     (

@@ -37,7 +37,7 @@ pub(super) const MATRIX: [Row; 4] = [
         of: "restic snapshot",
         damage: "flipped byte in a pack",
         depth: "full",
-        said: "",
+        said: "failed: ",
         witness: RECORDS,
         damages: |top| {
             let largest = largest_pack(top);
@@ -53,7 +53,7 @@ pub(super) const MATRIX: [Row; 4] = [
         of: "restic snapshot",
         damage: "a pack gone",
         depth: "full",
-        said: "",
+        said: "restic check found damage",
         witness: RECORDS,
         damages: |top| fs::remove_file(largest_pack(top)).unwrap(),
     },

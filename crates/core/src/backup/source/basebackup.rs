@@ -169,10 +169,9 @@ fn lacking_wal(path: &Path, archive: Option<&Archive>) -> Option<Finding> {
     for range in &manifest.wal_ranges {
         let first = Segment::of_lsn(range.timeline, &range.start, bytes)?;
         let last = Segment::of_lsn(range.timeline, &range.end, bytes)?;
+        let end = wal::lsn_of(&range.end)?;
         let missing = own.lacking(first, last).into_iter();
-        lacking.extend(
-            missing.filter(|segment| archive.is_none_or(|archive| !archive.segments.contains_key(segment))),
-        );
+        lacking.extend(missing.filter(|segment| archive.is_none_or(|archive| !archive.holds(*segment, end))));
     }
     wal::missing_finding(&lacking, bytes, "it and in the archive")
 }

@@ -256,6 +256,26 @@ impl Archive {
             .collect()
     }
 
+    /// Whether what `segment` holds up to the place `until` is there: where a timeline was left for another behind it, the other's
+    /// segment of that number begins with it, and it may never have been archived by itself.
+    pub(in crate::backup) fn holds(&self, segment: Segment, until: u64) -> bool {
+        self.segments.contains_key(&segment)
+            || self.heirs().any(|(of, turn, _)| of == segment && turn >= until)
+    }
+
+    /// Of timelines that were left in the midst of a segment which is not there: that segment, the place, and the file of the next
+    /// timeline's.
+    fn heirs(&self) -> impl Iterator<Item = (Segment, u64, &PathBuf)> {
+        let heir = |(name, path): (&String, &PathBuf)| {
+            let next = u32::from_str_radix(name.strip_suffix(".history")?, 16).ok()?;
+            let (timeline, turn) = turns(path)?.pop()?;
+            let left = Segment::at(timeline, turn, self.segment_bytes);
+            let file = self.segments.get(&Segment { timeline: next, ..left })?;
+            (!self.segments.contains_key(&left)).then_some((left, turn, file))
+        };
+        self.histories.iter().filter_map(heir)
+    }
+
     /// How many bytes [`stage`](Self::stage) writes.
     pub(in crate::backup) fn bytes_from(&self, first: Segment) -> u64 {
         let count = self.segments.keys().filter(|segment| segment.number >= first.number).count();
@@ -273,6 +293,9 @@ impl Archive {
         meter: &Arc<Meter>,
     ) -> io::Result<()> {
         for (segment, path) in self.segments.iter().filter(|(segment, _)| segment.number >= first.number) {
+            unpack(path, &folder.join(segment.name(self.segment_bytes)), meter)?;
+        }
+        for (segment, _, path) in self.heirs().filter(|(segment, ..)| segment.number >= first.number) {
             unpack(path, &folder.join(segment.name(self.segment_bytes)), meter)?;
         }
         for (name, path) in &self.histories {
