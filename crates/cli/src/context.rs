@@ -119,13 +119,23 @@ impl Context {
     /// # Errors
     /// When no database is configured, it can't be reached, or its server is too old.
     pub async fn connect(&self) -> Result<Arc<Db>, RunError> {
+        self.connect_to(None).await
+    }
+
+    /// The same to the database `name` of that server, where one is given.
+    ///
+    /// # Errors
+    /// As of [`connect`](Self::connect).
+    pub async fn connect_to(&self, name: Option<&str>) -> Result<Arc<Db>, RunError> {
         if let Some(db) = self.db.get() {
             return Ok(Arc::clone(db));
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
         // Unique, so that an interrupted run finds exactly its own sessions.
         let application = format!("{} {}-{started:08x}", self.name, std::process::id());
-        let target = history::signed(self.config.connect_options()?, self.common.reason.as_ref());
+        let target = self.config.connect_options()?;
+        let target = name.map_or(target.clone(), |name| target.database(name));
+        let target = history::signed(target, self.common.reason.as_ref());
         let db = Arc::new(Db::connect(target, &application).await?);
         self.say(format!("{}: {}", self.name, db.facts()));
         Ok(Arc::clone(self.db.get_or_init(|| db)))

@@ -10,6 +10,7 @@ mod earlier;
 mod encryption;
 mod examine;
 mod figures;
+mod hearing;
 mod listing;
 mod policy;
 mod preflight;
@@ -44,6 +45,7 @@ pub use drill::{
     Answer, DatabaseProof, Drill, KeptCluster, KeptDatabase, ReconcileProof, RecoveryEnd, TableCount,
 };
 pub use examine::{TableRows, Verified};
+pub use hearing::{Heard, Hearing, Witnesses};
 pub use listing::{Backup, Format};
 pub use policy::{MonitorReport, SourceState, monitor};
 pub use preflight::{Moment, Preflight, PreflightReport, preflight};

@@ -138,6 +138,14 @@ impl Mapping {
         self.ledger.table.value.within(self.schema())
     }
 
+    /// The column of the ledger that says when an entry was made; none where nothing does, or it is reckoned.
+    pub(crate) fn ledger_time(&self) -> Option<&Ident> {
+        match &self.ledger.created_at.as_ref()?.value {
+            Source::Column(column) => Some(column),
+            Source::Sql(_) => None,
+        }
+    }
+
     /// The table of balances; an adopted one without a schema is taken to be in the first.
     pub fn balances(&self) -> QualifiedName {
         self.balances.table.value.within(self.schema())

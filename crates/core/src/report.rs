@@ -1,8 +1,9 @@
 //! What commands return: plain values, serializable at this edge only.
 
-use std::time::Instant;
+use std::{fs, io, path::Path, time::Instant};
 
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 /// What a finished run means for the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -162,4 +163,46 @@ pub struct Metric {
     pub labels: Vec<(&'static str, String)>,
     /// The value, already in decimal notation.
     pub value: String,
+}
+
+/// Puts what was written beside it at `path`. What is no file there, such as `/dev/null` or a pipe, is written to and stays what it
+/// is.
+///
+/// # Errors
+/// What the file system says.
+pub fn put_in_place(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return io::copy(&mut file.reopen()?, &mut fs::File::options().write(true).open(path)?).map(drop);
+    }
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_stays() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let read = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::read_to_string(pipe).unwrap())
+        };
+        let written = |text: &str| {
+            let file = NamedTempFile::new_in(folder.path()).unwrap();
+            fs::write(file.path(), text).unwrap();
+            file
+        };
+        put_in_place(written("told"), &pipe).unwrap();
+        assert_eq!(read.join().unwrap(), "told");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        let place = folder.path().join("file");
+        put_in_place(written("old"), &place).unwrap();
+        put_in_place(written("new"), &place).unwrap();
+        assert_eq!(fs::read_to_string(place).unwrap(), "new");
+    }
 }

@@ -118,6 +118,9 @@ pub struct Validation {
     pub rows: i64,
     /// Every check, in the order in which it was made.
     pub checks: Vec<Check>,
+    /// Whether there was nothing to look at, and nothing is wrong with that.
+    #[serde(skip)]
+    pub(crate) is_moot: bool,
 }
 
 impl Report for Validation {
@@ -125,7 +128,7 @@ impl Report for Validation {
 
     fn outcome(&self) -> Outcome {
         // Nothing looked at is nothing proved.
-        if self.failed == 0 && self.passed > 0 { Outcome::Clean } else { Outcome::Findings }
+        if self.failed == 0 && (self.passed > 0 || self.is_moot) { Outcome::Clean } else { Outcome::Findings }
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -194,7 +197,7 @@ impl Checks {
         let checks = self.0;
         let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
         let [passed, failed, skipped] = [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(count);
-        Validation { passed, failed, skipped, rows, checks }
+        Validation { passed, failed, skipped, rows, checks, is_moot: false }
     }
 
     fn add(
@@ -215,6 +218,20 @@ impl Checks {
             object,
             verdict: Verdict::Warned,
             evidence,
+            remedy: remedy.to_owned(),
+            accept: None,
+            identity: None,
+            is_of_release: false,
+        });
+    }
+
+    /// Adds what is not there yet.
+    fn skip(&mut self, name: &'static str, object: String, evidence: &str, remedy: &str) {
+        self.0.push(Check {
+            name,
+            object,
+            verdict: Verdict::Skipped,
+            evidence: evidence.to_owned(),
             remedy: remedy.to_owned(),
             accept: None,
             identity: None,

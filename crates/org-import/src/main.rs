@@ -16,6 +16,9 @@ cli::args! {
         /// the id that it gets here, instead of its own; its API keys are then left out
         #[argh(option, long = "as", arg_name = "id")]
         rename: Option<String>,
+        /// the database that it gets into, of the same server (default: the one that is configured)
+        #[argh(option, arg_name = "database")]
+        into: Option<String>,
         /// add shared rows that are not here
         #[argh(switch)]
         add_shared: bool,
@@ -43,7 +46,7 @@ fn main() -> std::process::ExitCode {
             accepted: args.accept_changed.into_iter().collect(),
             dry_run: args.dry_run,
         };
-        let db = cx.connect().await?;
+        let db = cx.connect_to(args.into.as_deref()).await?;
         let imported = import::import(&db, mapping, &import, cx.progress()).await?;
         cx.warn(&imported.warnings);
         cx.emit(&imported)

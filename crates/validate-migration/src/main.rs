@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stockfoil_core::validate::{self, Required, Scope};
+use stockfoil_core::validate::{self, Required, Scope, isolation::Where};
 
 cli::args! {
     /// Check every claim of the migrations against the database, and show the evidence. Changes nothing; status 1 when a claim does not hold.
@@ -16,6 +16,9 @@ cli::args! {
         /// look instead for holes in the isolation of organizations, each with what closes it
         #[argh(switch)]
         isolation: bool,
+        /// the same, but where organizations are not isolated say so and end with 0
+        #[argh(switch)]
+        if_isolated: bool,
         /// look instead for what stands in the way of taking the migrations back as the database is now
         #[argh(switch)]
         rollback_ready: bool,
@@ -28,7 +31,11 @@ cli::args! {
 
 fn main() -> std::process::ExitCode {
     cli::main(async |args: Args, cx| {
-        let others = [("--isolation", args.isolation), ("--rollback-ready", args.rollback_ready)];
+        let others = [
+            ("--isolation", args.isolation),
+            ("--if-isolated", args.if_isolated),
+            ("--rollback-ready", args.rollback_ready),
+        ];
         if args.prove {
             cli::excludes("--prove", &others)?;
         }
@@ -36,8 +43,9 @@ fn main() -> std::process::ExitCode {
         if args.prove {
             return cx.emit(&validate::proof::run(&db, &cx.config().mapping, cx.progress()).await?);
         }
-        if args.isolation {
-            return cx.emit(&validate::isolation::run(&db, &cx.config().mapping).await?);
+        if args.isolation || args.if_isolated {
+            let of = if args.if_isolated { Where::Isolated } else { Where::Everywhere };
+            return cx.emit(&validate::isolation::run(&db, &cx.config().mapping, of).await?);
         }
         if args.rollback_ready {
             let config = cx.config();

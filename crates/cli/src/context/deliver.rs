@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use stockfoil_core::report::{Outcome, Report};
+use stockfoil_core::report::{Outcome, Report, put_in_place};
 
 use crate::{Format, RunError};
 
@@ -56,8 +56,7 @@ pub(super) fn replace_file(path: &Path, writing: &Writing<'_>, format: Format) -
     out.flush()?;
     drop(out);
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    put_in_place(file, path)
 }
 
 /// How writing to `place` went.

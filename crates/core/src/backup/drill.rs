@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::{
     Backup, BackupSource, Compression, Finding, Format, duration_text,
     listing::major,
-    reading::Reader,
+    reading::{Owners, Reader},
     restored::{Place, Recovery, Restored},
     seal::{self, Seal},
     source,
@@ -161,7 +161,7 @@ async fn hear_again(
     drilled: &mut Drilled,
 ) -> Option<Witness> {
     witness.filter(|witness| !witness.is_as_of(restored))?;
-    match Witness::hear(reader.production, reader.config.mapping, restored).await {
+    match Witness::hear(reader.production, reader.config.mapping, restored, &Owners::default()).await {
         Ok(witness) => Some(witness),
         Err(reason) => {
             drilled.notes.push(format!("production was not held against what was restored: {reason}"));

@@ -7,13 +7,14 @@ use serde::Serialize;
 use super::{
     Backup, BackupSource, Depth, Finding, Format, Status,
     drill::{self, Drill},
+    hearing::{Asked, Look, Witnesses},
     listing::Extent,
-    reading::Reader,
+    reading::{Owners, Reader},
     rpo::{self, Restorable, Rpo},
     seal::{self, Checked, Seal},
     source,
     wal::WalState,
-    witness::Witness,
+    witness::{Witness, holes},
     worst,
 };
 
@@ -38,6 +39,8 @@ pub struct Verified {
     pub wal: Option<WalState>,
     /// What a restore would lose now; none where production was not heard.
     pub rpo: Option<Rpo>,
+    /// Which of its witnesses were heard.
+    pub witnesses: Witnesses,
     /// The tables with their rows, as they were read from a dump.
     pub tables: Vec<TableRows>,
     /// What the drill showed; none where there was none, or it did not come to its end.
@@ -49,6 +52,9 @@ pub struct Verified {
     /// The depth to which the look got.
     #[serde(skip)]
     pub(super) reached: Depth,
+    /// What was heard of production.
+    #[serde(skip)]
+    pub(super) asked: Asked,
 }
 
 /// A table in a backup.
@@ -78,11 +84,13 @@ pub(super) async fn examine(
         is_sealed: false,
         wal: None,
         rpo: None,
+        witnesses: Witnesses::none(),
         tables: Vec::new(),
         drill: None,
         findings: Vec::new(),
         notes: Vec::new(),
         reached: Depth::Quick,
+        asked: Asked::default(),
     };
     if let Some(backup) = backup {
         findings.extend(backup.findings.iter().cloned());
@@ -93,6 +101,7 @@ pub(super) async fn examine(
     }
     verified.status = worst(&findings);
     verified.findings = findings;
+    verified.witnesses = verified.look().heard(source);
     verified
 }
 
@@ -174,7 +183,8 @@ async fn read(
             let full = findings.len();
             if witness.is_none() {
                 let of = inner.as_ref().unwrap_or(backup);
-                witness = Some(Witness::hear(reader.production, reader.config.mapping, of).await);
+                let (production, mapping) = (reader.production, reader.config.mapping);
+                witness = Some(Witness::hear(production, mapping, of, &Owners::default()).await);
             }
             let heard = witness.as_ref().and_then(|witness| witness.as_ref().ok());
             let is_witnessed =
@@ -187,6 +197,10 @@ async fn read(
         }
     }
     let is_dump = inner.as_ref().unwrap_or(backup).is_dump();
+    verified.asked.content = witness.as_ref().map(|witness| match witness {
+        Ok(heard) => Ok(heard.untold()),
+        Err(reason) => Err(reason.clone()),
+    });
     verified.notes.extend(match witness {
         Some(Ok(heard)) => Some(heard.note()),
         Some(Err(reason)) => Some(format!("production was not heard: {reason}")),
@@ -262,12 +276,16 @@ async fn read_whole(
         verified.reached = Depth::Full;
     }
     let backup = reading.inner.as_ref().unwrap_or(backup);
+    let (found, notes) = holes::judge(reader, backup, &reading.holes, reading.is_checksummed).await;
+    findings.extend(found);
+    verified.notes.extend(notes);
     let mut witness = None;
     if !reading.contents.is_empty() {
-        witness = Some(Witness::hear(reader.production, reader.config.mapping, backup).await);
+        let (production, mapping) = (reader.production, reader.config.mapping);
+        witness = Some(Witness::hear(production, mapping, backup, &reading.owners).await);
     }
     if let Some(Ok(heard)) = &witness {
-        findings.extend(heard.judge(backup, &reading, source));
+        findings.extend(heard.judge(backup, &reading, source, &mut verified.notes));
     }
     verified.tables = reading
         .contents
@@ -336,8 +354,24 @@ impl Verified {
         }
     }
 
+    fn look(&self) -> Look<'_> {
+        Look {
+            depth: self.reached,
+            has_backup: self.backup.is_some(),
+            is_sealed: self.is_sealed,
+            has_archive: self.wal.is_some(),
+            findings: &self.findings,
+            asked: &self.asked,
+        }
+    }
+
     /// Asks production what a restore of it would lose; nothing of one that was found not to come back.
     pub(super) async fn ask_rpo(&mut self, reader: &Reader<'_>, source: &BackupSource) {
+        self.try_rpo(reader, source).await;
+        self.witnesses = self.look().heard(Some(source));
+    }
+
+    async fn try_rpo(&mut self, reader: &Reader<'_>, source: &BackupSource) {
         let is_bad = |found: &Finding| found.depth > Depth::Quick && found.status >= Status::Unknown;
         let is_doubtful = self.findings.iter().any(is_bad);
         let good = |backup: &&Backup| backup.findings.is_empty() && !is_doubtful;
@@ -347,11 +381,13 @@ impl Verified {
         match rpo::ask(reader, &Restorable { started_at, database, wal, limit }).await {
             Ok((rpo, findings)) => {
                 self.rpo = Some(rpo);
+                self.asked.rpo = Some(Ok(()));
                 self.findings.extend(findings);
             }
             Err(reason) => {
                 self.notes
                     .push(format!("what a restore would lose now is not known of production: {reason}"));
+                self.asked.rpo = Some(Err(reason));
             }
         }
     }

@@ -12,6 +12,7 @@ use super::{
     Backup, BackupKind, BackupSource, Configured, Depth, Finding, Status,
     earlier::{self, Earlier},
     examine::examine,
+    hearing::{Asked, Look, Witnesses},
     no_undecided,
     proven::{self, Proof},
     reading::Reader,
@@ -86,17 +87,25 @@ pub struct SourceState {
     pub wal: Option<WalState>,
     /// What a restore would lose now; none where production was not heard.
     pub rpo: Option<Rpo>,
+    /// Which witnesses of its newest backup were heard.
+    pub witnesses: Witnesses,
     /// What a look deeper than quick was at, and what it can't show; also whether production was heard.
     pub notes: Vec<String>,
     /// What a deeper look proved.
     #[serde(skip)]
     proof: Option<Proof>,
+    /// What was heard of production.
+    #[serde(skip)]
+    asked: Asked,
     /// When the last WAL was archived, where the source has an archive that tells.
     #[serde(skip)]
     archive_end_at: Option<DateTime<Utc>>,
     /// The depth to which the look got.
     #[serde(skip)]
     reached: Depth,
+    /// Whether every byte of the newest was compared with a checksum that was made with it.
+    #[serde(skip)]
+    is_sealed: bool,
     /// So many good backups should be there.
     #[serde(skip)]
     min_count: usize,
@@ -135,6 +144,7 @@ pub fn monitor<'a>(
                 state.deepen(&reader, source, depth).await;
             }
             state.ask_rpo(&reader, source).await;
+            state.hear(source);
             state.add(earlier.findings(&source.name, state.reached));
             states.push(state);
             progress.advance(1);
@@ -281,6 +291,8 @@ impl SourceState {
         });
         let found: Vec<Finding> = found.collect();
         self.reached = verified.reached;
+        self.is_sealed = verified.is_sealed;
+        self.asked = verified.asked;
         self.notes.extend(verified.notes);
         let told = verified.backup.map_or_else(|| newest.clone(), |told| newest.clone().told_by(&told));
         if self.last_good_at == Some(newest.started_at) {
@@ -303,13 +315,28 @@ impl SourceState {
         match rpo::ask(reader, &of).await {
             Ok((rpo, findings)) => {
                 self.rpo = Some(rpo);
+                self.asked.rpo = Some(Ok(()));
                 self.add(findings);
             }
             Err(reason) => {
                 self.notes
                     .push(format!("what a restore would lose now is not known of production: {reason}"));
+                self.asked.rpo = Some(Err(reason));
             }
         }
+    }
+
+    /// Says which witnesses were heard.
+    fn hear(&mut self, source: &BackupSource) {
+        self.witnesses = Look {
+            depth: self.reached,
+            has_backup: self.newest.is_some(),
+            is_sealed: self.is_sealed,
+            has_archive: self.wal.is_some(),
+            findings: &self.findings,
+            asked: &self.asked,
+        }
+        .heard(Some(source));
     }
 
     /// Adds findings, and holds the worst of them for how the source stands.

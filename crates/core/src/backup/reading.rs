@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
 use super::{Backup, Configured, Finding};
 use crate::{
     db::Db,
@@ -15,6 +17,9 @@ use crate::{
     },
     throwaway::{Folder, Owner},
 };
+
+/// A dump holds nothing of transactions that were under way when it began; none of them is expected to be older.
+pub(super) const TRANSACTION_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// What is at hand for reading backups.
 #[derive(Clone, Copy)]
@@ -54,6 +59,36 @@ pub(super) struct Owners {
     pub(super) organizations: Option<BTreeSet<String>>,
     /// The ledger's entries by organization; none where not all of them tell.
     pub(super) entries: Option<BTreeMap<String, u64>>,
+    /// Those from before any transaction that the backup may lack, by day as well; none where not all of them tell.
+    pub(super) days: Option<EntryDays>,
+    /// The last transaction of which there is an entry.
+    pub(super) last_transaction: Option<i64>,
+    /// The newest time of an entry.
+    pub(super) newest: Option<DateTime<Utc>>,
+}
+
+/// How many entries there are, by organization and by day in UTC.
+pub(super) type EntryDays = BTreeMap<String, BTreeMap<NaiveDate, u64>>;
+
+/// A page of zeros in a table, before one that is older than the backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hole {
+    /// The file, below the data folder.
+    pub(super) file: String,
+    /// The page's number in its table.
+    pub(super) page: u32,
+}
+
+/// The holes in a base backup, with what tells production whether something was there.
+#[derive(Debug, Default)]
+pub(super) struct Holes {
+    pub(super) pages: Vec<Hole>,
+    /// The identifier of the cluster.
+    pub(super) system: Option<u64>,
+    /// Transactions before this one had ended when the last checkpoint began that the backup knows.
+    pub(super) ended_before: Option<u32>,
+    /// Whether that is the one with which it began itself.
+    pub(super) is_exact: bool,
 }
 
 /// Tables by schema and name.
@@ -68,6 +103,8 @@ pub(super) struct Reading {
     pub(super) objects: Objects,
     /// Whose rows it holds.
     pub(super) owners: Owners,
+    /// The pages of a base backup in which something may be missing.
+    pub(super) holes: Holes,
     /// Whether every byte was compared with a checksum that was made with the backup.
     pub(super) is_checksummed: bool,
     /// What lay in a backup that is encrypted, in parts or in a tar.

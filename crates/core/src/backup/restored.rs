@@ -1,15 +1,16 @@
 //! What a source makes of a backup in the folder of a drill, and from where the recovery of it gets its WAL.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs,
+    fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
-    Backup, Finding,
+    Backup, Finding, error_text,
     wal::{self, Archive, Holdings, Segment},
 };
 use crate::{
@@ -96,6 +97,8 @@ pub(super) enum Supply {
     Folder(Arc<Archive>),
     /// A tool, which is given a file's name and where to put it.
     Tool(Program),
+    /// A tool that gives out the files of its repository as they lie there, perhaps compressed, and where they lie by name.
+    Repository(Program, BTreeMap<String, String>),
 }
 
 impl Supply {
@@ -127,6 +130,31 @@ impl Supply {
         Ok(count)
     }
 
+    /// Reads the histories of the timelines behind the first one that `held` has segments of, up to the newest, and on for as
+    /// long as there are more: what tells whether a recovery gets there. `place` is where they are laid down meanwhile.
+    ///
+    /// # Errors
+    /// That one can't be read.
+    pub(super) async fn follow(&self, held: &mut Holdings, place: &Path) -> Result<(), Finding> {
+        let timelines: BTreeSet<u32> = held.segments.iter().map(|segment| segment.timeline).collect();
+        let (Some(first), Some(newest)) = (timelines.first(), timelines.last()) else { return Ok(()) };
+        let mut histories = BTreeSet::new();
+        for timeline in *first + 1.. {
+            let name = format!("{timeline:08X}.history");
+            if self.fetch(&name, place).await? {
+                let text = fs::read(place);
+                let _ = fs::remove_file(place);
+                let text = text.map_err(|error| Finding::unknown("wal", format!("{name}: {error}")))?;
+                held.lineage.insert(timeline, wal::turns(&String::from_utf8_lossy(&text)));
+                histories.insert(timeline);
+            } else if timeline >= *newest {
+                break;
+            }
+        }
+        held.histories = Some(histories);
+        Ok(())
+    }
+
     /// Fetches the file `name` to `to`; false where there is none of that name.
     ///
     /// # Errors
@@ -152,6 +180,38 @@ impl Supply {
                 }
                 Ok(to.is_file())
             }
+            Self::Repository(program, paths) => {
+                let Some(path) = paths.get(name) else { return Ok(false) };
+                unpack_from(program, path, name, to).await
+            }
         }
     }
+}
+
+/// What pgBackRest says of a file that is not there.
+const MISSING: &str = "[055]";
+
+/// Has `program` give out the file `path` of its repository, and puts it at `to` decompressed; false where it is not there.
+async fn unpack_from(program: &Program, path: &str, name: &str, to: &Path) -> Result<bool, Finding> {
+    let packed = to.with_extension("packed");
+    let file = packed.clone();
+    let store =
+        move |mut output| fs::File::create(file).and_then(|mut file| io::copy(&mut output, &mut file));
+    let ran = program.run(vec![path.into()], None, &Silent, store).await?;
+    if ran.complaint().is_some_and(|complaint| complaint.contains(MISSING)) {
+        let _ = fs::remove_file(packed);
+        return Ok(false);
+    }
+    ran.whole()?;
+    let (from, owned) = (packed.clone(), to.to_path_buf());
+    let unpack = move || wal::unpack(&from, &owned, &Arc::new(Meter::default()));
+    let unpacked = tokio::task::spawn_blocking(unpack).await;
+    let _ = fs::remove_file(packed);
+    let unpacked = unpacked.map_err(|error| Finding::unknown("wal", format!("{name}: {error}")))?;
+    unpacked.map(|()| true).map_err(|error| {
+        Finding::critical(
+            "wal",
+            format!("archived WAL is damaged: {name} can't be read to its end: {}", error_text(&error)),
+        )
+    })
 }

@@ -9,10 +9,9 @@ use super::{
     Backup, BackupSource, Configured, Finding,
     examine::title,
     figures, no_undecided,
-    reading::Reader,
+    reading::{Reader, TRANSACTION_MAX},
     scope::{Scope, look_at, newest},
     seal::write as write_seal,
-    witness::TRANSACTION_MAX,
 };
 use crate::{
     Error, Task,

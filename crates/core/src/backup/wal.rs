@@ -7,7 +7,7 @@ mod state;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-pub(in crate::backup) use archive::Archive;
+pub(in crate::backup) use archive::{Archive, unpack};
 pub(in crate::backup) use holdings::{Ended, Holdings};
 pub(in crate::backup) use page::fault;
 pub(in crate::backup) use state::Begin;
@@ -57,6 +57,26 @@ impl Segment {
         let per_high = per_high(segment_bytes);
         format!("{:08X}{:08X}{:08X}", self.timeline, self.number / per_high, self.number % per_high)
     }
+}
+
+/// The size of the segments of which the one that is called `name` holds the byte at `lsn`; the usual one where that may be,
+/// or nothing fits.
+pub(in crate::backup) fn bytes_of_segments(name: &str, lsn: u64) -> u64 {
+    let holds = |bytes: &u64| {
+        let segment = Segment::parse(name, *bytes);
+        segment.is_some_and(|segment| Segment::at(segment.timeline, lsn, *bytes) == segment)
+    };
+    let sizes = [SEGMENT_BYTES].into_iter().chain((20..=30).map(|power| 1 << power));
+    sizes.into_iter().find(holds).unwrap_or(SEGMENT_BYTES)
+}
+
+/// The turns that a history tells: each timeline and where it was left (`1\t0/5000000\tno recovery target`).
+pub(in crate::backup) fn turns(history: &str) -> Vec<(u32, u64)> {
+    let turn = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse().ok()?, lsn_of(words.next()?)?))
+    };
+    history.lines().filter_map(turn).collect()
 }
 
 /// A place in WAL as people write it, `0/2000028`.
@@ -154,6 +174,12 @@ mod tests {
         assert_eq!(Segment::of_lsn(2, "A/FF000028", SEGMENT_BYTES), Some(found));
         let small = Segment::parse("0000000100000001000003FF", 4 << 20).unwrap();
         assert_eq!(small.number, 0x7FF);
+        assert_eq!(bytes_of_segments(name, lsn_of("A/FF000028").unwrap()), SEGMENT_BYTES);
+        assert_eq!(bytes_of_segments("000000010000000A00000003", lsn_of("A/C0000028").unwrap()), 1 << 30);
+        assert_eq!(
+            turns("1\t0/5000000\tno recovery target\n\n2\t1/A0\tx\n"),
+            [(1, 0x500_0000), (2, 0x1_0000_00A0)]
+        );
         for no_name in [
             "00000001",
             "00000001000000000000000G",

@@ -5,20 +5,22 @@
 //! quickly, or not to this role, it does not say, and which that was is told.
 
 mod beside;
+mod days;
+pub(super) mod holes;
 mod restored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use beside::Beside;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 pub(super) use restored::RestoredDatabase;
 use sqlx::PgConnection;
 
 use super::{
-    Backup, BackupSource, Finding, Status, first_of,
-    reading::{Contents, Reading},
+    Backup, BackupSource, Finding, StartedFrom, Status, first_of,
+    reading::{Contents, EntryDays, Owners, Reading, TRANSACTION_MAX},
 };
-use crate::{Error, db::Db, mapping::Mapping, model::Model};
+use crate::{Error, db::Db, mapping::Mapping, model::Model, sql::Fixed};
 
 /// A statement for the witness may take so long; production has other work.
 const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '20s'";
@@ -32,11 +34,11 @@ const DROP_PCT: u64 = 30;
 /// With fewer rows than one in so many of the estimate, something was left out; estimates are rough.
 const FEWER_BY: u64 = 2;
 
+/// No dump that does not say when it began is expected to have taken longer.
+const DUMP_MAX: TimeDelta = TimeDelta::hours(12);
+
 /// So many tables are named.
 const NAMED_MAX: usize = 10;
-
-/// A dump holds nothing of transactions that were under way when it began; none of them is expected to be older.
-pub(super) const TRANSACTION_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// What production says.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub(super) struct Witness {
     database: String,
     /// When the backup began about which it was asked.
     pub(super) as_of: DateTime<Utc>,
+    /// What is from before then, the backup must hold.
+    before: DateTime<Utc>,
     /// The cluster's; none where the role may not ask.
     pub(super) system_identifier: Option<String>,
     /// What it was not asked, each with why: `its entries: permission denied for table inventory_ledger`.
@@ -64,17 +68,22 @@ pub(super) struct Witness {
 struct Entries {
     count: u64,
     newest: Option<DateTime<Utc>>,
-    by_org: BTreeMap<String, u64>,
+    days: EntryDays,
 }
 
 impl Witness {
-    /// Asks `db` what `backup` should hold.
+    /// Asks `db` what `backup` should hold, of which `owners` was read.
     ///
     /// # Errors
     /// Why nothing is known.
-    pub(super) async fn hear(db: Option<&Db>, mapping: &Mapping, backup: &Backup) -> Result<Self, String> {
+    pub(super) async fn hear(
+        db: Option<&Db>,
+        mapping: &Mapping,
+        backup: &Backup,
+        owners: &Owners,
+    ) -> Result<Self, String> {
         let Some(db) = db else { return Err("no database is configured, or it does not answer".to_owned()) };
-        let witness = ask(db, mapping, backup).await.map_err(|error| error.to_string())?;
+        let witness = ask(db, mapping, backup, owners).await.map_err(|error| error.to_string())?;
         match &backup.database {
             Some(database) if *database != witness.database => {
                 Err(format!("it is the database {}, and the backup is of {database}", witness.database))
@@ -94,6 +103,7 @@ impl Witness {
         backup: &Backup,
         reading: &Reading,
         source: Option<&BackupSource>,
+        notes: &mut Vec<String>,
     ) -> Vec<Finding> {
         let contents = &reading.contents;
         let drop_pct = source.map_or(DROP_PCT, |source| source.max_drop_pct);
@@ -130,7 +140,7 @@ impl Witness {
             }
         }
         findings.extend(self.missing(backup, contents, source));
-        findings.extend(self.judge_owners(backup, &reading.owners));
+        findings.extend(self.judge_owners(backup, &reading.owners, notes));
         findings.extend(self.judge_beside(backup, reading, source));
         findings
     }
@@ -173,6 +183,15 @@ impl Witness {
         Finding { status, ..Finding::warning("production", text) }
     }
 
+    /// What it did not tell; none where nothing is left.
+    pub(super) fn untold(&self) -> Option<String> {
+        let timeless = self.entries.is_none() && self.unheard.is_empty();
+        let time = timeless.then(|| "it does not tell when entries were made".to_owned());
+        let unheard = self.unheard.iter().map(|what| format!("it was not asked for {what}"));
+        let untold: Vec<String> = time.into_iter().chain(unheard).collect();
+        (!untold.is_empty()).then(|| untold.join("; "))
+    }
+
     /// What was asked, and what was not, for a person.
     pub(super) fn note(&self) -> String {
         let database = &self.database;
@@ -207,7 +226,7 @@ fn plain((schema, name): &(String, String)) -> String {
     if schema == "public" { name.clone() } else { format!("{schema}.{name}") }
 }
 
-async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Error> {
+async fn ask(db: &Db, mapping: &Mapping, backup: &Backup, owners: &Owners) -> Result<Witness, Error> {
     let model = mapping.resolve(db).await?;
     let mut session = db.session().await?;
     sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
@@ -218,9 +237,9 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
     let names = model.tenant_tables.iter();
     let tenant_tables =
         names.map(|table| (table.schema.as_str().to_owned(), table.name.as_str().to_owned())).collect();
-    let before = backup.started_at - TRANSACTION_MAX;
+    let before = begun(backup, owners.newest) - TRANSACTION_MAX;
     let mut unheard = Vec::new();
-    let entries = heard(entries(&mut session, &model, before).await, "its entries", &mut unheard);
+    let entries = heard(entries(&mut session, &model, before, owners).await, "its entries", &mut unheard);
     let organizations = beside::organizations(&mut session, &model, before).await;
     let organizations = heard(organizations, "its organizations", &mut unheard);
     let beside = heard(Beside::read(&mut session).await, "what belongs to its tables", &mut unheard);
@@ -228,6 +247,7 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
     Ok(Witness {
         database: db.facts().database.clone(),
         as_of: backup.started_at,
+        before,
         system_identifier,
         unheard,
         ledger: (ledger.schema.as_str().to_owned(), ledger.name.as_str().to_owned()),
@@ -237,6 +257,18 @@ async fn ask(db: &Db, mapping: &Mapping, backup: &Backup) -> Result<Witness, Err
         estimates,
         tenant_tables,
     })
+}
+
+/// When `backup` began at the latest. A dump that does not say so was made in as long as nobody knows: whatever production has
+/// behind the newest entry in it may have come while it was made.
+fn begun(backup: &Backup, newest: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    let ended = backup.started_at;
+    match newest {
+        Some(newest) if backup.is_dump() && backup.started_from == StartedFrom::Modified => {
+            newest.clamp(ended - DUMP_MAX, ended)
+        }
+        _ => ended,
+    }
 }
 
 /// What was answered; nothing where it was refused, which is told as one of `unheard`.
@@ -251,13 +283,29 @@ async fn entries(
     session: &mut PgConnection,
     model: &Model,
     before: DateTime<Utc>,
+    owners: &Owners,
 ) -> Result<Option<Entries>, Error> {
     let Some(created_at) = &model.ledger.created_at else { return Ok(None) };
-    let statement = model.render_with(include_str!("witness/entries.sql"), &[("created_at", created_at)]);
-    let rows: Vec<(String, i64, Option<DateTime<Utc>>)> =
-        sqlx::query_as(statement.sql()).bind(before).fetch_all(session).await?;
-    let newest = rows.iter().filter_map(|(_, _, newest)| *newest).max();
-    let by_org: BTreeMap<String, u64> =
-        rows.into_iter().map(|(org, count, _)| (org, count.unsigned_abs())).collect();
-    Ok(Some(Entries { count: by_org.values().sum(), newest, by_org }))
+    let statement = model.render_with(
+        include_str!("witness/entries.sql"),
+        &[("created_at", created_at), ("entry_tx", &transaction(model))],
+    );
+    let rows: Vec<(String, NaiveDate, i64, Option<DateTime<Utc>>)> = sqlx::query_as(statement.sql())
+        .bind(before)
+        .bind(owners.last_transaction)
+        .bind(owners.newest)
+        .fetch_all(session)
+        .await?;
+    let newest = rows.iter().filter_map(|(.., newest)| *newest).max();
+    let count = rows.iter().map(|(_, _, count, _)| count.unsigned_abs()).sum();
+    let mut days = EntryDays::new();
+    for (org, day, count, _) in rows {
+        days.entry(org).or_default().insert(day, count.unsigned_abs());
+    }
+    Ok(Some(Entries { count, newest, days }))
+}
+
+/// The transaction that made an entry, as statements over entries ask for it.
+fn transaction(model: &Model) -> Fixed {
+    Fixed(if model.ledger.is_incremental { "stockfoil_tx" } else { "NULL::bigint" })
 }

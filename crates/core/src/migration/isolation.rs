@@ -28,7 +28,7 @@ use crate::{
     sql::{Fixed, Fragment, Ident, QualifiedName, render},
 };
 
-pub(super) use super::operations::COMMAND;
+pub(crate) use super::operations::COMMAND;
 pub(super) use back::{Way, back};
 pub(crate) use beside::{INSTEAD_OF_COPY, TIED, copied};
 pub(super) use beside::{outside, warnings};

@@ -10,7 +10,7 @@ use super::{
 use crate::sql::{Definition, Fixed, Fragment, Ident, List, QualifiedName, Statement, render};
 
 /// What `stockfoil.change` remembers isolation's changes by.
-pub(super) const COMMAND: &str = "isolate";
+pub(crate) const COMMAND: &str = "isolate";
 
 /// What a role may have on a table.
 pub(super) const ROWS: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];

@@ -15,6 +15,20 @@ use crate::{
     sql::{Ident, QualifiedName},
 };
 
+/// A view as the catalog has it.
+#[derive(sqlx::FromRow)]
+struct View {
+    schema: String,
+    name: String,
+    /// The tenant tables that it reads.
+    read: Vec<String>,
+    inserts: bool,
+    updates: bool,
+    deletes: bool,
+    /// Whether an INSERT into it is the server's own doing.
+    is_plain: bool,
+}
+
 /// The trials of every view that reads a tenant table, as its owner and as each role that was given the right.
 pub(super) async fn trials(
     session: &mut PgConnection,
@@ -22,14 +36,13 @@ pub(super) async fn trials(
     not_probed: &mut Vec<String>,
 ) -> Result<Vec<Trial>, Error> {
     let tables: Vec<String> = model.tenant_tables.iter().map(ToString::to_string).collect();
-    let views: Vec<(String, String, Vec<String>, bool, bool, bool, bool)> =
-        sqlx::query_as(include_str!("views/views.sql"))
-            .bind(tables)
-            .fetch_all(&mut *session)
-            .await
-            .context("list the views for the rehearsal")?;
+    let views: Vec<View> = sqlx::query_as(include_str!("views/views.sql"))
+        .bind(tables)
+        .fetch_all(&mut *session)
+        .await
+        .context("list the views for the rehearsal")?;
     let mut trials = Vec::new();
-    for (schema, name, read, inserts, updates, deletes, is_plain) in views {
+    for View { schema, name, read, inserts, updates, deletes, is_plain } in views {
         let name = QualifiedName::new(Ident::new(schema)?, Ident::new(name)?);
         let plain = name.plain();
         let mut view = Table::read(session, &name, &model.org_column).await?;

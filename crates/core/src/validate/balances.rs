@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Check, Checks, Verdict};
+use super::Checks;
 use crate::{
     Error,
     balance::{self, State},
@@ -28,16 +28,12 @@ impl Checks {
         if has_parts || balance::is_recorded(session).await? {
             return Ok(true);
         }
-        self.0.push(Check {
-            name: "balances",
-            object: model.balances.table.plain(),
-            verdict: Verdict::Skipped,
-            evidence: "not there yet: no table, function, trigger or record of balances".into(),
-            remedy: "migrate-balance, then backfill-balances".into(),
-            accept: None,
-            identity: None,
-            is_of_release: false,
-        });
+        self.skip(
+            "balances",
+            model.balances.table.plain(),
+            "not there yet: no table, function, trigger or record of balances",
+            "migrate-balance, then backfill-balances",
+        );
         Ok(false)
     }
 

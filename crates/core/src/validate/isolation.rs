@@ -9,23 +9,41 @@ use sqlx::PgConnection;
 
 use super::{Checks, Validation, foreign_keys::unenforced};
 use crate::{
-    Error, Task,
+    Error, Task, catalog,
     db::{Context as _, Db},
     mapping::Mapping,
     migration::{isolation, runner},
     model::Model,
 };
 
+/// Whether the holes are looked for in a database that was never isolated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// They are: everything is one.
+    Everywhere,
+    /// They are not, which is said and is no finding.
+    Isolated,
+}
+
 /// Looks for the holes.
 ///
 /// # Errors
 /// Database errors; a hole is no error but a failed check.
-pub fn run<'a>(db: &'a Db, mapping: &'a Mapping) -> Task<'a, Validation> {
+pub fn run<'a>(db: &'a Db, mapping: &'a Mapping, of: Where) -> Task<'a, Validation> {
     Box::pin(async move {
         let model = &mapping.resolve(db).await?;
         let mut session = db.session().await?;
         runner::prepare(&mut session).await?;
         let mut checks = Checks::default();
+        if of == Where::Isolated && !is_begun(&mut session).await? {
+            checks.skip(
+                "isolation",
+                "tenant tables".to_owned(),
+                "not isolated, not looked at: no table has Stockfoil's policy, and none is remembered to have had it",
+                "migrate-org --finalize --isolate",
+            );
+            return Ok(Validation { is_moot: true, ..checks.validation(0) });
+        }
         policies(&mut session, model, &mut checks).await?;
         role(&mut session, model, &mut checks).await?;
         foreign_keys(&mut session, model, &mut checks).await?;
@@ -35,6 +53,19 @@ pub fn run<'a>(db: &'a Db, mapping: &'a Mapping) -> Task<'a, Validation> {
         accepted::apply(mapping.accepted_holes(), &mut checks);
         Ok(checks.validation(0))
     })
+}
+
+/// Whether isolation was begun here and not taken back. Policies that somebody dropped are remembered.
+async fn is_begun(session: &mut PgConnection) -> Result<bool, Error> {
+    if !catalog::is_there(session, "stockfoil.change").await? {
+        return Ok(false);
+    }
+    let begun = sqlx::query_scalar(include_str!("isolation/begun.sql"))
+        .bind(isolation::POLICY)
+        .bind(isolation::COMMAND)
+        .fetch_one(session)
+        .await;
+    Ok(begun.context("look whether organizations are isolated")?)
 }
 
 /// Isolation's policy on each table and partition, and none beside it.

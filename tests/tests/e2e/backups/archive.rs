@@ -138,7 +138,7 @@ async fn where_a_recovery_ended_is_said() {
 }
 
 #[tokio::test]
-async fn archives_in_other_forms_are_recovered_from_to_their_end() {
+pub(super) async fn archives_in_other_forms_are_recovered_from_to_their_end() {
     type Change = fn(&Path);
     let changes: [(&str, Change); 5] = [
         ("gz", |path| {
@@ -312,4 +312,34 @@ async fn a_timeline_that_was_left_before_the_backup_is_no_way() {
         Site::shared().await.give(folder.top.path());
         folder.run("monitor-backups").await.status(1).says("00000002.history in ").says(said);
     }
+}
+
+#[tokio::test]
+pub(super) async fn a_timeline_that_was_left_in_the_backups_last_segment_makes_it_whole() {
+    let folder = copy_of("bare").await;
+    let (data, wal) = (folder.top.path().join("base/bare"), folder.top.path().join("wal"));
+    let manifest: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(data.join("backup_manifest")).unwrap()).unwrap();
+    let end = manifest["WAL-Ranges"][0]["End-LSN"].as_str().unwrap().to_owned();
+    let number = u64::from_str_radix(end.split('/').nth(1).unwrap(), 16).unwrap() >> 24;
+    // The primary died in the midst of that segment, and the standby archived it as the first of its own timeline.
+    let named = |timeline: u32| wal.join(format!("{timeline:08X}00000000{number:08X}"));
+    for later in segments(&wal).into_iter().filter(|path| *path > named(1)) {
+        fs::remove_file(later).unwrap();
+    }
+    fs::copy(named(1), named(2)).unwrap();
+    rename(&named(1), ".partial");
+    let history = |left: &str| fs::write(wal.join("00000002.history"), format!("1\t{left}\tno\n")).unwrap();
+    history(&format!("0/{:X}", (number << 24) + 0xFF_FFF8));
+    folder.run("monitor-backups").await.ok();
+    folder
+        .run("verify-backup")
+        .arg("--restore")
+        .await
+        .ok()
+        .says("verified and restored")
+        .says("on timeline 2");
+    // Where it was left before the backup's end, the rest is nowhere.
+    history(&format!("0/{:X}", (number << 24) + 0x28));
+    folder.run("monitor-backups").await.status(1).says("WAL is missing in it and in the archive");
 }

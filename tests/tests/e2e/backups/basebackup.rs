@@ -7,7 +7,7 @@ use super::{
 };
 
 /// What is done to a base backup; the path is that of its data folder.
-pub(super) const MATRIX: [Row; 9] = [
+pub(super) const MATRIX: [Row; 11] = [
     Row {
         of: "base backup",
         damage: "flipped byte in a table",
@@ -70,6 +70,22 @@ pub(super) const MATRIX: [Row; 9] = [
     },
     Row {
         of: "base backup",
+        damage: "global/pg_control gone",
+        depth: "quick",
+        said: "has no global/pg_control",
+        witness: RECORDS,
+        damages: |data| fs::remove_file(data.join("global/pg_control")).unwrap(),
+    },
+    Row {
+        of: "base backup",
+        damage: "no backup_manifest",
+        depth: "full",
+        said: "there is nothing to compare them with",
+        witness: RECORDS,
+        damages: |data| fs::remove_file(data.join("backup_manifest")).unwrap(),
+    },
+    Row {
+        of: "base backup",
         damage: "archived WAL missing in the middle",
         depth: "quick",
         said: "so that a recovery ends there",
@@ -122,7 +138,7 @@ async fn each_kind_of_damage_is_found() {
 }
 
 #[tokio::test]
-async fn base_backups_of_every_make_are_restored_to_the_last_archived_entry() {
+pub(super) async fn base_backups_of_every_make_are_restored_to_the_last_archived_entry() {
     for (name, format) in [("folder", "data_folder"), ("tar", "data_tar"), ("bare", "data_folder")] {
         let folder = copy_of(name).await;
         folder.run("monitor-backups").await.ok().says("base: 1 good backups");
@@ -251,7 +267,14 @@ async fn a_tablespace_that_is_missing_is_found_without_a_manifest_too() {
     fs::remove_file(tablespaces.into_iter().find(is_one).unwrap()).unwrap();
     verify(&tar).await.status(1).says("lacks the files of tablespaces");
     fs::remove_dir_all(&moved).unwrap();
-    verify(&plain).await.status(1).says("lacks the tablespace").says("nothing is at");
+    verify(&plain).await.status(1).says("lacks the tablespace").says("nothing is there");
+    fs::create_dir(&moved).unwrap();
+    verify(&plain).await.status(1).says("lacks the tablespace").says("it is empty");
+    // As a restore leaves it that can't read where the link leads to, and says nothing.
+    let link = fs::read_dir(plain.join("pg_tblspc")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, "").unwrap();
+    verify(&plain).await.status(1).says("lacks the tablespace").says("it is no folder");
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ async fn application() -> TestDb {
         SELECT i.org_id, i.id, l.id, n, now() - interval '3 hours'
         FROM items i JOIN locations l ON l.org_id = i.org_id,
         generate_series(1, CASE i.org_id WHEN 'org-3' THEN 2 ELSE 200 END) n;
+        INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical, created_at)
+        SELECT org_id, item_id, location_id, 1, now() - interval '1 hour' FROM inventory_ledger WHERE org_id = 'org-1' LIMIT 1;
         CREATE TABLE orders (id serial PRIMARY KEY, number text);
         CREATE INDEX orders_number ON orders (number);
         INSERT INTO orders (number) SELECT n FROM generate_series(1, 20) n",
@@ -53,12 +55,27 @@ const fn row(
 }
 
 /// What production has of a dump's database, and the dump lacks.
-pub(super) const MATRIX: [Made; 11] = [
+pub(super) const MATRIX: [Made; 13] = [
     made(
         row("SQL dump of a copy", "entries lost in the midst", "restore", "were not restored", PRODUCTION),
         &["-Fp"],
         "DELETE FROM inventory_ledger WHERE id IN (SELECT id FROM inventory_ledger WHERE org_id = 'org-1' LIMIT 2)",
         "",
+    ),
+    made(
+        row("SQL dump of a copy", "entries of an organization's day lost", "full", "of the organizations org-1 (2 of 201, of ", PRODUCTION),
+        &["-Fp"],
+        "DELETE FROM inventory_ledger WHERE id IN (SELECT id FROM inventory_ledger WHERE org_id = 'org-1' LIMIT 2);
+        INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical)
+        SELECT org_id, item_id, location_id, 1 FROM inventory_ledger WHERE org_id = 'org-1' LIMIT 9",
+        "",
+    ),
+    made(
+        row("custom dump", "entries of an organization's day lost", "full", "of the organizations org-2 (7 of 207, of ", PRODUCTION),
+        &["-Fc"],
+        "",
+        "INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical, created_at, stockfoil_tx)
+        SELECT org_id, item_id, location_id, 1, created_at, stockfoil_tx FROM inventory_ledger WHERE org_id = 'org-2' LIMIT 7",
     ),
     made(
         row("SQL dump of a copy", "an organization lost", "full", "lacks organizations that production has", PRODUCTION),
@@ -195,8 +212,8 @@ async fn organizations_that_a_dump_lacks_are_named() {
         "INSERT INTO organizations (id, name, subdomain, created_at) VALUES ('org-4', 'Org 4', 'org4', now() - interval '1 day');
         INSERT INTO items (org_id, item_number, name) VALUES ('org-4', 'I-1', 'Item');
         INSERT INTO locations (org_id, site, name) VALUES ('org-4', 'Hall', 'A');
-        INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical, created_at)
-        SELECT i.org_id, i.id, l.id, n, now() - interval '3 hours'
+        INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical, created_at, stockfoil_tx)
+        SELECT i.org_id, i.id, l.id, n, now() - interval '3 hours', (SELECT min(stockfoil_tx) FROM inventory_ledger)
         FROM items i JOIN locations l ON l.org_id = i.org_id, generate_series(1, 2) n WHERE i.org_id = 'org-4'",
     )
     .await;
@@ -209,6 +226,41 @@ async fn organizations_that_a_dump_lacks_are_named() {
         assert!(found.contains("of which production has some from before it began: org-4 (2)"), "{found}");
         // An SQL dump does not say of which database it is.
         assert_eq!(found.contains("\"critical\""), !name.ends_with(".sql"), "{found}");
+    }
+}
+
+#[tokio::test]
+pub(super) async fn what_production_got_or_moved_since_is_not_missed() {
+    let db = application().await;
+    let folders = MAKES.map(|(name, args)| {
+        let folder = Folder::new("");
+        super::dump(&db, args, &folder.path(name));
+        folder
+    });
+    let entry = "INSERT INTO inventory_ledger (org_id, item_id, location_id, qty_canonical, created_at)
+        SELECT org_id, item_id, location_id, 1, now() - interval";
+    // What was counted in a cellar without a network, and came with its time.
+    db.execute(format!("{entry} '2 hours' FROM inventory_ledger WHERE org_id = 'org-2' LIMIT 3")).await;
+    for folder in &folders {
+        findings_of(folder, &db, 0).await;
+    }
+    // While a dump was made that does not say when it began, which took half an hour.
+    db.execute(format!("{entry} '30 minutes' FROM inventory_ledger WHERE org_id = 'org-2' LIMIT 3")).await;
+    for (folder, (name, _)) in folders.iter().zip(MAKES) {
+        findings_of(folder, &db, i32::from(!name.ends_with(".sql"))).await;
+    }
+    db.execute("DELETE FROM inventory_ledger WHERE created_at > now() - interval '40 minutes'").await;
+    db.execute(
+        "INSERT INTO organizations (id, name, subdomain, created_at) VALUES ('org-9', 'Org 9', 'org9', now());
+        INSERT INTO items (org_id, item_number, name) VALUES ('org-9', 'I-1', 'Item');
+        INSERT INTO locations (org_id, site, name) VALUES ('org-9', 'Hall', 'A');
+        UPDATE inventory_ledger SET org_id = 'org-9', item_id = (SELECT id FROM items WHERE org_id = 'org-9'),
+            location_id = (SELECT id FROM locations WHERE org_id = 'org-9') WHERE org_id = 'org-3'",
+    )
+    .await;
+    for folder in &folders {
+        let run = folder.run("verify-backup").env("DATABASE_URL", db.url()).await.ok();
+        run.says("are another organization's in it than in production by now").says("org-9 (2 of 2, of ");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn folder(list: &str, more: &str) -> Folder {
+pub(super) fn folder(list: &str, more: &str) -> Folder {
     let folder = Folder::configured("");
     let top = folder.top.path();
     fs::write(top.join("list.json"), list).unwrap();
@@ -18,12 +18,12 @@ fn time(age: Duration) -> String {
     chrono::DateTime::<chrono::Utc>::from(SystemTime::now() - age).to_rfc3339()
 }
 
-fn backup(more: &str) -> String {
+pub(super) fn backup(more: &str) -> String {
     let at = time(MINUTE);
     format!(r#"{{"name": "snap-1", "started_at": "{at}", "size_bytes": 5000, "status": "ok"{more}}}"#)
 }
 
-fn listed(backup: &str) -> String {
+pub(super) fn listed(backup: &str) -> String {
     format!(r#"{{"backups": [{backup}]}}"#)
 }
 
@@ -91,7 +91,7 @@ async fn a_program_that_fails_or_hangs_is_never_ok() {
 }
 
 #[tokio::test]
-async fn a_programs_backup_is_verified_or_restored_by_it() {
+pub(super) async fn a_programs_backup_is_verified_or_restored_by_it() {
     let list = listed(&backup(""));
     // Without a way to look deeper, there is no deeper look.
     let bare = folder(&list, "");

@@ -90,7 +90,7 @@ async fn a_sound_dump_is_restored_proven_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn dumps_of_every_make_are_restored() {
+pub(super) async fn dumps_of_every_make_are_restored() {
     let db = sound().await;
     // Roles of the dump that the throwaway cluster does not have, and names that need quoting.
     db.execute(

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::*;
 
 #[tokio::test]
-async fn whole_dumps_of_every_make_are_read_to_their_end() {
+pub(super) async fn whole_dumps_of_every_make_are_read_to_their_end() {
     for (name, format, counts) in [
         ("custom.dump", "custom", true),
         ("custom-plain.dump", "custom", true),

@@ -143,7 +143,7 @@ async fn the_monitors_json_is_stable() {
     assert_eq!(keys(&report), "schema outcome run_id checked_at depth sources alerts");
     assert_eq!(
         keys(&report["sources"][0]),
-        "name kind place path pattern status summary count good_count last_good_at newest findings wal rpo notes"
+        "name kind place path pattern status summary count good_count last_good_at newest findings wal rpo witnesses notes"
     );
     assert_eq!(
         keys(&report["sources"][0]["newest"]),

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// What is done to pgBackRest's repository; the path is that of its folder.
-pub(super) const MATRIX: [Row; 7] = [
+pub(super) const MATRIX: [Row; 11] = [
     Row {
         of: "pgBackRest",
         damage: "referenced file damaged",
@@ -97,7 +97,79 @@ pub(super) const MATRIX: [Row; 7] = [
             fs::write(config, format!("{text}program = '{}'\n", top.join("flagging").display())).unwrap();
         },
     },
+    Row {
+        of: "pgBackRest",
+        damage: "a page of another segment, archived as such",
+        depth: "full",
+        said: "is not what its name says",
+        witness: ARCHIVE,
+        damages: |repository| {
+            let archived = segments(&wal(repository));
+            let target = &archived[archived.len() - 2];
+            let name = named_like(&archived[0], &target.file_name().unwrap().to_string_lossy()[..24]);
+            fs::remove_file(target).unwrap();
+            fs::copy(&archived[0], target.with_file_name(name)).unwrap();
+        },
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "a new timeline's history gone",
+        depth: "quick",
+        said: "00000002.history is missing",
+        witness: ARCHIVE,
+        damages: |repository| {
+            let archived = segments(&wal(repository));
+            let last = archived.last().unwrap();
+            let number =
+                u64::from_str_radix(&last.file_name().unwrap().to_string_lossy()[16..24], 16).unwrap();
+            let folder = wal(repository).with_file_name("0000000200000000");
+            fs::create_dir(&folder).unwrap();
+            let next = format!("0000000200000000{:08X}", number + 1);
+            fs::copy(last, folder.join(named_like(last, &next))).unwrap();
+        },
+    },
+    Row {
+        of: "pgBackRest",
+        damage: "a timeline that was left before the backup began",
+        depth: "quick",
+        said: "so that no recovery of it goes on there",
+        witness: ARCHIVE,
+        damages: |repository| {
+            let history = wal(repository).with_file_name("00000002.history");
+            fs::write(history, "1\t0/1000028\tno recovery target specified\n").unwrap();
+        },
+    },
+    Row {
+        of: "pgBackRest, two repositories",
+        damage: "WAL in the middle of the recovery range gone in one",
+        depth: "quick",
+        said: "repository 2: WAL is missing",
+        witness: ARCHIVE,
+        damages: |repository| {
+            let second = second(repository);
+            let archived = segments(&wal(&second));
+            fs::remove_file(&archived[archived.len() - 3]).unwrap();
+        },
+    },
 ];
+
+/// The name of the file `path` in the archive if it were the segment `segment`: its checksum goes with it.
+fn named_like(path: &Path, segment: &str) -> String {
+    format!("{segment}{}", &path.file_name().unwrap().to_string_lossy()[24..])
+}
+
+/// Makes a copy of the repository a second one.
+fn second(repository: &Path) -> PathBuf {
+    let top = repository.parent().unwrap();
+    let mut copied = std::process::Command::new("cp");
+    copied.arg("-a").args([repository, &top.join("second")]);
+    assert!(copied.status().unwrap().success());
+    let tool = top.join("pgbackrest.conf");
+    let text = fs::read_to_string(&tool).unwrap();
+    fs::write(&tool, text.replace("[global]\n", &format!("[global]\nrepo2-path={}/second\n", top.display())))
+        .unwrap();
+    top.join("second")
+}
 
 /// The newest backup of a type, by the letter that ends its label.
 fn newest(repository: &Path, letter: char) -> PathBuf {
@@ -113,7 +185,7 @@ fn wal(repository: &Path) -> PathBuf {
 }
 
 /// None where pgBackRest does not know servers of this version.
-async fn copy_of_the_repository() -> Option<Folder> {
+pub(super) async fn copy_of_the_repository() -> Option<Folder> {
     let site = Site::shared().await;
     if !site.has_pgbackrest {
         return None;
@@ -134,7 +206,7 @@ async fn each_kind_of_damage_is_found() {
 }
 
 #[tokio::test]
-async fn backups_of_every_type_are_found_and_the_newest_restored() {
+pub(super) async fn backups_of_every_type_are_found_and_the_newest_restored() {
     let Some(folder) = copy_of_the_repository().await else { return };
     let report = folder.run("monitor-backups").args(["--format", "json"]).await.ok().json();
     let source = &report["sources"][0];
@@ -150,11 +222,27 @@ async fn backups_of_every_type_are_found_and_the_newest_restored() {
 }
 
 #[tokio::test]
-async fn wal_that_is_lost_in_the_middle_is_found_by_the_drill_too() {
+pub(super) async fn what_was_archived_before_an_upgrade_is_no_part_of_what_came_since() {
+    let Some(folder) = copy_of_the_repository().await else { return };
+    let top = folder.top.path();
+    // As after stanza-upgrade to a cluster whose WAL begins anew: the one before had gone further, on timeline 3.
+    let archive = wal(&top.join("pgbackrest")).parent().unwrap().to_path_buf();
+    let before = archive.with_file_name("14-0");
+    let folder_before = before.join("0000000300000007");
+    fs::create_dir_all(&folder_before).unwrap();
+    let last = segments(&archive.join("0000000100000000")).pop().unwrap();
+    fs::copy(&last, folder_before.join(named_like(&last, "000000030000000700000042"))).unwrap();
+    fs::write(before.join("00000003.history"), "1\t0/1000028\tno\n").unwrap();
+    Site::shared().await.give(top);
+    folder.run("monitor-backups").await.ok();
+}
+
+#[tokio::test]
+async fn wal_that_is_lost_in_the_middle_is_found_where_it_is_fetched_too() {
     let Some(folder) = copy_of_the_repository().await else { return };
     let archived = segments(&wal(&folder.top.path().join("pgbackrest")));
     fs::remove_file(&archived[archived.len() - 3]).unwrap();
-    // pgBackRest itself sees nothing amiss in its records; only the listing of its files and the drill do.
+    // pgBackRest itself sees nothing amiss in its records; only the listing of its files and their reading do.
     let tool = Site::shared().await.tool(
         "pgbackrest",
         &[
@@ -189,7 +277,13 @@ async fn wal_that_is_lost_in_the_middle_is_found_by_the_drill_too() {
     .unwrap();
     Site::shared().await.give(folder.top.path());
     folder.run("monitor-backups").await.ok();
-    folder.run("verify-backup").arg("--restore").await.status(1).says("entries of the ledger are lost");
+    folder
+        .run("verify-backup")
+        .arg("--restore")
+        .await
+        .status(1)
+        .says("archived WAL is damaged: ")
+        .says("can't be fetched");
 }
 
 #[tokio::test]
@@ -222,16 +316,10 @@ async fn no_stanza_and_no_backup_are_never_ok() {
 }
 
 #[tokio::test]
-async fn each_repository_is_judged_by_itself() {
+pub(super) async fn each_repository_is_judged_by_itself() {
     let Some(folder) = copy_of_the_repository().await else { return };
     let top = folder.top.path();
-    let mut copied = std::process::Command::new("cp");
-    copied.arg("-a").args([top.join("pgbackrest"), top.join("second")]);
-    assert!(copied.status().unwrap().success());
-    let tool = top.join("pgbackrest.conf");
-    let text = fs::read_to_string(&tool).unwrap();
-    fs::write(&tool, text.replace("[global]\n", &format!("[global]\nrepo2-path={}/second\n", top.display())))
-        .unwrap();
+    second(&top.join("pgbackrest"));
     let config = top.join("stockfoil.toml");
     let both = fs::read_to_string(&config).unwrap();
     let with = |repo: &str| fs::write(&config, format!("{both}{repo}")).unwrap();

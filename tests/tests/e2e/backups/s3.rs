@@ -11,10 +11,49 @@ use std::{
     thread,
 };
 
-use super::*;
+use super::{
+    matrix::{RECORDS, Row},
+    *,
+};
+
+/// What is put into a bucket in a dump's place; the path is that of a folder with the storage's port in a file, and a dump.
+pub(super) const MATRIX: [Row; 5] = [
+    row("emptied (0 bytes)", "quick", "is empty (0 bytes)", |top| {
+        put(top, "stock.dump", "STANDARD", |_| Vec::new())
+    }),
+    row("cut in half", "full", "is cut off: it ends before", |top| {
+        put(top, "stock.dump", "STANDARD", |bytes| bytes[..bytes.len() / 2].to_vec());
+    }),
+    row("no dump, but a page of HTML", "full", "is of none of pg_dump's formats", |top| {
+        put(top, "stock.dump", "STANDARD", |_| b"<html>it moved</html>".to_vec());
+    }),
+    row("a copy of an earlier one", "full", "has the same bytes as ", |top| {
+        put(top, "stock-2.dump", "STANDARD", <[u8]>::to_vec);
+    }),
+    row(
+        "in a class that is not read at once (Glacier)",
+        "full",
+        "is read only after it was asked back",
+        |top| {
+            put(top, "stock.dump", "GLACIER", <[u8]>::to_vec);
+        },
+    ),
+];
+
+const fn row(damage: &'static str, depth: &'static str, said: &'static str, damages: fn(&Path)) -> Row {
+    Row { of: "dump in a bucket (S3)", damage, depth, said, witness: RECORDS, damages }
+}
+
+fn put(top: &Path, name: &str, class: &str, change: fn(&[u8]) -> Vec<u8>) {
+    let port = fs::read_to_string(top.join("port")).unwrap().parse().unwrap();
+    let bytes = change(&fs::read(top.join("dump")).unwrap());
+    let more = format!("x-amz-storage-class: {class}\r\n");
+    let answer = ask(port, ("PUT", &format!("/stock/nightly/{name}")), "s3", &more, &bytes);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
 
 /// A server of its own, which ends with this.
-struct Storage {
+pub(super) struct Storage {
     server: Child,
     port: u16,
 }
@@ -28,7 +67,7 @@ impl Drop for Storage {
 
 impl Storage {
     /// Starts one with the bucket `stock`.
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         testkit::require_tools(&["moto_server"]);
         let mut server = Command::new("moto_server")
             .args(["-H", "127.0.0.1", "-p", "0"])
@@ -53,26 +92,14 @@ impl Storage {
     }
 
     /// Puts a bucket, or an object into one.
-    fn put(&self, path: &str, body: &[u8]) {
+    pub(super) fn put(&self, path: &str, body: &[u8]) {
         let answer = self.ask("PUT", path, "s3", body);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// Asks without keys of worth, which this server takes until it is told to look at them.
     fn ask(&self, method: &str, path: &str, service: &str, body: &[u8]) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Length: {}\r\nContent-Type: {}\r\n\
-             Authorization: AWS4-HMAC-SHA256 Credential=none/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
-            self.port,
-            body.len(),
-            if service == "iam" { "application/x-www-form-urlencoded" } else { "application/octet-stream" },
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        ask(self.port, (method, path), service, "", body)
     }
 
     /// Lets nobody in any more but with the keys that are returned.
@@ -97,9 +124,25 @@ impl Storage {
     }
 
     /// A folder whose source is the prefix `nightly` of the bucket.
-    fn source(&self, more: &str) -> Folder {
+    pub(super) fn source(&self, more: &str) -> Folder {
         source(self.port, &format!("prefix = 'nightly'\npattern = '*.dump'\n{more}"))
     }
+}
+
+/// Asks the server at `port`, with `more` headers.
+fn ask(port: u16, (method, path): (&str, &str), service: &str, more: &str, body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\nContent-Type: {}\r\n{more}\
+         Authorization: AWS4-HMAC-SHA256 Credential=none/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
+        body.len(),
+        if service == "iam" { "application/x-www-form-urlencoded" } else { "application/octet-stream" },
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// A source on the server at `port`, with keys.
@@ -121,7 +164,7 @@ fn closed_port() -> u16 {
 }
 
 #[tokio::test]
-async fn a_dump_in_a_bucket_is_found_read_and_restored() {
+pub(super) async fn a_dump_in_a_bucket_is_found_read_and_restored() {
     let storage = Storage::start();
     let dump = drill::dump().await;
     storage.put("/stock/nightly/stock.dump", &fs::read(dump).unwrap());
@@ -240,23 +283,21 @@ async fn unknown(folder: &Folder, said: &str) {
 #[tokio::test]
 async fn what_is_wrong_with_an_object_is_found() {
     let storage = Storage::start();
-    let dump = fs::read(dumps().await.join("custom.dump")).unwrap();
-    let put = |name: &str, bytes: &[u8]| storage.put(&format!("/stock/nightly/{name}"), bytes);
+    let dump = dumps().await.join("custom.dump");
+    for row in &MATRIX {
+        let folder = storage.source("");
+        fs::copy(&dump, folder.top.path().join("dump")).unwrap();
+        fs::write(folder.top.path().join("port"), storage.port.to_string()).unwrap();
+        storage.put("/stock/nightly/stock.dump", &fs::read(&dump).unwrap());
+        (row.damages)(folder.top.path());
+        row.holds(&folder, None).await;
+        folder.run("verify-backup").arg("--restore").await;
+        storage.ask("DELETE", "/stock/nightly/stock-2.dump", "s3", b"");
+    }
+    // What can't be had is not known, and no fault of the dump.
     let folder = storage.source("");
-    put("stock.dump", b"");
-    folder.run("monitor-backups").await.status(1).says("is empty (0 bytes)");
-    folder.run("verify-backup").await.status(1).says("is empty (0 bytes)");
-    put("stock.dump", &dump[..dump.len() / 2]);
     folder.run("monitor-backups").await.ok();
-    folder.run("verify-backup").await.status(1).says("critical");
-    folder.run("verify-backup").arg("--restore").await.status(1).says("not restored");
-    put("stock.dump", b"<html>it moved</html>");
-    folder.run("verify-backup").await.status(1);
-    // A copy of yesterday's.
-    put("stock.dump", &dump);
-    folder.run("verify-backup").await.ok();
-    put("stock-2.dump", &dump);
-    folder.run("verify-backup").await.status(1).says("has the same bytes as ");
+    folder.run("verify-backup").await.status(3).says("InvalidObjectState");
 }
 
 #[tokio::test]
@@ -327,7 +368,7 @@ async fn a_download_that_breaks_off_is_tried_again_and_then_unknown() {
 }
 
 #[tokio::test]
-async fn a_base_backup_in_a_bucket_is_restored() {
+pub(super) async fn a_base_backup_in_a_bucket_is_restored() {
     let storage = Storage::start();
     let folder = basebackup::copy_of("tar").await;
     for entry in fs::read_dir(folder.top.path().join("base/tar")).unwrap() {

@@ -59,7 +59,7 @@ fn words(words: &[String]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_encrypted_dump_is_decrypted_read_and_restored() {
+pub(super) async fn an_encrypted_dump_is_decrypted_read_and_restored() {
     testkit::require_tools(&["gpg", "openssl", "age"]);
     for (script, name, suffix) in
         [(GPG, "gpg (OpenPGP)", "gpg"), (OPENSSL, "openssl enc", "enc"), (AGE, "age", "age")]
@@ -165,7 +165,7 @@ async fn a_seal_is_made_before_a_dump_is_wrapped() {
 }
 
 #[tokio::test]
-async fn dumps_in_xz_and_bzip2_are_read() {
+pub(super) async fn dumps_in_xz_and_bzip2_are_read() {
     testkit::require_tools(&["xz", "bzip2"]);
     let dumps = dumps().await;
     for name in ["plain.sql", "custom.dump", "tar.tar"] {
@@ -185,7 +185,7 @@ async fn dumps_in_xz_and_bzip2_are_read() {
 }
 
 #[tokio::test]
-async fn parts_are_one_backup() {
+pub(super) async fn parts_are_one_backup() {
     let split = "split -b 20000 -a 2 stock.dump stock.dump.; rm stock.dump";
     let numbered = "split -b 20000 -d -a 3 --numeric-suffixes=1 stock.dump stock.dump.; rm stock.dump";
     for script in [split, numbered] {
@@ -236,7 +236,7 @@ async fn parts_are_one_backup() {
 }
 
 #[tokio::test]
-async fn a_folder_in_a_tar_is_unpacked_and_read() {
+pub(super) async fn a_folder_in_a_tar_is_unpacked_and_read() {
     let dumps = dumps().await;
     for (script, name) in [
         ("tar czf stock.tar.gz directory", "stock.tar.gz"),
@@ -260,7 +260,7 @@ async fn a_folder_in_a_tar_is_unpacked_and_read() {
 }
 
 #[tokio::test]
-async fn a_base_backup_in_one_tar_is_recovered() {
+pub(super) async fn a_base_backup_in_one_tar_is_recovered() {
     let site = Site::shared().await;
     let folder = site.copy(&["wal", "base/folder"]);
     let top = folder.top.path().display().to_string();

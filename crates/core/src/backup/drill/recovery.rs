@@ -9,7 +9,7 @@ use crate::backup::{
     Finding,
     restored::Recovery,
     source::basebackup::first_segment,
-    wal::{Ended, SEGMENT_BYTES, Segment, lsn_of, lsn_text},
+    wal::{self, Ended, SEGMENT_BYTES, Segment, lsn_text},
 };
 
 /// Where a recovery ended.
@@ -87,11 +87,7 @@ fn turns(folder: &Path) -> Vec<(u32, u64)> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let newest = names.filter(|path| path.extension().is_some_and(|end| end == "history")).max();
     let text = newest.and_then(|newest| fs::read_to_string(newest).ok()).unwrap_or_default();
-    let turn = |line: &str| {
-        let mut words = line.split('\t');
-        Some((words.next()?.trim().parse().ok()?, lsn_of(words.next()?.trim())?))
-    };
-    text.lines().filter_map(turn).collect()
+    wal::turns(&text)
 }
 
 fn read_log(log: &str) -> Logged {

@@ -6,8 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SourceState;
 use crate::backup::{
-    Backup, BackupSource, Depth, Finding, Status, age_text, duration_text, listing::Listing, size_text,
-    source, worst,
+    Backup, BackupSource, Depth, Finding, Status, age_text, duration_text,
+    hearing::{Asked, Witnesses},
+    listing::Listing,
+    size_text, source, worst,
 };
 
 /// Against so many earlier backups the newest one's size is held.
@@ -56,10 +58,13 @@ pub(super) fn judge(source: &BackupSource, listing: Listing, now: DateTime<Utc>)
         findings,
         wal,
         rpo: None,
+        witnesses: Witnesses::none(),
         notes: Vec::new(),
         proof: None,
+        asked: Asked::default(),
         archive_end_at,
         reached: Depth::Quick,
+        is_sealed: false,
         min_count: source.min_count,
         warn_age_seconds: source.warn_age().as_secs(),
         max_age_seconds: source.max_age.as_secs(),

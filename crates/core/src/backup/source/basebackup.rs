@@ -169,10 +169,9 @@ fn lacking_wal(path: &Path, archive: Option<&Archive>) -> Option<Finding> {
     for range in &manifest.wal_ranges {
         let first = Segment::of_lsn(range.timeline, &range.start, bytes)?;
         let last = Segment::of_lsn(range.timeline, &range.end, bytes)?;
+        let end = wal::lsn_of(&range.end)?;
         let missing = own.lacking(first, last).into_iter();
-        lacking.extend(
-            missing.filter(|segment| archive.is_none_or(|archive| !archive.segments.contains_key(segment))),
-        );
+        lacking.extend(missing.filter(|segment| archive.is_none_or(|archive| !archive.holds(*segment, end))));
     }
     wal::missing_finding(&lacking, bytes, "it and in the archive")
 }
@@ -277,13 +276,18 @@ pub(super) fn note_label(backup: &mut Backup, label: &str, written: DateTime<Utc
 
 /// The segment in which recovery begins, as the label says: `(file 000000010000000000000002)`.
 pub(in crate::backup) fn first_segment(path: &Path, segment_bytes: u64) -> Option<Segment> {
+    Segment::parse(&label_segment(path)?, segment_bytes)
+}
+
+/// Its name.
+pub(super) fn label_segment(path: &Path) -> Option<String> {
     let label = match fs::read_to_string(path.join(LABEL)) {
         Ok(label) => label,
         Err(_) if path.is_file() => bundle::label(path)?,
         Err(_) => tar_files::Parts::look(path).ok()?.head(LABEL).ok()??,
     };
     let name = label.lines().next()?.split("(file ").nth(1)?.trim_end_matches(')');
-    Segment::parse(name, segment_bytes)
+    Some(name.to_owned())
 }
 
 /// When the newest file of the folder was written.

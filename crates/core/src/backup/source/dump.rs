@@ -9,6 +9,7 @@ mod restrict;
 mod script;
 mod statements;
 mod tally;
+mod times;
 
 pub(in crate::backup) use expected::no_rows;
 pub(in crate::backup) use read::{how_to_give, named, read};

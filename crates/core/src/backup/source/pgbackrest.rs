@@ -1,6 +1,8 @@
 //! pgBackRest. `info` ends with status 0 whatever it finds, and tells what was once recorded, not what is there: so
 //! its own status is read, and the repository is listed beside it.
 
+mod archive;
+
 use std::{collections::BTreeMap, ffi::OsString};
 
 use chrono::{DateTime, Utc};
@@ -13,11 +15,12 @@ use crate::{
         reading::{Reader, Reading},
         restored::{Place, Recovery, Restored, Supply},
         tool,
-        wal::{self, Begin, Holdings, Segment, WalState},
+        wal::{WalState, page_note},
     },
     progress::Silent,
     throwaway::Program,
 };
+use archive::{Files, archive_of, check_archive, holdings_of, lacking_wal, list_files, read_archive};
 
 /// How many lines of a report are repeated.
 const NAMED_MAX: usize = 5;
@@ -95,15 +98,6 @@ struct EntryDatabase {
     repository: u32,
 }
 
-#[derive(Deserialize)]
-struct Listed {
-    #[serde(default)]
-    time: Option<i64>,
-}
-
-/// The files of a repository below a folder.
-type Files = BTreeMap<String, Listed>;
-
 fn program(reader: &Reader<'_>, source: &BackupSource) -> Program {
     tool::of_source(reader.config.backup, source, "pgbackrest").with_args(options(source))
 }
@@ -170,7 +164,8 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
         let mut own = Listing::default();
         match entries.iter().max_by_key(|entry| entry.timestamp.start) {
             Some(newest) => {
-                check_archive(source, &stanza, &entries, newest, archive, &mut own);
+                let of = (&stanza, &entries[..], *newest);
+                check_archive(reader, source, of, archive, &mut own).await?;
                 own.problems.extend(stale(source, newest).filter(|_| asked.len() > 1));
             }
             None if asked.len() > 1 => own.problems.push(Finding::critical("listing", "holds no backup")),
@@ -231,7 +226,7 @@ fn look_at(
     folders: &BTreeMap<u32, Files>,
     archive: &Files,
 ) -> Result<Backup, Finding> {
-    let mut backup = describe(entry, &stanza.db)?;
+    let mut backup = describe(entry, stanza)?;
     let is_there = |label: &str| {
         folders.get(&entry.database.repository).is_some_and(|folders| folders.contains_key(label))
     };
@@ -247,57 +242,32 @@ fn look_at(
         let text = "has pages whose checksum does not hold: pgBackRest flagged it when it was made";
         backup.find("status", text);
     }
-    backup.findings.extend(lacking_wal(entry, archive));
+    backup.findings.extend(lacking_wal(stanza, entry, archive));
     Ok(backup)
 }
 
-/// Looks at what the archive has of what came after the `newest` backup.
-fn check_archive(
-    source: &BackupSource,
-    stanza: &Stanza,
-    entries: &[&Entry],
-    newest: &Entry,
-    archive: &Files,
-    listing: &mut Listing,
-) {
-    let bytes = segment_bytes(newest);
-    let holdings = holdings_of(stanza, newest, archive);
-    let parse = |name: &Option<String>| Segment::parse(name.as_deref()?, bytes);
-    if let Some(first) = parse(&newest.archive.start) {
-        // What the backup itself lacks is said with it.
-        let last = parse(&newest.archive.stop).map_or(first.number, |last| last.number.max(first.number));
-        let own: Vec<Segment> = (first.number..=last).map(|number| Segment { number, ..first }).collect();
-        listing.problems.extend(holdings.faults(first, Some(&own)));
+impl Stanza {
+    /// The cluster that the backup `entry` is of; after an upgrade there are several.
+    fn database_of(&self, entry: &Entry) -> Option<&Database> {
+        let of = |database: &&Database| {
+            (database.id, database.repository) == (entry.database.id, entry.database.repository)
+        };
+        self.db.iter().find(of)
     }
-    let begin = |entry: &Entry| Some(Begin::bare(&entry.label, parse(&entry.archive.start)?));
-    let begins: Vec<Begin> = entries.iter().copied().filter_map(begin).collect();
-    listing.archived_until(source, holdings.times.values().max().copied(), Utc::now());
-    listing.wal = Some(holdings.state(&begins, &[]));
-}
 
-/// What the `archive` of the stanza holds of WAL, in segments as long as those of `entry`.
-fn holdings_of(stanza: &Stanza, entry: &Entry, archive: &Files) -> Holdings {
-    let segment_bytes = segment_bytes(entry);
-    let timeline =
-        |path: &String| u32::from_str_radix(path.rsplit('/').next()?.strip_suffix(".history")?, 16).ok();
-    let time = |(path, file): (&String, &Listed)| {
-        Some((segment_of(path, segment_bytes)?, DateTime::from_timestamp(file.time?, 0)?))
-    };
-    let of = |database: &&Database| {
-        (database.id, database.repository) == (entry.database.id, entry.database.repository)
-    };
-    Holdings {
-        place: format!("the archive of stanza {}", stanza.name),
-        segments: segments(archive, segment_bytes),
-        histories: Some(archive.keys().filter_map(timeline).collect()),
-        segment_bytes,
-        times: archive.iter().filter_map(time).collect(),
-        system: stanza.db.iter().find(of).and_then(|database| database.system),
-        ..Holdings::default()
+    /// What it tells of `backup`.
+    fn entry_of(&self, backup: &Backup) -> Result<&Entry, Finding> {
+        let is_it = |entry: &&Entry| {
+            entry.label == backup.name
+                && backup.repository.is_none_or(|repository| entry.database.repository == repository)
+        };
+        self.backup.iter().find(is_it).ok_or_else(|| {
+            Finding::critical("listing", format!("pgBackRest does not list {} any more", backup.name))
+        })
     }
 }
 
-fn describe(entry: &Entry, databases: &[Database]) -> Result<Backup, Finding> {
+fn describe(entry: &Entry, stanza: &Stanza) -> Result<Backup, Finding> {
     let format = match entry.kind.as_str() {
         "full" => Format::Full,
         "diff" => Format::Differential,
@@ -316,59 +286,22 @@ fn describe(entry: &Entry, databases: &[Database]) -> Result<Backup, Finding> {
     let mut backup =
         Backup::of_tool(entry.label.clone(), Some(format), entry.info.size, time(entry.timestamp.start)?);
     backup.modified_at = time(entry.timestamp.stop)?;
-    let of = |database: &&Database| {
-        (database.id, database.repository) == (entry.database.id, entry.database.repository)
-    };
-    backup.server_version = databases.iter().find(of).map(|database| database.version.clone());
+    backup.server_version = stanza.database_of(entry).map(|database| database.version.clone());
     Ok(backup)
 }
 
-/// The size of the stanza's segments, by the backup's place in WAL and the name of the segment there.
-fn segment_bytes(entry: &Entry) -> u64 {
-    let lsn = entry.lsn.as_ref().and_then(|lsn| lsn.start.as_deref());
-    let (Some(lsn), Some(name)) = (lsn, entry.archive.start.as_deref()) else { return wal::SEGMENT_BYTES };
-    let holds = |bytes: &u64| {
-        let segment = Segment::parse(name, *bytes);
-        segment.is_some_and(|segment| Segment::of_lsn(segment.timeline, lsn, *bytes) == Some(segment))
-    };
-    [wal::SEGMENT_BYTES]
-        .into_iter()
-        .chain((20..=30).map(|power| 1 << power))
-        .find(holds)
-        .unwrap_or(wal::SEGMENT_BYTES)
-}
-
-/// The finding for WAL that the backup needs to be whole, and that is not in the archive.
-fn lacking_wal(entry: &Entry, archive: &Files) -> Option<Finding> {
-    let bytes = segment_bytes(entry);
-    let first = Segment::parse(entry.archive.start.as_deref()?, bytes)?;
-    let last = Segment::parse(entry.archive.stop.as_deref()?, bytes)?;
-    let there = segments(archive, bytes);
-    let missing: Vec<Segment> = (first.number..=last.number.max(first.number))
-        .map(|number| Segment { number, ..first })
-        .filter(|segment| !there.contains(segment))
-        .collect();
-    wal::missing_finding(&missing, bytes, "the archive")
-}
-
-fn segments(archive: &Files, segment_bytes: u64) -> Vec<Segment> {
-    archive.keys().filter_map(|path| segment_of(path, segment_bytes)).collect()
-}
-
-/// The segment whose file is `15-1/0000000100000000/000000010000000000000002-<checksum>.gz`.
-fn segment_of(path: &str, segment_bytes: u64) -> Option<Segment> {
-    let (name, _) = path.rsplit('/').next()?.split_once('-')?;
-    Segment::parse(name, segment_bytes)
-}
-
-/// Has pgBackRest read and check every file of the repository. Its exit status says nothing, its report does.
+/// Has pgBackRest read and check every file of the repository, and reads the archived WAL behind the backup: checksums say nothing
+/// of what a file should be.
 pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Reading {
-    match verify(reader, source, backup).await {
-        Ok(reading) => reading,
-        Err(finding) => Reading::of(finding),
+    let mut reading = verify(reader, source, backup).await.unwrap_or_else(Reading::of);
+    match read_archive(reader, source, backup).await {
+        Ok(count) => reading.notes.extend(count.map(page_note)),
+        Err(finding) => reading.findings.push(finding),
     }
+    reading
 }
 
+/// Has pgBackRest check every file of its repository. Its exit status says nothing, its report does.
 async fn verify(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Result<Reading, Finding> {
     let program = program_for(reader, source, backup).within(reader.config.backup.timeout);
     let ran = program.text(["verify", "--output=text", "--verbose"], reader.progress).await?;
@@ -420,62 +353,8 @@ pub(super) async fn restore(
     tool::restored(program.text(args, reader.progress).await?)?;
     private.push("--no-archive-async".into());
     private.push("archive-get".into());
-    let holdings = Some(holdings(reader, source, backup).await?);
+    let (stanza, archive) = archive_of(reader, source, backup).await?;
+    let holdings = Some(holdings_of(reader, source, (&stanza, stanza.entry_of(backup)?), &archive).await?);
     let supply = Supply::Tool(program_for(reader, source, backup).with_args(private));
     Ok(Restored::Data(Recovery { supply, holdings }))
-}
-
-/// What the repositories hold of WAL.
-async fn holdings(reader: &Reader<'_>, source: &BackupSource, backup: &Backup) -> Result<Holdings, Finding> {
-    let program = program(reader, source);
-    let name = source.stanza.as_deref().unwrap_or_default();
-    let stanzas: Vec<Stanza> = tool::json(&program, ["info", "--output=json"], &Silent).await?;
-    let stanza = stanzas.into_iter().find(|stanza| stanza.name == name);
-    let stanza =
-        stanza.ok_or_else(|| Finding::critical("listing", format!("pgBackRest knows no stanza {name}")))?;
-    let mut archive = Files::new();
-    let is_of_it = |key| backup.repository.is_none_or(|repository| repository == key);
-    for repository in stanza.repo.iter().filter(|repository| is_of_it(repository.key)) {
-        archive
-            .extend(list_files(&program, &stanza, repository.key, &format!("archive/{name}"), true).await?);
-    }
-    let entry = stanza.backup.iter().find(|entry| entry.label == backup.name);
-    let entry = entry.ok_or_else(|| {
-        Finding::critical("listing", format!("pgBackRest does not list {} any more", backup.name))
-    })?;
-    Ok(holdings_of(&stanza, entry, &archive))
-}
-
-/// The files of a repository in the folder `path`.
-async fn list_files(
-    program: &Program,
-    stanza: &Stanza,
-    repository: u32,
-    path: &str,
-    is_deep: bool,
-) -> Result<Files, Finding> {
-    let mut args = vec!["repo-ls".to_owned(), path.to_owned(), "--output=json".to_owned()];
-    if stanza.repo.len() > 1 {
-        args.push(format!("--repo={repository}"));
-    }
-    if is_deep {
-        args.push("--recurse".to_owned());
-    }
-    tool::json(program, args, &Silent).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn segments_are_found_in_a_listing() {
-        let path =
-            "15-1/0000000100000000/000000010000000000000002-50d22693fffbb6f843dcef1baf363d3d5c7acd6f.gz";
-        assert_eq!(segment_of(path, wal::SEGMENT_BYTES), Some(Segment { timeline: 1, number: 2 }));
-        assert_eq!(
-            segment_of("15-1/0000000100000000/000000010000000000000002.00000028.backup", wal::SEGMENT_BYTES),
-            None
-        );
-    }
 }

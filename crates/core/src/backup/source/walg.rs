@@ -13,7 +13,7 @@ use crate::{
         reading::{Reader, Reading},
         restored::{Place, Recovery, Restored, Supply},
         tool,
-        wal::{Begin, Holdings, SEGMENT_BYTES, Segment, page_note},
+        wal::{Begin, Holdings, SEGMENT_BYTES, Segment, bytes_of_segments, page_note},
     },
     progress::Silent,
     throwaway::Program,
@@ -30,6 +30,8 @@ struct Entry {
     time: DateTime<Utc>,
     #[serde(default)]
     pg_version: Option<u32>,
+    #[serde(default)]
+    start_lsn: Option<u64>,
     #[serde(default)]
     uncompressed_size: u64,
     #[serde(default)]
@@ -97,19 +99,27 @@ pub(super) async fn list(reader: &Reader<'_>, source: &BackupSource) -> Result<L
     if timelines.is_empty() {
         listing.problems.push(Finding::critical("wal", "no WAL was ever archived"));
     } else {
-        check_archive(&entries, &timelines, &mut listing)?;
+        check_archive(reader, source, (&entries, &timelines), &mut listing).await?;
     }
     Ok(listing)
 }
 
 /// Looks at what the storage has of what came after the newest backup.
-fn check_archive(entries: &[Entry], timelines: &[Timeline], listing: &mut Listing) -> Result<(), Finding> {
-    let begin = |entry: &Entry| Some(Begin::bare(&entry.backup_name, first_segment(&entry.backup_name)?));
-    let begins: Vec<Begin> = entries.iter().filter_map(begin).collect();
+async fn check_archive(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    (entries, timelines): (&[Entry], &[Timeline]),
+    listing: &mut Listing,
+) -> Result<(), Finding> {
     let newest = entries.iter().max_by_key(|entry| entry.start_time.unwrap_or(entry.time));
-    let first = newest.and_then(|entry| first_segment(&entry.backup_name));
-    if let (Some(mut holdings), Some(first)) = (holdings(timelines)?, first) {
-        holdings.system = newest.and_then(|entry| entry.system_identifier);
+    let bytes = newest.map_or(SEGMENT_BYTES, Entry::segment_bytes);
+    let begin = |entry: &Entry| {
+        Some(Begin::bare(&entry.backup_name, first_segment(&entry.backup_name, entry.segment_bytes())?))
+    };
+    let begins: Vec<Begin> = entries.iter().filter_map(begin).collect();
+    let first = newest.and_then(|entry| first_segment(&entry.backup_name, bytes));
+    let held = holdings(reader, source, timelines, newest).await?;
+    if let (Some(holdings), Some(first)) = (held, first) {
         listing.problems.extend(holdings.faults(first, None));
         listing.wal = Some(holdings.state(&begins, &[]));
         return Ok(());
@@ -124,9 +134,17 @@ fn check_archive(entries: &[Entry], timelines: &[Timeline], listing: &mut Listin
     Ok(())
 }
 
+impl Entry {
+    /// The size of the cluster's segments, by its place in WAL and the name of the segment there.
+    fn segment_bytes(&self) -> u64 {
+        let name = self.backup_name.strip_prefix("base_").and_then(|name| name.get(..24));
+        name.zip(self.start_lsn).map_or(SEGMENT_BYTES, |(name, lsn)| bytes_of_segments(name, lsn))
+    }
+}
+
 /// The segment in which a backup begins, as its name tells it: `base_000000010000000000000004_D_...`.
-fn first_segment(name: &str) -> Option<Segment> {
-    Segment::parse(name.strip_prefix("base_")?.get(..24)?, SEGMENT_BYTES)
+fn first_segment(name: &str, segment_bytes: u64) -> Option<Segment> {
+    Segment::parse(name.strip_prefix("base_")?.get(..24)?, segment_bytes)
 }
 
 /// Fetches the backup, which decompresses and decrypts all of it, and looks at what came.
@@ -136,18 +154,16 @@ pub(super) async fn read(reader: &Reader<'_>, source: &BackupSource, backup: &Ba
         folder.require_room(backup.size_bytes)?;
         let data = folder.path().join("data");
         fetch(reader, source, backup, &data).await?;
-        basebackup::is_data_folder(&data)?;
-        let pages = basebackup::read_pages_of(reader, &data).await?;
-        let count = read_archive(reader, source, backup, folder.path()).await?;
-        Ok::<_, Finding>(pages.into_iter().chain(count.map(page_note)))
-    };
-    match fetched.await {
-        Ok(read) => {
-            let notes = ["fetched to its end (wal-g backup-fetch)".to_owned()].into_iter();
-            Reading { notes: notes.chain(read).collect(), ..Reading::default() }
+        let mut reading = Reading::default();
+        reading.notes.push("fetched to its end (wal-g backup-fetch)".to_owned());
+        reading.look_at(basebackup::read_pages_of(reader, &data).await?);
+        match read_archive(reader, source, backup, folder.path()).await {
+            Ok(count) => reading.notes.extend(count.map(page_note)),
+            Err(finding) => reading.findings.push(finding),
         }
-        Err(finding) => Reading::of(finding),
-    }
+        Ok(reading)
+    };
+    fetched.await.unwrap_or_else(Reading::of)
 }
 
 /// Fetches each segment of WAL from the backup's first on into `scratch`, and reads it; none where WAL-G does not tell
@@ -158,13 +174,9 @@ async fn read_archive(
     backup: &Backup,
     scratch: &std::path::Path,
 ) -> Result<Option<usize>, Finding> {
-    let program = program(reader, source);
-    let timelines: Option<Vec<Timeline>> =
-        tool::json(&program, ["wal-show", "--detailed-json"], &Silent).await?;
-    let held = holdings(&timelines.unwrap_or_default())?;
-    let (Some(held), Some(first)) = (held, first_segment(&backup.name)) else { return Ok(None) };
-    let supply = Supply::Tool(program.with_args(["wal-fetch"]));
-    Ok(Some(supply.check(&held, first, &scratch.join("segment")).await?))
+    let Some(held) = held(reader, source, backup).await? else { return Ok(None) };
+    let Some(first) = first_segment(&backup.name, held.segment_bytes) else { return Ok(None) };
+    Ok(Some(supply(reader, source).check(&held, first, &scratch.join("segment")).await?))
 }
 
 /// Fetches the backup, and lets the server fetch its WAL.
@@ -175,17 +187,41 @@ pub(super) async fn restore(
     backup: &Backup,
 ) -> Result<Restored, Finding> {
     fetch(reader, source, backup, &place.data()).await?;
-    let supply = Supply::Tool(program(reader, source).with_args(["wal-fetch"]));
-    let program = program(reader, source);
-    let timelines: Option<Vec<Timeline>> =
-        tool::json(&program, ["wal-show", "--detailed-json"], &Silent).await?;
-    Ok(Restored::Data(Recovery { supply, holdings: holdings(&timelines.unwrap_or_default())? }))
+    let (supply, holdings) = (supply(reader, source), held(reader, source, backup).await?);
+    Ok(Restored::Data(Recovery { supply, holdings }))
 }
 
-/// What the storage holds of WAL; none where WAL-G does not tell by segments.
-fn holdings(timelines: &[Timeline]) -> Result<Option<Holdings>, Finding> {
+fn supply(reader: &Reader<'_>, source: &BackupSource) -> Supply {
+    Supply::Tool(program(reader, source).with_args(["wal-fetch"]))
+}
+
+/// What the storage holds of WAL for `backup`, as it is now.
+async fn held(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    backup: &Backup,
+) -> Result<Option<Holdings>, Finding> {
+    let program = program(reader, source);
+    let entries: Option<Vec<Entry>> =
+        tool::json(&program, ["backup-list", "--detail", "--json"], &Silent).await?;
+    let timelines: Option<Vec<Timeline>> =
+        tool::json(&program, ["wal-show", "--detailed-json"], &Silent).await?;
+    let entries = entries.unwrap_or_default();
+    let entry = entries.iter().find(|entry| entry.backup_name == backup.name);
+    holdings(reader, source, &timelines.unwrap_or_default(), entry).await
+}
+
+/// What the storage holds of WAL, in segments as long as those of `entry`, with the histories of its timelines; none where WAL-G
+/// does not tell by segments.
+async fn holdings(
+    reader: &Reader<'_>,
+    source: &BackupSource,
+    timelines: &[Timeline],
+    entry: Option<&Entry>,
+) -> Result<Option<Holdings>, Finding> {
+    let segment_bytes = entry.map_or(SEGMENT_BYTES, Entry::segment_bytes);
     let unknown = || Finding::unknown("tool", "wal-g tells of WAL by a name that is none");
-    let parse = |name: &String| Segment::parse(name, SEGMENT_BYTES).ok_or_else(unknown);
+    let parse = |name: &String| Segment::parse(name, segment_bytes).ok_or_else(unknown);
     let mut segments = Vec::new();
     for timeline in timelines {
         let (Some(start), Some(end)) = (&timeline.start_segment, &timeline.end_segment) else {
@@ -198,7 +234,11 @@ fn holdings(timelines: &[Timeline]) -> Result<Option<Holdings>, Finding> {
         segments.extend(numbers.filter(|segment| !missing.contains(segment)));
     }
     let place = "the storage of WAL-G".to_owned();
-    Ok(Some(Holdings { place, segments, segment_bytes: SEGMENT_BYTES, ..Holdings::default() }))
+    let system = entry.and_then(|entry| entry.system_identifier);
+    let mut held = Holdings { place, segments, segment_bytes, system, ..Holdings::default() };
+    let scratch = reader.scratch()?;
+    supply(reader, source).follow(&mut held, &scratch.path().join("history")).await?;
+    Ok(Some(held))
 }
 
 async fn fetch(
@@ -210,5 +250,18 @@ async fn fetch(
     let args: [OsString; 3] = ["backup-fetch".into(), data.into(), backup.name.clone().into()];
     let program = program(reader, source).within(reader.config.backup.timeout);
     let ran = program.text(args, reader.progress).await?;
-    tool::restored(ran)
+    tool::restored(ran)?;
+    basebackup::is_data_folder(data)?;
+    // What lay in the data folder beside, or is of a restore before, may have come along in its place.
+    let own = backup.name.strip_prefix("base_").and_then(|name| name.get(8..24));
+    let found = basebackup::label_segment(data);
+    if let (Some(own), Some(found)) = (own, found)
+        && found.get(8..24) != Some(own)
+    {
+        let text = format!(
+            "what was fetched has a backup_label that is another backup's: it begins in {found}, so that a recovery ends elsewhere or nowhere"
+        );
+        return Err(Finding::critical("read", text));
+    }
+    Ok(())
 }

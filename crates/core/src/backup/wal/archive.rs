@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Holdings, NAMED_MAX, SEGMENT_BYTES, Segment, lsn_of, page};
+use super::{Holdings, NAMED_MAX, SEGMENT_BYTES, Segment, page};
 use crate::{
     backup::{Compression, Finding, error_text},
     progress::meter::Meter,
@@ -256,6 +256,26 @@ impl Archive {
             .collect()
     }
 
+    /// Whether what `segment` holds up to the place `until` is there: where a timeline was left for another behind it, the other's
+    /// segment of that number begins with it, and it may never have been archived by itself.
+    pub(in crate::backup) fn holds(&self, segment: Segment, until: u64) -> bool {
+        self.segments.contains_key(&segment)
+            || self.heirs().any(|(of, turn, _)| of == segment && turn >= until)
+    }
+
+    /// Of timelines that were left in the midst of a segment which is not there: that segment, the place, and the file of the next
+    /// timeline's.
+    fn heirs(&self) -> impl Iterator<Item = (Segment, u64, &PathBuf)> {
+        let heir = |(name, path): (&String, &PathBuf)| {
+            let next = u32::from_str_radix(name.strip_suffix(".history")?, 16).ok()?;
+            let (timeline, turn) = turns(path)?.pop()?;
+            let left = Segment::at(timeline, turn, self.segment_bytes);
+            let file = self.segments.get(&Segment { timeline: next, ..left })?;
+            (!self.segments.contains_key(&left)).then_some((left, turn, file))
+        };
+        self.histories.iter().filter_map(heir)
+    }
+
     /// How many bytes [`stage`](Self::stage) writes.
     pub(in crate::backup) fn bytes_from(&self, first: Segment) -> u64 {
         let count = self.segments.keys().filter(|segment| segment.number >= first.number).count();
@@ -273,10 +293,13 @@ impl Archive {
         meter: &Arc<Meter>,
     ) -> io::Result<()> {
         for (segment, path) in self.segments.iter().filter(|(segment, _)| segment.number >= first.number) {
-            copy_plain(path, &folder.join(segment.name(self.segment_bytes)), meter)?;
+            unpack(path, &folder.join(segment.name(self.segment_bytes)), meter)?;
+        }
+        for (segment, _, path) in self.heirs().filter(|(segment, ..)| segment.number >= first.number) {
+            unpack(path, &folder.join(segment.name(self.segment_bytes)), meter)?;
         }
         for (name, path) in &self.histories {
-            copy_plain(path, &folder.join(name), meter)?;
+            unpack(path, &folder.join(name), meter)?;
         }
         Ok(())
     }
@@ -294,7 +317,7 @@ impl Archive {
                 None => return Ok(false),
             },
         };
-        copy_plain(path, to, meter)?;
+        unpack(path, to, meter)?;
         Ok(true)
     }
 
@@ -339,16 +362,11 @@ fn some(faults: Vec<String>) -> String {
     format!("{}{more}", faults.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join("; "))
 }
 
-/// The turns in the history at `path`: each timeline and where it was left (`1\t0/5000000\tno recovery target`). None
-/// where it can't be read.
+/// The turns in the history at `path`; none where it can't be read.
 fn turns(path: &Path) -> Option<Vec<(u32, u64)>> {
     let mut text = String::new();
     open(path, &Arc::new(Meter::default())).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
-    let turn = |line: &str| {
-        let mut words = line.split_whitespace();
-        Some((words.next()?.parse().ok()?, lsn_of(words.next()?)?))
-    };
-    Some(text.lines().filter_map(turn).collect())
+    Some(super::turns(&text))
 }
 
 /// Whether a file is called like a segment with something behind it that is not known here.
@@ -376,7 +394,11 @@ fn open(path: &Path, meter: &Arc<Meter>) -> io::Result<Box<dyn io::Read + Send>>
     Compression::of(&head).reader(meter.read(File::open(path)?))
 }
 
-fn copy_plain(from: &Path, to: &Path, meter: &Arc<Meter>) -> io::Result<()> {
+/// Puts the file `from`, decompressed as it needs, at `to`.
+///
+/// # Errors
+/// When it can't be read to its end.
+pub(in crate::backup) fn unpack(from: &Path, to: &Path, meter: &Arc<Meter>) -> io::Result<()> {
     io::copy(&mut open(from, meter)?, &mut File::create(to)?).map(drop)
 }
 

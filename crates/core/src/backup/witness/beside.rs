@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{NAMED_MAX, Witness, is_left_out, plain};
+use super::{NAMED_MAX, Witness, days, is_left_out, plain};
 use crate::{
     Error,
     backup::{
@@ -73,7 +73,12 @@ pub(super) async fn organizations(
 
 impl Witness {
     /// The organizations that production has from before the backup, and `owners` does not.
-    pub(super) fn judge_owners(&self, backup: &Backup, owners: &Owners) -> Vec<Finding> {
+    pub(super) fn judge_owners(
+        &self,
+        backup: &Backup,
+        owners: &Owners,
+        notes: &mut Vec<String>,
+    ) -> Vec<Finding> {
         let mut findings = Vec::new();
         if let Some(found) = &owners.organizations {
             let lacking: Vec<String> = self.organizations.difference(found).cloned().collect();
@@ -85,21 +90,10 @@ impl Witness {
                 findings.push(self.finding(backup, true, text));
             }
         }
-        if let (Some(found), Some(entries)) = (&owners.entries, &self.entries) {
-            let lacking: Vec<String> = entries
-                .by_org
-                .iter()
-                .filter(|(org, _)| !found.contains_key(*org))
-                .map(|(org, count)| format!("{org} ({count})"))
-                .collect();
-            if !lacking.is_empty() {
-                let text = format!(
-                    "holds no row of {} of organizations of which production has some from before it began: {}",
-                    self.ledger.1,
-                    first_of(&lacking, NAMED_MAX)
-                );
-                findings.push(self.finding(backup, true, text));
-            }
+        if let Some(entries) = &self.entries {
+            let (texts, note) = days::compare(&self.ledger.1, &entries.days, owners);
+            findings.extend(texts.into_iter().map(|text| self.finding(backup, true, text)));
+            notes.extend(note);
         }
         findings
     }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Beside, ESTIMATED_ROWS_MIN, STATEMENT_TIMEOUT, TRANSACTION_MAX, Witness, is_left_out, plain};
+use super::{Beside, ESTIMATED_ROWS_MIN, STATEMENT_TIMEOUT, Witness, is_left_out, plain, transaction};
 use crate::{
     Error,
     backup::{Backup, BackupSource, Finding, Status, first_of},
     db::Db,
     mapping::Mapping,
     model::Model,
-    sql::{Fixed, Fragment, Ident, List, QualifiedName, render},
+    sql::{Fragment, Ident, List, QualifiedName, render},
 };
 
 /// So many of the entries that were lost are named.
@@ -75,7 +75,7 @@ impl Witness {
     ) -> Vec<Finding> {
         let mut findings: Vec<Finding> =
             self.judge_newest(backup, restored.newest_entry_at).into_iter().collect();
-        match self.lost(db, mapping, backup, &mut restored).await {
+        match self.lost(db, mapping, &mut restored).await {
             Ok(Some(lost)) => {
                 if lost.since > 0 {
                     notes.push(format!(
@@ -136,10 +136,9 @@ impl Witness {
         &self,
         db: &Db,
         mapping: &Mapping,
-        backup: &Backup,
         restored: &mut RestoredDatabase<'_>,
     ) -> Result<Option<Lost>, Error> {
-        let before = backup.started_at - TRANSACTION_MAX;
+        let before = self.before;
         let model = mapping.resolve(db).await?;
         let mut session = db.session().await?;
         sqlx::query(STATEMENT_TIMEOUT).execute(&mut session).await?;
@@ -204,7 +203,7 @@ impl Witness {
             let name = plain(table);
             let is_of_inventory = self.tenant_tables.contains(table);
             if dated.contains(table) {
-                match older_rows(&mut session, table, backup.started_at - TRANSACTION_MAX).await {
+                match older_rows(&mut session, table, self.before).await {
                     Ok(older) if *rows < older => {
                         let text = format!(
                             "holds {rows} rows of {name}, and production has {older} from before it began"
@@ -237,10 +236,6 @@ fn unheard_note(tables: &[String]) -> Option<String> {
 /// The parts of statements over entries that depend on the model: id and transaction.
 fn entry_id(model: &Model) -> impl Fragment {
     List(model.ledger.id.columns.clone())
-}
-
-fn transaction(model: &Model) -> Fixed {
-    Fixed(if model.ledger.is_incremental { "stockfoil_tx" } else { "NULL::bigint" })
 }
 
 async fn days(

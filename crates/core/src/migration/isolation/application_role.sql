@@ -2,7 +2,9 @@
 -- matter, and what to do. Locks: none.
 WITH own AS ({own}), app AS (SELECT r.* FROM pg_roles AS r WHERE r.rolname = $1),
 owners AS (SELECT DISTINCT c.relowner AS oid FROM pg_class AS c WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($2::text[]) AS t)
-           UNION SELECT o.owner FROM own AS o)
+           UNION SELECT o.owner FROM own AS o),
+-- Who should own it instead: the database's owner, unless the application can become that.
+heir AS (SELECT coalesce((SELECT quote_ident(pg_get_userbyid(d.datdba)) FROM pg_database AS d WHERE d.datname = current_database() AND NOT pg_has_role(app.oid, d.datdba, 'MEMBER')), 'another role') AS name FROM app)
 SELECT 'is a superuser, whom nothing binds', format('ALTER ROLE %I NOSUPERUSER', rolname) FROM app WHERE rolsuper
 UNION ALL
 SELECT 'bypasses row-level security', format('ALTER ROLE %I NOBYPASSRLS', rolname) FROM app WHERE rolbypassrls
@@ -12,14 +14,14 @@ UNION ALL
 SELECT 'may read the server''s whole log of changes', format('ALTER ROLE %I NOREPLICATION', rolname) FROM app WHERE rolreplication AND NOT rolsuper
 UNION ALL
 SELECT format('owns %s, and can take its row-level security away', string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text)),
-       format('ALTER TABLE %s OWNER TO another role', min(c.oid::regclass::text))
-FROM app JOIN pg_class AS c ON c.relowner = app.oid
+       string_agg(format('ALTER TABLE %s OWNER TO %s', c.oid::regclass, heir.name), '; ' ORDER BY c.oid::regclass::text)
+FROM app CROSS JOIN heir JOIN pg_class AS c ON c.relowner = app.oid
 WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($2::text[]) AS t) AND NOT app.rolsuper
 HAVING count(*) > 0
 UNION ALL
 SELECT format('owns %s, by which Stockfoil keeps the organizations apart', string_agg(o.kind || ' ' || o.object, ', ' ORDER BY o.kind, o.object)),
-       format('ALTER %s %s OWNER TO another role', upper(min(o.kind)), (array_agg(o.object ORDER BY o.kind, o.object))[1])
-FROM app JOIN own AS o ON o.owner = app.oid
+       string_agg(format('ALTER %s %s OWNER TO %s', upper(o.kind), o.object, heir.name), '; ' ORDER BY o.kind, o.object)
+FROM app CROSS JOIN heir JOIN own AS o ON o.owner = app.oid
 WHERE NOT app.rolsuper
 HAVING count(*) > 0
 UNION ALL

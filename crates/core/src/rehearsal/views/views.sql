@@ -11,8 +11,8 @@ WITH RECURSIVE reading AS (
 ), views AS (
     SELECT reading.oid, array_agg(reading.read ORDER BY reading.read) AS read FROM reading GROUP BY reading.oid
 )
-SELECT n.nspname::text, c.relname::text, v.read, u.events & 8 <> 0, u.events & 4 <> 0, u.events & 16 <> 0,
-       pg_relation_is_updatable(c.oid, false) & 8 <> 0
+SELECT n.nspname::text AS schema, c.relname::text AS name, v.read, u.events & 8 <> 0 AS inserts, u.events & 4 <> 0 AS updates,
+       u.events & 16 <> 0 AS deletes, pg_relation_is_updatable(c.oid, false) & 8 <> 0 AS is_plain
 FROM views AS v
 JOIN pg_class AS c ON c.oid = v.oid AND c.relkind = 'v'
 JOIN pg_namespace AS n ON n.oid = c.relnamespace

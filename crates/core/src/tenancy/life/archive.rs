@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::LifeError;
+use crate::report::put_in_place;
 
 /// The name and version of the format.
 pub(super) const FORMAT: &str = "stockfoil.org-export/1";
@@ -177,7 +178,7 @@ impl Writer {
         let failed = |source| LifeError::Write { path: path.clone(), source };
         let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        put_in_place(file, &path).map_err(failed)?;
         // The name outlives a crash of the machine only when the folder was written too.
         File::open(folder(&path)).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok((totals, bytes, sha256))

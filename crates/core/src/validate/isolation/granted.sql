@@ -22,7 +22,8 @@ FROM held AS h
 LEFT JOIN ours ON ours.role = h.grantee
 WHERE h.grantee <> h.owner AND (h.grantee = 0 OR ours.role IS NOT NULL)
 UNION ALL
-SELECT 'pg_class'::regclass, c.oid, p.privilege, c.relowner, ours.name, format('ALTER TABLE %s OWNER TO another role', c.oid::regclass)
+SELECT 'pg_class'::regclass, c.oid, p.privilege, c.relowner, ours.name, format('ALTER TABLE %s OWNER TO %s', c.oid::regclass,
+       coalesce((SELECT quote_ident(pg_get_userbyid(d.datdba)) FROM pg_database AS d WHERE d.datname = current_database() AND NOT pg_has_role(c.relowner, d.datdba, 'MEMBER')), 'another role'))
 FROM pg_class AS c
 JOIN ours ON ours.role = c.relowner
 CROSS JOIN unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) AS p (privilege)

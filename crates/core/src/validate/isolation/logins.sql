@@ -30,7 +30,13 @@ CROSS JOIN LATERAL (
            coalesce(string_agg(DISTINCT 'REVOKE ' || quote_ident(m.rolname) || ' FROM ' || quote_ident(e.rolname)
                || CASE WHEN current_setting('server_version_num')::int < 160000 THEN '' ELSE ' GRANTED BY ' || b.grantor::regrole END, '; ')
                         FILTER (WHERE b.roleid IS NOT NULL),
-                    string_agg(DISTINCT owned.remedy, '; ') FILTER (WHERE m.oid = r.oid), 'take it out of that role, or give its tables another owner') AS more_remedy
+                    string_agg(DISTINCT owned.remedy, '; ') FILTER (WHERE m.oid = r.oid),
+                    -- The database's owner, unless the login can become that.
+                    (SELECT string_agg(format('ALTER TABLE %s OWNER TO %s', c.oid::regclass, coalesce((
+                                SELECT quote_ident(pg_get_userbyid(d.datdba)) FROM pg_database AS d
+                                WHERE d.datname = current_database() AND NOT pg_has_role(r.oid, d.datdba, 'MEMBER')), 'another role')), '; ' ORDER BY c.oid::regclass::text)
+                     FROM pg_class AS c WHERE c.oid = ANY (g.tables) AND c.relowner = r.oid),
+                    'take it out of that role, or give its tables another owner') AS more_remedy
     FROM reach
     JOIN pg_roles AS m ON m.oid = reach.role
     LEFT JOIN owned ON owned.owner = m.oid

@@ -37,7 +37,8 @@ sets_off (key, rel, event, columns, is_asked) AS (
 ), who AS (
     SELECT may.key, may.is_asked,
            format('%s may %s %s', CASE WHEN may.grantee = 0 THEN 'everybody' ELSE l.rolname END, may.event, may.rel::regclass) AS what,
-           CASE WHEN may.is_owner THEN format('ALTER TABLE %s OWNER TO another role', may.rel::regclass)
+           CASE WHEN may.is_owner THEN format('ALTER TABLE %s OWNER TO %s', may.rel::regclass,
+                coalesce((SELECT quote_ident(pg_get_userbyid(d.datdba)) FROM pg_database AS d WHERE d.datname = current_database() AND NOT pg_has_role(may.grantee, d.datdba, 'MEMBER')), 'another role'))
                 WHEN b.rolname = 'pg_write_all_data' THEN format('REVOKE pg_write_all_data FROM %I', l.rolname)
                 WHEN may.column_name IS NOT NULL THEN format('REVOKE %s (%I) ON %s FROM %s', may.event, may.column_name, may.rel::regclass, h.name)
                 ELSE format('REVOKE %s ON %s FROM %s', may.event, may.rel::regclass, h.name) || CASE WHEN may.event = 'UPDATE' THEN coalesce((

@@ -68,7 +68,7 @@ fn holes(tenants: &Tenants) -> Vec<Hole> {
         hole(
             "role",
             &format!("role {app}"),
-            "OWNER TO another role",
+            &format!("ALTER TABLE public.feature_flags OWNER TO {superuser}"),
             format!("ALTER TABLE feature_flags OWNER TO {app}"),
             format!("ALTER TABLE feature_flags OWNER TO {superuser}"),
         ),

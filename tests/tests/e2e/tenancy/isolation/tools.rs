@@ -307,3 +307,28 @@ async fn differences_are_entered_and_periods_closed_as_the_operations_role() {
         .says("closed before 2020-02-01T00:00:00Z");
     run("reconcile-balances").await.ok();
 }
+
+#[tokio::test]
+async fn a_schedule_looks_for_holes_where_organizations_are_isolated() {
+    let tenants = Tenants::of(None).await;
+    tenants.fill().await;
+    let look = || tenants.run("validate-migration").arg("--if-isolated");
+    let run = look().args(["--format", "json"]).await.ok();
+    assert_eq!((&run.json()["outcome"], &run.json()["skipped"]), (&"clean".into(), &1.into()));
+    look().await.ok().says("not isolated, not looked at");
+    tenants.run("validate-migration").arg("--isolation").await.status(1);
+    tenants.isolate().await;
+    look().await.says("shows the rows whose org_id is the session's, forced");
+    // What somebody took away behind its back is no place where it never was.
+    tenants
+        .db
+        .execute(
+            "DO $$ DECLARE t regclass; BEGIN FOR t IN SELECT polrelid::regclass FROM pg_policy WHERE polname = 'stockfoil_isolation' LOOP
+             EXECUTE format('DROP POLICY stockfoil_isolation ON %s', t); END LOOP; END $$",
+        )
+        .await;
+    look().await.status(1).says("policy");
+    let back = ["--rollback", "--isolate", "--yes", "--quiet"];
+    tenants.run("migrate-org").args(back).await.ok();
+    look().await.ok().says("not isolated, not looked at");
+}

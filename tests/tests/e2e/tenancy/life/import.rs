@@ -102,7 +102,10 @@ async fn it_can_be_called_otherwise() {
     let db = three().await;
     let (_folder, file, _) = export(&db).await;
     let target = elsewhere().await;
-    let report = import(&target, 0, &file, &["--as", "staging", "--add-shared"]).await;
+    // From where production is configured, which is left alone.
+    let args = ["--as", "staging", "--add-shared", "--into", target.name()];
+    let report = import(&db, 0, &file, &args).await;
+    assert_eq!(db.value("SELECT count(*) FROM organizations WHERE id = 'staging'").await, "0");
     assert_eq!((&report["org_id"], &report["from_org_id"]), (&json!("staging"), &json!("acme")));
     assert!(report["warnings"][0].as_str().unwrap().contains("its API keys are left out"), "{report}");
     assert_eq!(target.value("SELECT count(*) FROM inventory_ledger WHERE org_id = 'staging'").await, "300");

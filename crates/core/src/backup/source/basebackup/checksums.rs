@@ -12,13 +12,18 @@ use std::{
     sync::Arc,
 };
 
-use crate::{backup::Finding, progress::meter::Meter};
+use crate::{
+    backup::{Finding, reading::Hole},
+    progress::meter::Meter,
+};
 
 /// What pages look like in a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) page_bytes: usize,
     pub(super) pages_per_file: u32,
+    /// Whether pages have checksums.
+    pub(super) has_checksums: bool,
 }
 
 /// What was read.
@@ -34,6 +39,9 @@ pub(super) struct Pages {
     pub(super) wrong: u64,
     /// The first of them, each by file and number.
     pub(super) named: Vec<String>,
+    /// Of the empty ones in tables those with a page behind them that is older than the backup, up to a number: they were there
+    /// before, and what was in them had been written.
+    pub(super) holes: Vec<Hole>,
 }
 
 impl Pages {
@@ -42,7 +50,7 @@ impl Pages {
     /// # Errors
     /// That some are damaged.
     pub(super) fn judge(&self) -> Result<String, Finding> {
-        let Self { checked, left_out, empty, wrong, named } = self;
+        let Self { checked, left_out, empty, wrong, named, holes: _ } = self;
         if *wrong == 0 {
             let empty = if *empty > 0 { format!("; {empty} are empty and have none") } else { String::new() };
             return Ok(format!(
@@ -65,6 +73,9 @@ const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// So many wrong pages are named.
 const NAMED_MAX: usize = 3;
+
+/// So many empty pages are looked into.
+const HOLES_MAX: usize = 1000;
 
 const PRIME: u32 = 16_777_619;
 
@@ -105,20 +116,25 @@ const OFFSETS: [u32; 32] = [
 
 impl Layout {
     /// That of every build that was not told otherwise.
-    pub(super) const USUAL: Self = Self { page_bytes: 8192, pages_per_file: 131_072 };
+    pub(super) const USUAL: Self = Self { page_bytes: 8192, pages_per_file: 131_072, has_checksums: true };
 
-    /// Reads what `pg_controldata` says; none where pages have no checksums.
+    /// Reads what `pg_controldata` says; none where it does not tell.
     pub(super) fn told(words: &str) -> Option<Self> {
         let number = |name: &str| {
             let line = words.lines().find(|line| line.starts_with(name))?;
             line.rsplit(' ').next()?.trim().parse::<u32>().ok()
         };
-        let has_checksums = number("Data page checksum version:")? > 0;
         let layout = Self {
             page_bytes: usize::try_from(number("Database block size:")?).ok()?,
             pages_per_file: number("Blocks per segment of large relation:")?,
+            has_checksums: number("Data page checksum version:")? > 0,
         };
-        (has_checksums && layout.page_bytes >= 512).then_some(layout)
+        (layout.page_bytes >= 512).then_some(layout)
+    }
+
+    /// Whether pages of the `other` lie alike.
+    pub(super) fn is_like(self, other: Self) -> bool {
+        (self.page_bytes, self.pages_per_file) == (other.page_bytes, other.pages_per_file)
     }
 }
 
@@ -187,7 +203,7 @@ fn check_file(
     pages: &mut Pages,
 ) -> io::Result<()> {
     let mut file = meter.read(File::open(path)?);
-    let mut relation = Relation { name: shown.to_owned(), layout, number: first, begun: Vec::new() };
+    let mut relation = Relation::new(shown, layout, first);
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer)? {
@@ -205,9 +221,15 @@ pub(super) struct Relation {
     number: u32,
     /// What came of it.
     begun: Vec<u8>,
+    /// The empty pages behind which no page came yet that tells of them.
+    empty: Vec<u32>,
 }
 
 impl Relation {
+    fn new(name: &str, layout: Layout, number: u32) -> Self {
+        Self { name: name.to_owned(), layout, number, begun: Vec::new(), empty: Vec::new() }
+    }
+
     /// The file `name` of a data folder; none where it is no relation's.
     pub(super) fn of(name: &str, layout: Layout) -> Option<Self> {
         let (folder, file) = name.rsplit_once('/')?;
@@ -217,7 +239,12 @@ impl Relation {
             return None;
         }
         let number = first_page(file, layout)?;
-        Some(Self { name: name.to_owned(), layout, number, begun: Vec::new() })
+        Some(Self::new(name, layout, number))
+    }
+
+    /// Whether it is kept beside a table's rows: which of its pages have room, and which are all visible.
+    fn is_beside(&self) -> bool {
+        self.name.rsplit('/').next().is_some_and(|file| file.contains('_'))
     }
 
     /// Takes what comes next. Of a page that was being added, and so is not whole in the end, the rest comes from WAL.
@@ -237,9 +264,25 @@ impl Relation {
         self.begun.extend_from_slice(bytes);
     }
 
-    fn look_at(&self, page: &[u8], meanwhile: &Range<u64>, pages: &mut Pages) {
+    fn look_at(&mut self, page: &[u8], meanwhile: &Range<u64>, pages: &mut Pages) {
         if is_new(page) {
             pages.empty += 1;
+            if self.empty.len() < HOLES_MAX {
+                self.empty.push(self.number);
+            }
+            return;
+        }
+        // A file grows at its end, so what lies before a page from before the backup is as old. A page of what is UNLOGGED does not
+        // tell its age, and need not be there.
+        if !self.empty.is_empty() && (1..meanwhile.start).contains(&written_at(page)) {
+            let empty = std::mem::take(&mut self.empty);
+            if is_of_table(page) && !self.is_beside() {
+                let room = HOLES_MAX.saturating_sub(pages.holes.len());
+                let hole = |page| Hole { file: self.name.clone(), page };
+                pages.holes.extend(empty.into_iter().take(room).map(hole));
+            }
+        }
+        if !self.layout.has_checksums {
             return;
         }
         if meanwhile.contains(&written_at(page)) {
@@ -308,6 +351,13 @@ fn is_new(page: &[u8]) -> bool {
     page[14..16] == [0, 0]
 }
 
+/// Whether the page is of a table: it has nothing at its end, where indexes and sequences keep what is theirs.
+fn is_of_table(page: &[u8]) -> bool {
+    let size = usize::from(u16::from_ne_bytes([page[18], page[19]]) & 0xFF00);
+    let special = usize::from(u16::from_ne_bytes([page[16], page[17]]));
+    special == size && size == page.len()
+}
+
 /// The place in WAL of the page's last change.
 fn written_at(page: &[u8]) -> u64 {
     let word =
@@ -347,14 +397,14 @@ mod tests {
                 "Database block size:                  8192\nBlocks per segment of large relation: 131072\nData page checksum version:           {version}\n"
             ))
         };
-        assert_eq!(told(1), Some(Layout { page_bytes: 8192, pages_per_file: 131_072 }));
-        assert_eq!(told(0), None);
+        assert_eq!(told(1), Some(Layout::USUAL));
+        assert_eq!(told(0), Some(Layout { has_checksums: false, ..Layout::USUAL }));
         assert_eq!(Layout::told(""), None);
     }
 
     #[test]
     fn pages_may_come_in_pieces() {
-        let layout = Layout { page_bytes: 512, pages_per_file: 4 };
+        let layout = Layout { page_bytes: 512, pages_per_file: 4, has_checksums: true };
         let page = |number: u32, is_right: bool| {
             let mut page = vec![7; 512];
             let sum = checksum(&page, number) ^ u16::from(!is_right);
@@ -367,7 +417,8 @@ mod tests {
             let mut relation = Relation::of("base/5/16384.1", layout).unwrap();
             bytes.chunks(piece).for_each(|bytes| relation.update(bytes, &(0..1), &mut pages));
             let named = vec!["page 5 in base/5/16384.1".to_owned()];
-            assert_eq!(pages, Pages { checked: 3, left_out: 0, empty: 0, wrong: 1, named }, "{piece}");
+            let expected = Pages { checked: 3, wrong: 1, named, ..Pages::default() };
+            assert_eq!(pages, expected, "{piece}");
         }
         for name in ["16384", "pg_wal/16384", "base/5/PG_VERSION", "base/pgsql_tmp/16384"] {
             assert!(Relation::of(name, layout).is_none(), "{name}");
@@ -375,8 +426,33 @@ mod tests {
     }
 
     #[test]
+    fn empty_pages_before_old_ones_of_a_table_are_told() {
+        let layout = Layout { page_bytes: 512, pages_per_file: 100, has_checksums: false };
+        let page = |lsn: u8, special: u16| {
+            let mut page = vec![0; 512];
+            page[4] = lsn;
+            page[14] = 9;
+            page[16..18].copy_from_slice(&special.to_ne_bytes());
+            page[18..20].copy_from_slice(&(512_u16 | 4).to_ne_bytes());
+            page
+        };
+        let holes = |pages_in: &[Vec<u8>]| {
+            let mut pages = Pages::default();
+            let mut relation = Relation::of("base/5/16384", layout).unwrap();
+            relation.update(&pages_in.concat(), &(10..20), &mut pages);
+            pages.holes.iter().map(|hole| hole.page).collect::<Vec<_>>()
+        };
+        let empty = || vec![0; 512];
+        assert_eq!(holes(&[empty(), page(12, 512), empty(), page(3, 512), empty()]), [0, 2]);
+        // What was added since the backup began, and what lies at the end, is nobody's loss.
+        assert_eq!(holes(&[page(3, 512), empty(), page(12, 512), empty()]), [0; 0]);
+        // Indexes keep empty pages.
+        assert_eq!(holes(&[page(3, 496), empty(), page(3, 496)]), [0; 0]);
+    }
+
+    #[test]
     fn relations_are_told_by_their_files_names() {
-        let layout = Layout { page_bytes: 8192, pages_per_file: 131_072 };
+        let layout = Layout::USUAL;
         assert_eq!(first_page("16384", layout), Some(0));
         assert_eq!(first_page("16384.2", layout), Some(262_144));
         assert_eq!(first_page("16384_vm", layout), Some(0));

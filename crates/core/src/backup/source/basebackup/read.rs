@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     LABEL, MANIFEST,
-    checksums::{self, Layout, Watch},
+    checksums::{self, Layout, Pages, Watch},
     first_segment,
     manifest::Manifest,
     own_wal, tar_files,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     backup::{
         Backup, BackupSource, Finding, Format, error_text, file_name,
-        reading::{Reader, Reading},
+        reading::{Holes, Reader, Reading},
         wal::{self, Archive, page_note},
     },
     progress::meter::Meter,
@@ -46,8 +46,9 @@ pub(in crate::backup::source) async fn read(
     }
     // In an incremental one there are parts of files.
     if backup.format == Some(Format::DataFolder) && backup.begun.from.is_none() {
-        match read_pages(reader, backup, path).await {
-            Ok(note) => reading.notes.extend(note),
+        let is_bare = !reading.is_checksummed;
+        match read_pages(reader, backup, path, is_bare).await {
+            Ok(pages) => reading.look_at(pages),
             Err(finding) => reading.findings.push(finding),
         }
     }
@@ -59,7 +60,10 @@ pub(in crate::backup::source) async fn read(
             _ => read_folder(reader, source, parent, path, &mut own).await,
         };
         let is_folder = parent.format == Some(Format::DataFolder) && parent.begun.from.is_none();
-        let pages = if is_folder { read_pages(reader, parent, path).await.err() } else { None };
+        let pages = match is_folder {
+            true => read_pages(reader, parent, path, false).await.map_or_else(Some, |seen| seen.damage),
+            false => None,
+        };
         let found = own.findings.into_iter().chain(result.err()).chain(pages);
         reading.findings.extend(found.map(|finding| Finding {
             text: format!("builds on {}, which {}", parent.name, finding.text),
@@ -110,9 +114,58 @@ async fn read_folder(
     Ok(())
 }
 
-/// Holds the pages of the data folder at `path` against their checksums, where the cluster has them.
-async fn read_pages(reader: &Reader<'_>, backup: &Backup, path: &Path) -> Result<Option<String>, Finding> {
-    check_pages(reader, &programs_of(reader, backup).await?, path).await
+/// What was seen of a cluster's pages.
+#[derive(Debug, Default)]
+pub(in crate::backup::source) struct PagesSeen {
+    note: Option<String>,
+    damage: Option<Finding>,
+    holes: Holes,
+}
+
+impl Reading {
+    /// Takes over what was seen of pages.
+    pub(in crate::backup::source) fn look_at(&mut self, seen: PagesSeen) {
+        self.notes.extend(seen.note);
+        self.findings.extend(seen.damage);
+        self.holes = seen.holes;
+    }
+}
+
+impl PagesSeen {
+    /// Of `pages`, in the cluster of which `told` is pg_controldata's report, and `label` the backup's.
+    fn of(pages: Pages, layout: Layout, told: &str, label: &str) -> Self {
+        let value = |text: &'_ str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next().map(str::to_owned)
+        };
+        let checkpoint = value(told, "Latest checkpoint location:");
+        let (note, damage) = match pages.judge() {
+            _ if !layout.has_checksums => (None, None),
+            Ok(note) => (Some(note), None),
+            Err(damage) => (None, Some(damage)),
+        };
+        let number = |name: &str| value(told, name)?.parse().ok();
+        let ended_before =
+            number("Latest checkpoint's oldestActiveXID:").and_then(|xid| u32::try_from(xid).ok());
+        let holes = Holes {
+            pages: pages.holes,
+            system: number("Database system identifier:"),
+            ended_before: ended_before.filter(|xid| *xid > 0),
+            is_exact: checkpoint.is_some() && checkpoint == value(label, "CHECKPOINT LOCATION:"),
+        };
+        Self { note, damage, holes }
+    }
+}
+
+/// Looks at the pages of the data folder at `path`: whether they are as their checksums say, where the cluster has them, and
+/// which are empty though they should not be. One that is all as its manifest says (not `is_bare`) and has none is not read again.
+async fn read_pages(
+    reader: &Reader<'_>,
+    backup: &Backup,
+    path: &Path,
+    is_bare: bool,
+) -> Result<PagesSeen, Finding> {
+    check_pages(reader, &programs_of(reader, backup).await?, path, is_bare).await
 }
 
 /// The same of a data folder that a tool brought back. Where this machine has no programs of its version, that is told alone:
@@ -120,13 +173,14 @@ async fn read_pages(reader: &Reader<'_>, backup: &Backup, path: &Path) -> Result
 pub(in crate::backup::source) async fn read_pages_of(
     reader: &Reader<'_>,
     data: &Path,
-) -> Result<Option<String>, Finding> {
+) -> Result<PagesSeen, Finding> {
     let version = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default().trim().parse().ok();
     match ServerPrograms::find(&reader.config.backup.throwaway(), version, 0, reader.progress).await {
-        Ok(programs) => check_pages(reader, &programs, data).await,
+        Ok(programs) => check_pages(reader, &programs, data, true).await,
         Err(error) => {
             let reason = Finding::from(error).text;
-            Ok(Some(format!("the checksums of its pages were not looked at: {reason}")))
+            let note = Some(format!("its pages were not looked at: {reason}"));
+            Ok(PagesSeen { note, ..PagesSeen::default() })
         }
     }
 }
@@ -135,17 +189,19 @@ async fn check_pages(
     reader: &Reader<'_>,
     programs: &ServerPrograms,
     path: &Path,
-) -> Result<Option<String>, Finding> {
+    is_bare: bool,
+) -> Result<PagesSeen, Finding> {
     let controldata = programs.program("pg_controldata");
     let told = controldata.text([path], reader.progress).await?.whole()?;
-    let Some(layout) = Layout::told(&told) else { return Ok(None) };
+    let layout = Layout::told(&told).filter(|layout| layout.has_checksums || is_bare);
+    let Some(layout) = layout else { return Ok(PagesSeen::default()) };
     let owned = path.to_path_buf();
-    let read = move |meter: &Arc<Meter>| -> io::Result<checksums::Pages> {
+    let read = move |meter: &Arc<Meter>| -> io::Result<(Pages, String)> {
         let label = fs::read_to_string(owned.join(LABEL))?;
-        checksums::check(&owned, layout, &meanwhile(&label, &owned)?, meter)
+        Ok((checksums::check(&owned, layout, &meanwhile(&label, &owned)?, meter)?, label))
     };
-    let pages = reader.blocking(read).await?.map_err(|error| unreadable(&error))?;
-    pages.judge().map(Some)
+    let (pages, label) = reader.blocking(read).await?.map_err(|error| unreadable(&error))?;
+    Ok(PagesSeen::of(pages, layout, &told, &label))
 }
 
 /// The WAL that was written while the backup at `path` was made, from where its `label` says.
@@ -157,13 +213,13 @@ fn meanwhile(label: &str, path: &Path) -> io::Result<Range<u64>> {
     }
 }
 
-/// Holds the pages that came by against their checksums, where the cluster has them: its pg_control, which tells, came last.
+/// Judges the pages that came by: the cluster's pg_control, which tells whether they have checksums, came last.
 async fn judge_pages(
     reader: &Reader<'_>,
     programs: &ServerPrograms,
     path: &Path,
-    mut watch: Watch,
-) -> Result<Option<String>, Finding> {
+    (mut watch, label): (Watch, &str),
+) -> Result<PagesSeen, Finding> {
     if watch.control.is_empty() {
         return Err(Finding::critical("format", format!("its tar files have no {}", checksums::CONTROL)));
     }
@@ -177,8 +233,8 @@ async fn judge_pages(
         Finding::unknown("drill", format!("{} can't be written: {error}", data.display()))
     })?;
     let told = programs.program("pg_controldata").text([&data], reader.progress).await?.whole()?;
-    let Some(layout) = Layout::told(&told) else { return Ok(None) };
-    if layout != watch.layout {
+    let Some(layout) = Layout::told(&told) else { return Ok(PagesSeen::default()) };
+    if !layout.is_like(watch.layout) {
         // It was built otherwise, so they come by once more.
         let (owned, meanwhile) = (path.to_path_buf(), watch.meanwhile);
         let again = move |meter: &Arc<Meter>| -> Result<Watch, Finding> {
@@ -189,7 +245,7 @@ async fn judge_pages(
         };
         watch = reader.blocking(again).await??;
     }
-    watch.pages.judge().map(Some)
+    Ok(PagesSeen::of(watch.pages, layout, &told, label))
 }
 
 /// The place in WAL up to which pages were written while the backup at `path` was made: where the WAL that makes it whole ends;
@@ -304,14 +360,14 @@ async fn read_tar_files(
                 false => None,
             };
             let files = parts.verify(manifest.as_ref(), watch.as_mut(), meter)?;
-            Ok((manifest, files, watch))
+            Ok((manifest, files, watch, label))
         })
         .await?;
-    let (manifest, files, watch) = read?;
+    let (manifest, files, watch, label) = read?;
     let programs = programs_of(reader, backup).await?;
     if let Some(watch) = watch {
-        match judge_pages(reader, &programs, path, watch).await {
-            Ok(note) => reading.notes.extend(note),
+        match judge_pages(reader, &programs, path, (watch, &label)).await {
+            Ok(pages) => reading.look_at(pages),
             Err(finding) => reading.findings.push(finding),
         }
     }
@@ -399,12 +455,16 @@ fn require_tablespaces(path: &Path) -> Result<(), Finding> {
     let Ok(links) = fs::read_dir(path.join("pg_tblspc")) else { return Ok(()) };
     for link in links {
         let link = link.map_err(|error| unreadable(&error))?.path();
-        if fs::metadata(&link).is_err() {
-            let place = fs::read_link(&link).unwrap_or_default();
-            let text =
-                format!("lacks the tablespace {}: nothing is at {}", file_name(&link), place.display());
-            return Err(Finding::critical("read", text));
-        }
+        let place = fs::read_link(&link).unwrap_or_else(|_| link.clone());
+        let why = match fs::read_dir(&link).map(Iterator::count) {
+            // Every tablespace holds a folder of its version, whether anything is in it or not.
+            Ok(0) => "it is empty",
+            Ok(_) => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "nothing is there",
+            Err(_) => "it is no folder",
+        };
+        let text = format!("lacks the tablespace {} at {}: {why}", file_name(&link), place.display());
+        return Err(Finding::critical("read", text));
     }
     Ok(())
 }

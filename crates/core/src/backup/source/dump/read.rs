@@ -40,17 +40,17 @@ pub(in crate::backup) async fn read(
     backup: &Backup,
 ) -> Reading {
     let mut reading = match backup.format {
-        Some(Format::Plain) => read_plain(reader, path, backup.compression).await,
+        Some(Format::Plain) => read_plain(reader, path, backup).await,
         Some(Format::Custom) => read_custom(reader, path, backup).await,
         Some(Format::Tar) => {
             let (owned, compression) = (path.to_path_buf(), backup.compression);
-            let tally = Tally::new(Watched::of(reader.config.mapping));
+            let tally = Tally::new(Watched::of(reader.config.mapping, backup));
             let walked = reader.blocking(move |meter| walk_tar(&owned, compression, tally, meter)).await;
             read_files(reader, path, backup, walked).await
         }
         Some(Format::Directory) => {
             let owned = path.to_path_buf();
-            let tally = Tally::new(Watched::of(reader.config.mapping));
+            let tally = Tally::new(Watched::of(reader.config.mapping, backup));
             let walked = reader.blocking(move |meter| walk_directory(&owned, tally, meter)).await;
             read_files(reader, path, backup, walked).await
         }
@@ -113,8 +113,9 @@ fn no_sql(foreign: &Foreign) -> String {
     )
 }
 
-async fn read_plain(reader: &Reader<'_>, path: &Path, compression: Compression) -> Reading {
-    let (path, watched) = (path.to_path_buf(), Watched::of(reader.config.mapping));
+async fn read_plain(reader: &Reader<'_>, path: &Path, backup: &Backup) -> Reading {
+    let compression = backup.compression;
+    let (path, watched) = (path.to_path_buf(), Watched::of(reader.config.mapping, backup));
     let read = reader.blocking(move |meter| {
         let file = meter.read(File::open(&path)?);
         script::read_script_of(compression.reader(file)?, watched)
@@ -165,7 +166,7 @@ async fn read_custom(reader: &Reader<'_>, path: &Path, backup: &Backup) -> Readi
     let (file, feed) = how_to_give(path, compression);
     let ran = match pg_restore(reader, backup).await {
         Ok(pg_restore) => {
-            let watched = Watched::of(reader.config.mapping);
+            let watched = Watched::of(reader.config.mapping, backup);
             let read = |output| script::read_script_of(output, watched);
             pg_restore.script(file, feed, reader.progress, read).await
         }

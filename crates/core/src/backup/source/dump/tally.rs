@@ -1,10 +1,15 @@
-//! Whose rows a dump holds: which organizations, and how many entries of the ledger each has.
+//! Whose rows a dump holds: which organizations, and how many entries of the ledger each has of each day.
 
 use std::{collections::BTreeSet, mem};
 
-use super::parents::identifier;
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::{parents::identifier, times};
 use crate::{
-    backup::reading::{Contents, Owners},
+    backup::{
+        Backup,
+        reading::{Contents, Owners, TRANSACTION_MAX},
+    },
     mapping::Mapping,
     sql::QualifiedName,
 };
@@ -21,15 +26,24 @@ pub(super) struct Watched {
     ledger: Key,
     organizations: Key,
     org_column: String,
+    /// The column that says when an entry was made, where it is one.
+    time_column: Option<String>,
+    /// Entries from before then are counted by day.
+    before: DateTime<Utc>,
 }
 
+/// The column with the transaction that made an entry.
+const TRANSACTION: &str = "stockfoil_tx";
+
 impl Watched {
-    pub(super) fn of(mapping: &Mapping) -> Self {
+    pub(super) fn of(mapping: &Mapping, backup: &Backup) -> Self {
         let key = |table: &QualifiedName| (table.schema.as_str().to_owned(), table.name.as_str().to_owned());
         Self {
             ledger: key(&mapping.ledger()),
             organizations: key(&mapping.organizations()),
             org_column: mapping.org_column().as_str().to_owned(),
+            time_column: mapping.ledger_time().map(|column| column.as_str().to_owned()),
+            before: backup.started_at - TRANSACTION_MAX,
         }
     }
 }
@@ -42,14 +56,28 @@ pub(super) struct Tally {
     owners: Owners,
     /// Whether there are entries that don't tell whose they are: rows as INSERT, or without the column.
     is_blind: bool,
-    /// The table whose rows are being read, and which of their values counts.
-    at: Option<(Which, usize)>,
+    /// Whether there are some that don't tell their day.
+    is_timeless: bool,
+    /// The last transaction of which there is an entry, and the newest time of one.
+    last_transaction: Option<i64>,
+    newest: Option<i64>,
+    /// The table whose rows are being read, and which of their values count.
+    at: Option<At>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     Ledger,
     Organizations,
+}
+
+/// Which of a row's values count, from 0 on.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    which: Which,
+    owner: usize,
+    time: Option<usize>,
+    transaction: Option<usize>,
 }
 
 impl Tally {
@@ -66,11 +94,20 @@ impl Tally {
     pub(super) fn begin(&mut self, table: &Key, contents: &Contents, copy: &str) {
         self.at = None;
         let Some((which, column)) = self.which(table, contents) else { return };
-        let at = position(copy, &column).map(|at| (which, at));
+        let time_column = self.watched.as_ref().and_then(|watched| watched.time_column.as_ref());
+        let time = time_column.filter(|_| which == Which::Ledger).and_then(|column| position(copy, column));
+        let at = position(copy, &column).map(|owner| At {
+            which,
+            owner,
+            time,
+            transaction: position(copy, TRANSACTION).filter(|_| which == Which::Ledger),
+        });
         match which {
             Which::Ledger => {
                 self.is_blind |= at.is_none();
+                self.is_timeless |= time.is_none();
                 self.owners.entries.get_or_insert_default();
+                self.owners.days.get_or_insert_default();
             }
             Which::Organizations if at.is_some() => {
                 self.owners.organizations.get_or_insert_default();
@@ -87,25 +124,64 @@ impl Tally {
 
     /// One row, as COPY writes it.
     pub(super) fn row(&mut self, line: &[u8]) {
-        let Some((which, at)) = self.at else { return };
-        let Some(value) = line.split(|byte| *byte == b'\t').nth(at) else {
-            self.is_blind |= which == Which::Ledger;
+        let Some(at) = self.at else { return };
+        let (mut owner, mut time, mut transaction) = (None, None, None);
+        for (number, value) in line.split(|byte| *byte == b'\t').enumerate() {
+            if number == at.owner {
+                owner = Some(plain(value));
+            }
+            if Some(number) == at.time {
+                time = Some(value);
+            } else if Some(number) == at.transaction {
+                transaction = std::str::from_utf8(value).ok().and_then(|value| value.parse::<i64>().ok());
+            }
+        }
+        let Some(owner) = owner else {
+            self.is_blind |= at.which == Which::Ledger;
             return;
         };
-        let value = plain(value);
-        match which {
+        match at.which {
             Which::Ledger => {
-                let entries = self.owners.entries.get_or_insert_default();
-                // Most rows are of an organization that is known.
-                match entries.get_mut(&value) {
-                    Some(count) => *count += 1,
-                    None => {
-                        entries.insert(value, 1);
-                    }
-                }
+                let day = self.day(time);
+                self.last_transaction = self.last_transaction.max(transaction);
+                self.count(owner, day);
             }
             Which::Organizations => {
-                self.owners.organizations.get_or_insert_default().insert(value);
+                self.owners.organizations.get_or_insert_default().insert(owner);
+            }
+        }
+    }
+
+    /// The day of an entry that was made at `time`, where that is before what counts.
+    fn day(&mut self, time: Option<&[u8]>) -> Option<NaiveDate> {
+        let micros = match time.map(times::read) {
+            Some(times::Read::At(micros)) => micros,
+            Some(times::Read::Never) => return None,
+            Some(times::Read::Otherwise) | None => {
+                self.is_timeless = true;
+                return None;
+            }
+        };
+        self.newest = self.newest.max(Some(micros));
+        let before = self.watched.as_ref()?.before.timestamp_micros();
+        (micros < before).then(|| times::day(micros)).flatten()
+    }
+
+    fn count(&mut self, owner: String, day: Option<NaiveDate>) {
+        let entries = self.owners.entries.get_or_insert_default();
+        if let Some(day) = day {
+            let days = self.owners.days.get_or_insert_default();
+            // Most rows are of an organization that is known.
+            let days = match days.get_mut(&owner) {
+                Some(days) => days,
+                None => days.entry(owner.clone()).or_default(),
+            };
+            *days.entry(day).or_default() += 1;
+        }
+        match entries.get_mut(&owner) {
+            Some(count) => *count += 1,
+            None => {
+                entries.insert(owner, 1);
             }
         }
     }
@@ -118,7 +194,9 @@ impl Tally {
     /// What was told.
     pub(super) fn finish(self) -> Owners {
         let entries = self.owners.entries.filter(|_| !self.is_blind);
-        Owners { entries, ..self.owners }
+        let days = self.owners.days.filter(|_| !self.is_blind && !self.is_timeless);
+        let newest = self.newest.and_then(DateTime::from_timestamp_micros);
+        Owners { entries, days, last_transaction: self.last_transaction, newest, ..self.owners }
     }
 
     fn which(&self, table: &Key, contents: &Contents) -> Option<(Which, String)> {
@@ -188,13 +266,23 @@ mod tests {
     #[test]
     fn rows_tell_whose_they_are() {
         let key = |name: &str| ("public".to_owned(), name.to_owned());
-        let watched =
-            Watched { ledger: key("moves"), organizations: key("orgs"), org_column: "org id".into() };
+        let watched = Watched {
+            ledger: key("moves"),
+            organizations: key("orgs"),
+            org_column: "org id".into(),
+            time_column: Some("at".into()),
+            before: "2026-02-01T00:00:00Z".parse().unwrap(),
+        };
         let mut contents = Contents::new();
         contents.entry(key("part")).or_default().parents.insert(key("moves"));
         let mut tally = Tally::new(watched);
-        tally.begin(&key("part"), &contents, "COPY public.part (id, \"org id\", note) FROM stdin;");
-        for row in [&b"1\ta\\tb\tx"[..], b"2\ta\\tb\tx", b"3\t\\N\tx"] {
+        let copy = "COPY public.part (id, \"org id\", note, at, stockfoil_tx) FROM stdin;";
+        tally.begin(&key("part"), &contents, copy);
+        for row in [
+            &b"1\ta\\tb\tx\t2026-01-31 23:59:59.5-00:30\t7"[..],
+            b"2\ta\\tb\tx\t2026-01-31 23:59:59+00\t9",
+            b"3\t\\N\tx\tinfinity\t8",
+        ] {
             tally.row(row);
         }
         tally.end();
@@ -204,5 +292,9 @@ mod tests {
         let owners = tally.finish();
         assert_eq!(owners.entries.unwrap(), [(String::new(), 1), ("a\tb".to_owned(), 2)].into());
         assert_eq!(owners.organizations.unwrap(), ["north".to_owned()].into());
+        let day = NaiveDate::from_ymd_opt(2026, 1, 31).unwrap();
+        assert_eq!(owners.days.unwrap(), [("a\tb".to_owned(), [(day, 1)].into())].into());
+        assert_eq!(owners.last_transaction, Some(9));
+        assert_eq!(owners.newest.unwrap().to_rfc3339(), "2026-02-01T00:29:59.500+00:00");
     }
 }

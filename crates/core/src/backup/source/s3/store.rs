@@ -170,6 +170,9 @@ pub(super) fn refusal(source: &BackupSource, error: &object_store::Error) -> Str
         "ExpiredToken" | "TokenRefreshRequired" => {
             format!("{at} refuses the keys, which have expired ({code}); renew those of source {name:?}")
         }
+        "InvalidObjectState" => format!(
+            "it lies in a class of {at} that is read only after it was asked back, which takes hours ({code}): so would a recovery; keep the newest backups of source {name:?} in a class that is read at once"
+        ),
         "RequestTimeTooSkewed" => format!("{at} refuses this machine's clock ({code}); set it right"),
         "AccessDenied" | "403" | "401" => format!(
             "{at} denies access to {} ({code}); give the key s3:ListBucket on the bucket and s3:GetObject on what is in it",

@@ -41,6 +41,33 @@ pub(super) fn policies_and_roles() -> Vec<Attack> {
             ["SET ROLE {ops}; SELECT string_agg(name, ',') FROM items", SECRET],
             "",
         ),
+        attack(
+            app,
+            "ALTER TABLE items OWNER TO {app}",
+            ["ALTER TABLE items DISABLE ROW LEVEL SECURITY; SELECT string_agg(name, ',') FROM items", SECRET],
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON items TO {app}",
+        ),
+        attack(
+            web,
+            "ALTER TABLE items OWNER TO {web}",
+            [
+                "ALTER TABLE items NO FORCE ROW LEVEL SECURITY; SELECT string_agg(name, ',') FROM items",
+                SECRET,
+            ],
+            "",
+        ),
+        attack(
+            app,
+            "GRANT pg_read_all_data TO {app}",
+            ["SELECT string_agg(command, ',') FROM stockfoil.run", "org-create"],
+            "",
+        ),
+        attack(
+            app,
+            "GRANT pg_execute_server_program TO {app}",
+            ["COPY (SELECT 1) TO PROGRAM 'cat >/dev/null'; SELECT 'ran'", "ran"],
+            "",
+        ),
         attack(web, "ALTER ROLE {web} BYPASSRLS", [NAMES, SECRET], ""),
         attack(
             web,
@@ -80,6 +107,33 @@ pub(super) fn rights() -> Vec<Attack> {
             "",
         ),
         attack(["login", "role {web}"], "GRANT INSERT ON organization_api_keys TO {web}", forges, ""),
+        attack(
+            ["parameter", "parameter session_replication_role"],
+            "GRANT SET ON PARAMETER session_replication_role TO {web}",
+            [
+                "SET LOCAL session_replication_role = replica; SELECT current_setting('session_replication_role')",
+                "replica",
+            ],
+            "",
+        ),
+        attack(
+            ["grant", "rights on organization_api_keys"],
+            "GRANT INSERT ON organization_api_keys TO PUBLIC",
+            forges,
+            "",
+        ),
+        attack(
+            ["grant", "rights on feature_flags"],
+            "GRANT TRUNCATE ON feature_flags TO PUBLIC",
+            empties,
+            "",
+        ),
+        attack(
+            ["grant", "rights on stockfoil.run"],
+            "GRANT SELECT ON stockfoil.run TO PUBLIC",
+            ["SELECT string_agg(command, ',') FROM stockfoil.run", "org-create"],
+            "",
+        ),
         attack(["grant", "rights on feature_flags"], "GRANT TRUNCATE ON feature_flags TO {app}", empties, ""),
         attack(["login", "role {web}"], "GRANT ALL ON feature_flags TO {web}", empties, ""),
         attack(
