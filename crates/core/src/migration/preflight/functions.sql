@@ -5,7 +5,7 @@ WITH conflict AS ({on_conflict_query}), text AS (
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
     UNION ALL
-    SELECT 'rule ' || r.rulename || ' of ' || r.ev_class::regclass::text, pg_get_ruledef(r.oid)
+    SELECT 'rule ' || r.rulename || ' of ' || regexp_replace(r.ev_class::regclass::text, '^public\.', ''), pg_get_ruledef(r.oid)
     FROM pg_rewrite AS r
     JOIN pg_class AS c ON c.oid = r.ev_class
     JOIN pg_namespace AS n ON n.oid = c.relnamespace

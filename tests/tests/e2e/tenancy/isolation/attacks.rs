@@ -297,7 +297,10 @@ pub(super) async fn find_and_close(tenants: &Tenants, attacks: Vec<Attack>) {
             let gained = played(tenants, steal).await;
             assert!(!gained.contains(gains), "{make}\n{way}\nleaves: {gained:?}");
             let report = tenants.find().await;
-            assert_eq!(failed(&report), [], "{make}\n{way}");
+            // A role is the whole server's, and another test may have just given one of its own too much.
+            let is_ours = |object: &str| !object.contains("_test_") || object.contains(db.name());
+            let left: Vec<_> = failed(&report).into_iter().filter(|(_, object, _)| is_ours(object)).collect();
+            assert_eq!(left, [], "{make}\n{way}");
             db.execute(tenants.filled(undo)).await;
             done += 1;
         }
