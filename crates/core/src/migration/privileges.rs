@@ -105,8 +105,8 @@ fn names_of(schema: String, name: String) -> Result<QualifiedName, sqlx::Error> 
 }
 
 /// Takes from everybody but their owners every right on what was not there `before`: in Stockfoil's schema, and `made`.
-/// What an event trigger did to keep rows from their owner is undone. In the transaction that made it; then only default privileges can have given one. What is closed is recorded, once there
-/// is a record.
+/// In the transaction that made it; then only default privileges can have given one. What an event trigger did to keep rows
+/// from their owner is undone. What is closed is recorded, once there is a record.
 pub(super) async fn close(
     connection: &mut PgConnection,
     before: &[String],

@@ -69,7 +69,7 @@ async fn duplicate(session: &mut PgConnection, model: &Model) -> Result<Option<F
             examples.join(", ")
         ),
         remedy: format!(
-            "make one of those of a key; this keeps the oldest with the sum of all, where nothing else refers to the others: {merging}"
+            "make one of those of a key; this keeps one with the sum of all, where nothing else refers to the others: {merging}"
         ),
     }))
 }
@@ -115,7 +115,7 @@ async fn merging(
          WHERE ({predicate}) AND {distinct} GROUP BY {key} HAVING count(*) > 1; \
          DELETE FROM {table} AS t USING merged AS m WHERE ROW({of_t}) IS NOT DISTINCT FROM ROW({of_m}) AND t.{id} <> m.kept \
          AND t.{id} IN (SELECT {id} FROM {table} WHERE {predicate}); \
-         UPDATE {table} AS t SET {quantity} = m.total FROM merged AS m WHERE t.{id} = m.kept; COMMIT",
+         UPDATE {table} AS t SET {quantity} = m.total FROM merged AS m WHERE t.{id} = m.kept AND ROW({of_t}) IS NOT DISTINCT FROM ROW({of_m}); COMMIT",
         &fragments,
     ))
 }

@@ -1,6 +1,6 @@
 //! The plan: how every version stands, and what a run does about it. A status, a dry run and a run go by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{PgConnection, migrate::Migration};
 
@@ -187,15 +187,18 @@ async fn has_inventory(
     let (there, missing): (Vec<_>, Vec<_>) = tables.into_iter().partition(|(_, found)| *found);
     if there.is_empty() {
         let names: Vec<&str> = missing.iter().map(|(table, _)| table.name.as_str()).collect();
-        let elsewhere: Vec<String> = sqlx::query_scalar(include_str!("elsewhere.sql"))
+        let elsewhere: Vec<(String, String)> = sqlx::query_as(include_str!("elsewhere.sql"))
             .bind(names)
             .fetch_all(session)
             .await
             .context("look for the inventory's tables in other schemas")?;
         // One of a usual name alone may be anybody's.
-        if elsewhere.len() > 1 {
+        let found: BTreeSet<&str> = elsewhere.iter().map(|(_, name)| name.as_str()).collect();
+        if found.len() > 1 {
             let database = db.facts().database.clone();
-            return Ok(Err(MigrationError::InventoryElsewhere { database, tables: elsewhere.join(", ") }));
+            let tables: Vec<String> =
+                elsewhere.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
+            return Ok(Err(MigrationError::InventoryElsewhere { database, tables: tables.join(", ") }));
         }
     }
     let plain = |tables: Vec<(QualifiedName, bool)>| {

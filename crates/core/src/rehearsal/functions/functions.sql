@@ -36,6 +36,12 @@ CROSS JOIN LATERAL (
                         AND g.tgrelid = ANY (ARRAY(SELECT to_regclass(t)::oid FROM unnest($2::text[]) AS t WHERE to_regclass(t) IS NOT NULL))) AS is_near
 ) AS near
 CROSS JOIN LATERAL (
+    -- Those of the parameters that a call gives.
+    SELECT array_agg(a.name ORDER BY a.place) AS names
+    FROM unnest(p.proargnames, p.proargmodes) WITH ORDINALITY AS a (name, mode, place)
+    WHERE a.mode IS NULL OR a.mode IN ('i', 'b', 'v')
+) AS given
+CROSS JOIN LATERAL (
     SELECT array_agg(CASE WHEN p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) AND c.is_callable
                           THEN format(CASE p.prokind WHEN 'p' THEN 'CALL %s(%s)' ELSE 'SELECT * FROM %s(%s)' END, p.oid::regproc, c.args) END
                      ORDER BY c.place) AS calls
@@ -55,8 +61,8 @@ CROSS JOIN LATERAL (
                        (SELECT format('(SELECT x.%I FROM %s AS x WHERE x.%1$I IS NOT NULL LIMIT 1)', c.attname, c.attrelid::regclass)
                         FROM unnest($2::text[]) WITH ORDINALITY AS m (name, place)
                         JOIN pg_attribute AS c ON c.attrelid = to_regclass(m.name) AND c.attnum > 0 AND NOT c.attisdropped
-                        WHERE c.attname = regexp_replace(p.proargnames[t.place], '^(p|in|arg|v|_)_?', '') AND c.atttypid = t.kind
-                           OR c.attname = p.proargnames[t.place] AND c.atttypid = t.kind
+                        WHERE c.attname = regexp_replace(given.names[t.place], '^(p|in|arg|v|_)_?', '') AND c.atttypid = t.kind
+                           OR c.attname = given.names[t.place] AND c.atttypid = t.kind
                         ORDER BY m.place LIMIT 1),
                        CASE y.typcategory
                            WHEN 'N' THEN CASE v.name WHEN 'past' THEN '1000000' WHEN 'ahead' THEN '0' ELSE '1' END

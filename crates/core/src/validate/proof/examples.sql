@@ -4,7 +4,7 @@
 -- Locks: ACCESS SHARE on ledger and organizations, which stops no writer.
 WITH example AS MATERIALIZED (
     SELECT l.*
-    FROM (SELECT o.id FROM {organizations} AS o ORDER BY o.id LIMIT $1) AS o
+    FROM (SELECT o.id FROM {organizations} AS o WHERE EXISTS (SELECT FROM {ledger} AS l WHERE l.{org} = o.id) ORDER BY o.id LIMIT $1) AS o
     CROSS JOIN LATERAL (SELECT l.* FROM {ledger} AS l WHERE l.{org} = o.id LIMIT $2) AS l
 )
 SELECT ARRAY[{example.first}]::text[], ARRAY[{example.second}]::text[],
