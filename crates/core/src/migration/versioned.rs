@@ -252,6 +252,14 @@ pub(crate) async fn take_back(db: &Db, dry_run: bool, progress: &dyn Progress) -
         sqlx::raw_sql(file.sql.clone()).execute(&mut *transaction).await.context(context())?;
         version.state = State::TakenBack;
     }
+    // The version that drops the schema may never have come to be.
+    let is_left: bool = sqlx::query_scalar(include_str!("versioned/left.sql"))
+        .fetch_one(&mut *transaction)
+        .await
+        .context(taking)?;
+    if is_left {
+        sqlx::query("DROP SCHEMA stockfoil").execute(&mut *transaction).await.context(taking)?;
+    }
     transaction.commit().await.context(taking)?;
     Ok(plan.report(false, false))
 }
