@@ -100,13 +100,14 @@ impl Table {
         Ok(Self { name: name.clone(), columns, width })
     }
 
-    /// Takes the columns of a view for keys that are called like those among `keys`, the columns of a table that it reads: a view does not say whose its columns
-    /// are.
+    /// Takes the columns of a view for keys that are called like those among `keys`, the columns of a table that it reads: a
+    /// view does not say whose its columns are.
     pub(crate) fn know_keys(&mut self, keys: &[Column]) {
         for column in &mut self.columns {
             if let Some(key) = keys.iter().find(|key| key.is_unique && key.name == column.name) {
                 column.is_unique = true;
-                (column.is_primary, column.has_default) = (key.is_primary, key.has_default);
+                column.is_primary |= key.is_primary;
+                column.has_default |= key.has_default;
             }
         }
     }

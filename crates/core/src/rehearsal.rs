@@ -14,6 +14,7 @@ mod given;
 mod indexes;
 mod kept;
 mod lookups;
+mod meant;
 mod play;
 mod probe;
 mod report;

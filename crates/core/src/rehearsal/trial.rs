@@ -11,6 +11,7 @@ use super::{
     action::{Action, Kind, Trial},
     functions, kept,
     lookups::{self, Lookup},
+    meant::{BACK, meant, meant_back},
     probe,
     stage::Stage,
     views,
@@ -18,11 +19,7 @@ use super::{
 use crate::{
     Error,
     db::{Context as _, all_words, sqlstate},
-    migration::{
-        finding::{self, Finding},
-        online::Online,
-        org::Direction,
-    },
+    migration::finding::{self, Finding},
     model::Model,
     progress::Progress,
     sql::{Ident, render},
@@ -274,7 +271,8 @@ fn tell(
     let is_same =
         |found: &&mut Finding| found.object.starts_with(&begin) && found.detail.starts_with(&detail);
     match (list.iter_mut().find(is_same), &trial.role) {
-        // The same as another role is told with that.
+        // The same as another role is told with that, and with other values not again.
+        (Some(found), Some(role)) if found.object.ends_with(&format!(" {}", role.as_str())) => {}
         (Some(found), Some(role)) => found.object = format!("{}, {}", found.object, role.as_str()),
         _ => list.push(Finding {
             check: "probe",
@@ -326,57 +324,6 @@ async fn leave_out_others(session: &mut PgConnection, trials: &mut Vec<Trial>) -
     }
     Ok(said)
 }
-
-/// What an application has to do where the migration means that to fail with this state of the server's; none where it
-/// does not.
-fn meant(kind: Kind, sqlstate: &str, migration: &Migration) -> Option<&'static str> {
-    const ONE_ROW: &str =
-        "let it change the row of that key where there is one: from then on there is one for each";
-    let makes_balances = matches!(migration, Migration::Online(Online::Balances(_)) | Migration::All { .. });
-    let (finalizes, isolates) = match migration {
-        Migration::Online(Online::Organizations(request)) => {
-            (request.direction == Direction::Finalize, request.isolates)
-        }
-        Migration::Online(Online::Balances(_)) | Migration::All { .. } => (false, false),
-    };
-    match (kind, sqlstate) {
-        // A line has too few columns, or nothing for the organization.
-        (Kind::CopyByPosition, "22P04" | "23502") => {
-            Some("let it name the columns: COPY table (columns) FROM")
-        }
-        // No unique key is the one that is named.
-        (Kind::OnConflict, "42P10") => {
-            Some("let it name the organization too, and leave --contract out until it does")
-        }
-        (Kind::Balance, "23505") if makes_balances => Some(ONE_ROW),
-        // It sees no row, may not, or has no organization.
-        (_, "" | "42501" | "23502") if finalizes && isolates => {
-            Some("let it work as a member of the application's role, in a session that says whose it is")
-        }
-        (Kind::CopyByPosition, "0A000") if finalizes && isolates => {
-            Some("let it INSERT: COPY FROM does not work under row-level security")
-        }
-        (Kind::Insert | Kind::Balance | Kind::OnConflict | Kind::Further, "23502") if finalizes => {
-            Some("let it name the organization")
-        }
-        _ => None,
-    }
-}
-
-/// The same on the way back, which takes names away, and what hid rows where that was there.
-fn meant_back(sqlstate: &str, is_hidden: bool) -> Option<&'static str> {
-    match sqlstate {
-        // A column, table, function, schema or role that went, or a key that went with its column.
-        "42703" | "42P01" | "42883" | "3F000" | "42704" | "22023" | "42P10" => Some(BACK),
-        // A row has a column less than what writes or returns it.
-        "42601" | "42804" | "22P04" => Some(BACK),
-        "" if is_hidden => Some(BACK),
-        _ => None,
-    }
-}
-
-/// What helps who relies on what the migration made.
-const BACK: &str = "stop what relies on it first";
 
 /// Does `way` as [`attempt`] does; a value that is another one the second time says nothing.
 async fn twice(

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::{
     action::{Kind, Trial},
-    probe::{Probed, users},
+    probe::{DELETED_MAX, Probed, users},
 };
 use crate::{
     Error,
@@ -52,20 +52,26 @@ pub(super) async fn trials(
             keys.extend(catalog::unique_keys(session, table).await?);
         }
         keys.retain(|key| is_plain && view.has_columns(key));
-        let (mut rows, mut new) = (Vec::new(), Vec::new());
         // What a view over others, or over what can't be read, shows may be none, or an error.
-        match view.rows(session, None, super::probe::DELETED_MAX).await {
-            Ok(found) => rows = found,
-            Err(error) => not_probed.push(format!("writes to view {plain}: {error}")),
-        }
+        let rows = match view.rows(session, None, DELETED_MAX).await {
+            Ok(rows) => {
+                if rows.is_empty() && (inserts || updates || deletes) {
+                    not_probed
+                        .push(format!("writes to view {plain}: it has no rows to make another one like"));
+                }
+                rows
+            }
+            Err(error) => {
+                not_probed.push(format!("writes to view {plain}: {error}"));
+                Vec::new()
+            }
+        };
+        let mut new = Vec::new();
         for how in [New::Behind, New::Before].into_iter().filter(|_| inserts && !rows.is_empty()) {
             match view.rows(session, Some(how), 1).await {
                 Ok(found) => new.extend(found),
                 Err(error) => not_probed.push(format!("INSERT into view {plain}: {error}")),
             }
-        }
-        if rows.is_empty() && (inserts || updates || deletes) {
-            not_probed.push(format!("writes to view {plain}: it has no rows to make another one like"));
         }
         for mut user in users(session, &view).await? {
             user.inserts &= inserts;
